@@ -1,0 +1,222 @@
+package encoder
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Tokenizer cuts text into the tokens of a model. It is safe for use by many
+// goroutines.
+type Tokenizer interface {
+	// Tokenize returns the ids of text's tokens between the model's start
+	// and end tokens, at most the model's MaxTokens of them in all.
+	Tokenize(text string) ([]uint32, error)
+}
+
+// A Network computes the vectors of tokens in their context. It is safe for use
+// by many goroutines.
+type Network interface {
+	// Run takes ids and mask of shape [rows, cols] and writes the last
+	// hidden layer, of shape [rows, cols, dimension], to hidden.
+	Run(rows, cols int, ids, mask []int64, hidden []float32) error
+}
+
+// Options bound the work of an Encoder. The zero value means the defaults.
+type Options struct {
+	// Parallel is how many batches run at once, over all callers, each on
+	// one thread; default the number of processors.
+	Parallel int
+	// BatchTokens bounds the tokens of a batch, padding included, and
+	// BatchRows its texts. Defaults 1024 and 16: more costs throughput on
+	// a CPU, whose caches it overflows.
+	BatchTokens, BatchRows int
+}
+
+func (o Options) withDefaults() Options {
+	o.Parallel = cmp.Or(o.Parallel, runtime.GOMAXPROCS(0))
+	o.BatchTokens = cmp.Or(o.BatchTokens, 1024)
+	o.BatchRows = cmp.Or(o.BatchRows, 16)
+	return o
+}
+
+// Encoder makes vectors of texts. See the package comment.
+type Encoder struct {
+	Model *Model // read only
+
+	tok     Tokenizer
+	net     Network
+	closer  io.Closer
+	opts    Options
+	slots   chan struct{} // one token a batch that may run
+	buffers sync.Pool     // of *batch
+}
+
+// maxTextBytes is how much of a text is looked at. No text whose tokens have
+// ordinary length reaches it before MaxTokens cuts it.
+const maxTextBytes = 64 << 10
+
+// New joins a model's description with what runs it. closer, if not nil, is
+// closed with the Encoder.
+func New(m *Model, tok Tokenizer, net Network, closer io.Closer, opts Options) *Encoder {
+	opts = opts.withDefaults()
+	return &Encoder{
+		Model: m, tok: tok, net: net, closer: closer, opts: opts,
+		slots:   make(chan struct{}, opts.Parallel),
+		buffers: sync.Pool{New: func() any { return new(batch) }},
+	}
+}
+
+// Close frees the model. No call may be under way; closing twice is harmless.
+func (e *Encoder) Close() error {
+	if e.closer == nil {
+		return nil
+	}
+	c := e.closer
+	e.closer = nil
+	return c.Close()
+}
+
+// Query returns the vector of a search query: Model.Dimension values, of unit
+// length.
+func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
+	v := make([]float32, e.Model.Dimension)
+	return v, e.encode(ctx, e.Model.QueryPrefix, []string{text}, v)
+}
+
+// Queries writes the vectors of texts to dst, one after the other;
+// len(dst) must be len(texts)*Model.Dimension.
+func (e *Encoder) Queries(ctx context.Context, texts []string, dst []float32) error {
+	return e.encode(ctx, e.Model.QueryPrefix, texts, dst)
+}
+
+// Passages does for the texts that are searched what Queries does for queries.
+func (e *Encoder) Passages(ctx context.Context, texts []string, dst []float32) error {
+	return e.encode(ctx, e.Model.PassagePrefix, texts, dst)
+}
+
+// CountTokens returns how many tokens the model sees of a passage.
+func (e *Encoder) CountTokens(text string) (int, error) {
+	ids, err := e.tokenize(e.Model.PassagePrefix, text)
+	return len(ids), err
+}
+
+// batch is the memory of one run of the network.
+type batch struct {
+	ids, mask []int64
+	hidden    []float32
+}
+
+func (e *Encoder) tokenize(prefix, text string) ([]uint32, error) {
+	if len(text) > maxTextBytes {
+		text = text[:maxTextBytes]
+	}
+	// NUL would end the text on its way through C; the tokenizer would drop it.
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\uFFFD")
+	ids, err := e.tok.Tokenize(prefix + text)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tokenize %.60q: %w", text, err)
+	}
+	if n := len(ids); n == 0 || n > e.Model.MaxTokens {
+		return nil, fmt.Errorf("cannot tokenize %.60q: the tokenizer gave %d tokens (1 to %d expected)", text, n, e.Model.MaxTokens)
+	}
+	return ids, nil
+}
+
+func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst []float32) error {
+	dim := e.Model.Dimension
+	if len(dst) != len(texts)*dim {
+		return fmt.Errorf("cannot encode %d texts of dimension %d into %d values", len(texts), dim, len(dst))
+	}
+	type item struct {
+		ids []uint32
+		at  int
+	}
+	items := make([]item, len(texts))
+	for i, t := range texts {
+		ids, err := e.tokenize(prefix, t)
+		if err != nil {
+			return err
+		}
+		items[i] = item{ids, i}
+	}
+	// Longest first, so that little is padded; the order is total, so that
+	// equal input makes equal batches.
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(len(b.ids), len(a.ids)) })
+
+	g, ctx := errgroup.WithContext(ctx)
+	for len(items) > 0 {
+		cols := len(items[0].ids)
+		rows := min(len(items), max(1, e.opts.BatchTokens/cols), e.opts.BatchRows)
+		part := items[:rows]
+		items = items[rows:]
+		select {
+		case e.slots <- struct{}{}:
+		case <-ctx.Done():
+			if err := g.Wait(); err != nil {
+				return err
+			}
+			return ctx.Err()
+		}
+		g.Go(func() error {
+			defer func() { <-e.slots }()
+			b := e.buffers.Get().(*batch)
+			defer e.buffers.Put(b)
+			b.ids = slices.Grow(b.ids[:0], rows*cols)[:rows*cols]
+			b.mask = slices.Grow(b.mask[:0], rows*cols)[:rows*cols]
+			b.hidden = slices.Grow(b.hidden[:0], rows*cols*dim)[:rows*cols*dim]
+			clear(b.ids)
+			clear(b.mask)
+			for r, it := range part {
+				for c, id := range it.ids {
+					b.ids[r*cols+c] = int64(id)
+					b.mask[r*cols+c] = 1
+				}
+			}
+			if err := e.net.Run(rows, cols, b.ids, b.mask, b.hidden); err != nil {
+				return fmt.Errorf("cannot run model %s on %d texts of up to %d tokens: %w", e.Model.Name, rows, cols, err)
+			}
+			for r, it := range part {
+				v := dst[it.at*dim : (it.at+1)*dim]
+				if !meanPool(v, b.hidden[r*cols*dim:], len(it.ids)) {
+					return fmt.Errorf("model %s gives no finite vector for %.60q", e.Model.Name, texts[it.at])
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// meanPool writes the mean of the first n rows of hidden to v and scales it to
+// unit length. It reports false if that cannot be done.
+func meanPool(v, hidden []float32, n int) bool {
+	dim := len(v)
+	clear(v)
+	for t := range n {
+		for i, h := range hidden[t*dim : (t+1)*dim] {
+			v[i] += h
+		}
+	}
+	// The mean's own factor 1/n falls out with the length.
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	if !(sum > 0) || math.IsInf(sum, 0) {
+		return false
+	}
+	scale := float32(1 / math.Sqrt(sum))
+	for i := range v {
+		v[i] *= scale
+	}
+	return true
+}

@@ -1,0 +1,196 @@
+// Package onnx runs embedding models with ONNX Runtime and cuts their texts with
+// the tokenizers library. It is the only importer of either.
+//
+// ONNX Runtime has one environment a process: the first Open makes it and the
+// Close of the last open model ends it. A model's weights are loaded once;
+// its Encoder may be used by many goroutines, each run on one thread.
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/daulet/tokenizers"
+	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/trirank/trirank/encoder"
+)
+
+// Options say how a model is opened. The zero value means the defaults.
+type Options struct {
+	// Library is the path of libonnxruntime.so. Default: $TRIRANK_ONNXRUNTIME,
+	// else lib/libonnxruntime.so beside the program.
+	Library string
+	// Threads is how many threads one batch uses; default 1: several batches
+	// of one thread beat one batch of several.
+	Threads int
+	Encoder encoder.Options
+}
+
+// model implements encoder.Tokenizer, encoder.Network and io.Closer.
+type model struct {
+	tok        *tokenizers.Tokenizer
+	session    *ort.DynamicAdvancedSession
+	typeIDs    bool // the network wants token_type_ids
+	dimension  int
+	closeOnce  sync.Once
+	closeError error
+}
+
+// Open loads the model directory dir after checking its files against their
+// hashes. The caller closes the Encoder. Whoever opens a model to rank with it
+// runs its SelfTest too.
+func Open(dir string, opts Options) (*encoder.Encoder, error) {
+	info, err := encoder.ReadModel(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := info.Verify(dir); err != nil {
+		return nil, err
+	}
+	m, err := load(dir, info, opts)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open model %s: %w", dir, err)
+	}
+	return encoder.New(info, m, m, m, opts.Encoder), nil
+}
+
+func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
+	if err := acquire(opts.Library); err != nil {
+		return nil, err
+	}
+	m := &model{dimension: info.Dimension}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
+	config, err := os.ReadFile(filepath.Join(dir, encoder.TokenizerFile))
+	if err != nil {
+		return nil, err
+	}
+	m.tok, err = tokenizers.FromBytesWithTruncation(config, uint32(info.MaxTokens), tokenizers.TruncationDirectionRight)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
+	}
+
+	network := filepath.Join(dir, encoder.NetworkFile)
+	inputs, output, err := inspect(network, info.Dimension)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
+	}
+	m.typeIDs = len(inputs) == 3
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer so.Destroy()
+	if err := errors.Join(
+		so.SetIntraOpNumThreads(max(opts.Threads, 1)),
+		so.SetInterOpNumThreads(1),
+		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
+	); err != nil {
+		return nil, err
+	}
+	m.session, err = ort.NewDynamicAdvancedSession(network, inputs, []string{output}, so)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
+	}
+	return m, nil
+}
+
+// inspect finds the names by which the network takes and gives what we need.
+func inspect(path string, dimension int) (inputs []string, output string, err error) {
+	ins, outs, err := ort.GetInputOutputInfo(path)
+	if err != nil {
+		return nil, "", err
+	}
+	inputs = []string{"input_ids", "attention_mask"}
+	for _, in := range ins {
+		switch {
+		case in.DataType != ort.TensorElementDataTypeInt64:
+			return nil, "", fmt.Errorf("input %s is of type %s (int64 expected)", in.Name, in.DataType)
+		case in.Name == "token_type_ids":
+			inputs = append(inputs, in.Name)
+		case !slices.Contains(inputs, in.Name):
+			return nil, "", fmt.Errorf("input %s is none of input_ids, attention_mask, token_type_ids", in.Name)
+		}
+	}
+	if len(ins) != len(inputs) {
+		return nil, "", fmt.Errorf("the network has %d inputs; input_ids and attention_mask are needed, token_type_ids may be", len(ins))
+	}
+	for _, out := range outs {
+		if len(out.Dimensions) == 3 && out.DataType == ort.TensorElementDataTypeFloat && (output == "" || out.Name == "last_hidden_state") {
+			if d := out.Dimensions[2]; d > 0 && d != int64(dimension) {
+				return nil, "", fmt.Errorf("output %s has dimension %d, model.json says %d", out.Name, d, dimension)
+			}
+			output = out.Name
+		}
+	}
+	if output == "" {
+		return nil, "", errors.New("the network has no output of shape [batch, tokens, dimension] in float32")
+	}
+	return inputs, output, nil
+}
+
+// Close frees the model; closing twice is harmless.
+func (m *model) Close() error {
+	m.closeOnce.Do(func() {
+		if m.session != nil {
+			m.closeError = m.session.Destroy()
+		}
+		if m.tok != nil {
+			m.closeError = errors.Join(m.closeError, m.tok.Close())
+		}
+		m.closeError = errors.Join(m.closeError, release())
+	})
+	return m.closeError
+}
+
+// Tokenize implements encoder.Tokenizer.
+func (m *model) Tokenize(text string) ([]uint32, error) {
+	e := m.tok.EncodeWithOptions(text, true)
+	if len(e.IDs) == 0 {
+		return nil, errors.New("the tokenizer failed")
+	}
+	return e.IDs, nil
+}
+
+// Run implements encoder.Network.
+func (m *model) Run(rows, cols int, ids, mask []int64, hidden []float32) error {
+	shape := ort.NewShape(int64(rows), int64(cols))
+	in := make([]ort.Value, 0, 3)
+	defer func() {
+		for _, v := range in {
+			v.Destroy()
+		}
+	}()
+	add := func(data []int64) error {
+		t, err := ort.NewTensor(shape, data)
+		if err == nil {
+			in = append(in, t)
+		}
+		return err
+	}
+	if err := add(ids); err != nil {
+		return err
+	}
+	if err := add(mask); err != nil {
+		return err
+	}
+	if m.typeIDs {
+		if err := add(make([]int64, rows*cols)); err != nil {
+			return err
+		}
+	}
+	out, err := ort.NewTensor(ort.NewShape(int64(rows), int64(cols), int64(m.dimension)), hidden)
+	if err != nil {
+		return err
+	}
+	defer out.Destroy()
+	return m.session.Run(in, []ort.Value{out})
+}

