@@ -1,0 +1,48 @@
+// Package bm25 ranks products by the words that they share with a query.
+//
+// [Build] writes an index directory once, offline, from an iterator of
+// products, in bounded memory; [Open] serves it read-only. A product is known
+// by its row, its place in the iterator. An *Index may be used by many
+// goroutines, and a directory by many processes, at once. Close waits for the
+// searches that are running and may be called twice.
+//
+// # Scores
+//
+// bleve keeps the postings, but its own "bm25" is not the formula of that
+// name: it takes the square root of the term frequency, leaves out the factor
+// k1+1, multiplies by the idf twice, by a query norm and by the share of the
+// terms that matched, and takes for the average length of a field the number
+// of different terms in it, divided by the number of documents.
+// [Index.SearchBleve] ranks by it, for comparison. [Index.Search] computes
+// Okapi BM25:
+//
+//	score(q, d) = Σ over fields f   boost(f) ·
+//	              Σ over terms t    qtf(t) · idf(f, t) ·
+//	                                tf · (k1 + 1) / (tf + k1 · (1 - b + b · len / avglen))
+//	idf(f, t)   = ln(1 + (N - df + 0.5) / (df + 0.5))
+//
+// tf is how often t occurs in the field of the document, qtf how often in the
+// query, len the number of terms of that field, avglen its mean over all N
+// documents, those without the field included, and df the number of documents
+// with t in that field. Only terms that the analyzer leaves count: neither
+// stop words nor punctuation have a length.
+//
+// The formula is that of Robertson and Zaragoza, The Probabilistic Relevance
+// Framework: BM25 and Beyond (Foundations and Trends in Information Retrieval
+// 3(4), 2009), section 3.4 with k3 = ∞; the 1 inside the logarithm, which keeps
+// an idf above zero, is Lucene's. Fields are scored apart and added, which is
+// not BM25F.
+//
+// # Directory
+//
+//	bm25.json     format number, rows, options, sizes of all other files; written last
+//	lengths.bin   row and field lengths of each document, in bleve's order
+//	bleve/        bleve's own files: one segment, without stored text or positions
+//
+// lengths.bin holds little-endian 32-bit numbers: the row of each document,
+// then, a field at a time in the order of bm25.json, its length. Opening reads
+// it into memory, 8 bytes a row and 4 more a field, since bleve keeps lengths
+// only as rounded reciprocals of square roots.
+//
+// This package uses no cgo and is the only importer of bleve.
+package bm25

@@ -1,0 +1,245 @@
+package bm25
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The files of an index directory.
+const (
+	headerFile  = "bm25.json"
+	lengthsFile = "lengths.bin"
+	bleveDir    = "bleve"
+)
+
+// formatNumber is raised by any change that an older Open would misread.
+const formatNumber = 1
+
+// header is what bm25.json holds.
+type header struct {
+	Format  int     `json:"format"`
+	Rows    int     `json:"rows"`
+	Options Options `json:"options"`
+	// Totals are the sums of the lengths of each field.
+	Totals []uint64 `json:"totals"`
+	// Checksum is the CRC-32C of lengths.bin.
+	Checksum uint32 `json:"lengths_crc32c"`
+	// Sizes are those of all other files. A file that was cut short is found
+	// by them before it is mapped into memory, where reading beyond its end
+	// would kill the process.
+	Sizes map[string]int64 `json:"sizes"`
+}
+
+// maxHeader bounds what is read of a file that may be anything.
+const maxHeader = 1 << 20
+
+// writeHeader completes an index: it notes the sizes of all its files, makes
+// them durable, and writes bm25.json last, whole or not at all.
+func writeHeader(dir string, h header) error {
+	tmp := filepath.Join(dir, headerFile+".tmp")
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h.Sizes = map[string]int64{}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == tmp {
+			return err
+		}
+		if !d.IsDir() {
+			name, size, err := describe(dir, path)
+			if err != nil {
+				return err
+			}
+			h.Sizes[name] = size
+		}
+		return persist(path, info.Mode().Perm(), d.IsDir())
+	})
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(f)
+	enc.SetIndent("", "  ")
+	if err := errors.Join(enc.Encode(h), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, filepath.Join(dir, headerFile)); err != nil {
+		return err
+	}
+	return persist(dir, info.Mode().Perm(), true)
+}
+
+// persist syncs a file or directory, and gives it the permissions that the
+// user's umask asks for: bleve's own bar anyone but the builder from serving.
+func persist(path string, perm fs.FileMode, isDir bool) error {
+	if isDir {
+		perm |= perm >> 2 & 0o111 // who may read may enter
+	}
+	if err := os.Chmod(path, perm); err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func describe(dir, path string) (name string, size int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", 0, err
+	}
+	name, err = filepath.Rel(dir, path)
+	return filepath.ToSlash(name), info.Size(), err
+}
+
+// readHeader reads bm25.json and compares the sizes of the other files.
+func readHeader(dir string) (header, error) {
+	var h header
+	f, err := os.Open(filepath.Join(dir, headerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, fmt.Errorf("no complete index is there: %w", err)
+	}
+	if err != nil {
+		return h, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxHeader))
+	if err != nil {
+		return h, err
+	}
+	if err := json.Unmarshal(data, &h); err != nil {
+		return h, fmt.Errorf("%s: %w", headerFile, err)
+	}
+	if h.Format != formatNumber {
+		return h, fmt.Errorf("its format is %d, and this program reads %d: build it anew", h.Format, formatNumber)
+	}
+	if err := h.Options.Validate(); err != nil {
+		return h, fmt.Errorf("%s: %w", headerFile, err)
+	}
+	h.Options = h.Options.WithDefaults()
+	if h.Rows < 1 || h.Rows > maxRows || len(h.Totals) != len(h.Options.Fields) {
+		return h, fmt.Errorf("%s: %d rows with %d totals make no sense", headerFile, h.Rows, len(h.Totals))
+	}
+	if want := int64(h.Rows) * 4 * int64(1+len(h.Totals)); h.Sizes[lengthsFile] != want {
+		return h, fmt.Errorf("%s: %d rows do not go with %d bytes of lengths", headerFile, h.Rows, h.Sizes[lengthsFile])
+	}
+	for name, want := range h.Sizes {
+		if !filepath.IsLocal(name) {
+			return h, fmt.Errorf("%s: file %q is outside", headerFile, name)
+		}
+		_, size, err := describe(dir, filepath.Join(dir, name))
+		if err != nil {
+			return h, err
+		}
+		if size != want {
+			return h, fmt.Errorf("%s has %d bytes, not %d", name, size, want)
+		}
+	}
+	return h, nil
+}
+
+// writeLengths writes lengths.bin and returns its checksum.
+func writeLengths(dir string, rows []uint32, lengths [][]uint32) (uint32, error) {
+	f, err := os.Create(filepath.Join(dir, lengthsFile))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	var b [4]byte
+	put := func(x uint32) {
+		binary.LittleEndian.PutUint32(b[:], x)
+		w.Write(b[:]) // an error stays with w until Flush
+	}
+	for _, row := range rows {
+		put(row)
+	}
+	for _, field := range lengths {
+		for _, row := range rows {
+			put(field[row])
+		}
+	}
+	err = errors.Join(w.Flush(), f.Close())
+	return sum.Sum32(), err
+}
+
+// lengthTable is what lengths.bin holds.
+type lengthTable struct {
+	rows    []uint32   // by document
+	docs    []uint32   // by row: the inverse of rows
+	lengths [][]uint32 // by field and document
+}
+
+// readLengths reads lengths.bin, and believes nothing in it that it can check.
+func readLengths(dir string, h header) (*lengthTable, error) {
+	f, err := os.Open(filepath.Join(dir, lengthsFile))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	r := bufio.NewReaderSize(f, 1<<16)
+	t := &lengthTable{docs: make([]uint32, h.Rows)}
+	if t.rows, err = readNumbers(r, sum, h.Rows); err != nil {
+		return nil, fmt.Errorf("%s: %w", lengthsFile, err)
+	}
+	for _, total := range h.Totals {
+		lengths, err := readNumbers(r, sum, h.Rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", lengthsFile, err)
+		}
+		for _, l := range lengths {
+			total -= uint64(l)
+		}
+		if total != 0 {
+			return nil, fmt.Errorf("%s does not add up to the totals that %s tells", lengthsFile, headerFile)
+		}
+		t.lengths = append(t.lengths, lengths)
+	}
+	if sum.Sum32() != h.Checksum {
+		return nil, fmt.Errorf("%s does not have the checksum that %s tells", lengthsFile, headerFile)
+	}
+	seen := make([]bool, h.Rows)
+	for doc, row := range t.rows {
+		if int(row) >= h.Rows || seen[row] {
+			return nil, fmt.Errorf("%s: row %d is beyond the last or there twice", lengthsFile, row)
+		}
+		seen[row] = true
+		t.docs[row] = uint32(doc)
+	}
+	return t, nil
+}
+
+func readNumbers(r io.Reader, sum hash.Hash32, n int) ([]uint32, error) {
+	numbers := make([]uint32, n)
+	var buf [1 << 14]byte
+	for i := 0; i < n; {
+		chunk := buf[:min(len(buf), 4*(n-i))]
+		if _, err := io.ReadFull(r, chunk); err != nil {
+			return nil, err
+		}
+		sum.Write(chunk)
+		for ; len(chunk) > 0; chunk = chunk[4:] {
+			numbers[i] = binary.LittleEndian.Uint32(chunk)
+			i++
+		}
+	}
+	return numbers, nil
+}
