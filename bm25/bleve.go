@@ -39,6 +39,7 @@ func (ix *Index) SearchBleve(ctx context.Context, model Model, text string, allo
 		}
 		ctx = context.WithValue(ctx, search.GetScoringModelCallbackKey,
 			search.GetScoringModelCallbackFn(func() string { return string(model) }))
+		ctx = context.WithValue(ctx, search.BM25StatsKey, ix.bleveStats())
 		s, err := q.Searcher(ctx, ix.snapshot, ix.bleve.Mapping(), search.SearcherOptions{})
 		if err != nil {
 			return err
@@ -54,9 +55,19 @@ func (ix *Index) SearchBleve(ctx context.Context, model Model, text string, allo
 	return hits, err
 }
 
+// bleveStats returns what bleve would count in its dictionaries otherwise, at
+// the first search for a field.
+func (ix *Index) bleveStats() *search.BM25Stats {
+	stats := &search.BM25Stats{DocCount: float64(ix.header.Rows), FieldCardinality: map[string]int{}}
+	for f, field := range ix.header.Options.Fields {
+		stats.FieldCardinality[field.Name] = ix.header.Distinct[f]
+	}
+	return stats
+}
+
 // bleveQuery returns nil for a query without terms. It builds what bleve's
-// match query makes of a text, but at most Options.MaxTerms words of it: a
-// match query has no bound on their number.
+// match query makes of a text, a clause for each word, but at most
+// Options.MaxTerms of them: a match query has no bound on their number.
 func (ix *Index) bleveQuery(text string) query.Query {
 	terms := ix.parse(text)
 	if len(terms) == 0 {
@@ -65,8 +76,11 @@ func (ix *Index) bleveQuery(text string) query.Query {
 	var matches []query.Query
 	for _, field := range ix.header.Options.Fields {
 		var words []query.Query
+		spare := ix.header.Options.MaxTerms - len(terms) // for terms that come again
 		for _, t := range terms {
-			for range min(t.count, ix.header.Options.MaxTerms-len(words)) {
+			again := min(t.count-1, spare)
+			spare -= again
+			for range 1 + again {
 				word := query.NewTermQuery(string(t.text))
 				word.SetField(field.Name)
 				word.SetBoost(field.Boost)

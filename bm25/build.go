@@ -245,14 +245,7 @@ func rowID(row int) string { return fmt.Sprintf("%08x", row) }
 
 // seal turns the finished files of bleve in dir into an index.
 func seal(ctx context.Context, dir string, opts Options, lengths [][]uint32) error {
-	rows, err := documentRows(ctx, dir, len(lengths[0]))
-	if err != nil {
-		return err
-	}
-	h := header{Format: formatNumber, Rows: len(rows), Options: opts}
-	if h.Checksum, err = writeLengths(dir, rows, lengths); err != nil {
-		return err
-	}
+	h := header{Format: formatNumber, Rows: len(lengths[0]), Options: opts}
 	for f := range lengths {
 		var total uint64
 		for _, l := range lengths[f] {
@@ -260,21 +253,35 @@ func seal(ctx context.Context, dir string, opts Options, lengths [][]uint32) err
 		}
 		h.Totals = append(h.Totals, total)
 	}
+	rows, err := h.askBleve(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if err := writeLengths(dir, rows, lengths); err != nil {
+		return err
+	}
 	return writeHeader(dir, h)
 }
 
-// documentRows asks bleve for the row of each of its documents. Their order
-// differs between builds, since bleve's batches are maps.
-func documentRows(ctx context.Context, dir string, n int) (rows []uint32, err error) {
+// askBleve fills in what bleve counted, and returns the row of each of its
+// documents. Their order differs between builds, since bleve's batches are maps.
+func (h *header) askBleve(ctx context.Context, dir string) (rows []uint32, err error) {
 	idx, snapshot, err := openBleve(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, snapshot.Close(), idx.Close()) }()
-	if err := wantDocuments(snapshot, n); err != nil {
+	if err := wantDocuments(snapshot, h.Rows); err != nil {
 		return nil, err
 	}
-	rows = make([]uint32, n)
+	for _, f := range h.Options.Fields {
+		n, err := snapshot.FieldCardinality(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		h.Distinct = append(h.Distinct, n)
+	}
+	rows = make([]uint32, h.Rows)
 	var id index.IndexInternalID
 	for doc := range rows {
 		if doc%checkEvery == 0 && ctx.Err() != nil {

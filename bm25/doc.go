@@ -35,7 +35,7 @@
 //
 // # Directory
 //
-//	bm25.json     format number, rows, options, sizes of all other files; written last
+//	bm25.json     format number, rows, options, sizes and checksums of the other files; written last
 //	lengths.bin   row and field lengths of each document, in bleve's order
 //	bleve/        bleve's own files: one segment, without stored text or positions
 //

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -31,19 +30,38 @@ type header struct {
 	Options Options `json:"options"`
 	// Totals are the sums of the lengths of each field.
 	Totals []uint64 `json:"totals"`
-	// Checksum is the CRC-32C of lengths.bin.
-	Checksum uint32 `json:"lengths_crc32c"`
-	// Sizes are those of all other files. A file that was cut short is found
-	// by them before it is mapped into memory, where reading beyond its end
-	// would kill the process.
-	Sizes map[string]int64 `json:"sizes"`
+	// Distinct is how many different terms each field has. bleve's own scores
+	// depend on it.
+	Distinct []int `json:"distinct"`
+	// Files are all other files of the index, by slashed path.
+	Files map[string]fileSum `json:"files"`
+}
+
+// fileSum says what a file holds. All are read and compared before bleve maps
+// them into memory: it believes what it finds there, and one changed bit can
+// make it allocate more than there is, which ends the process. The reading also
+// brings into the page cache what searches need next.
+type fileSum struct {
+	Size   int64  `json:"size"`
+	CRC32C uint32 `json:"crc32c"`
+}
+
+func sumFile(path string) (fileSum, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return fileSum{}, err
+	}
+	defer f.Close()
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{f}, make([]byte, 1<<18))
+	return fileSum{Size: n, CRC32C: sum.Sum32()}, err
 }
 
 // maxHeader bounds what is read of a file that may be anything.
 const maxHeader = 1 << 20
 
-// writeHeader completes an index: it notes the sizes of all its files, makes
-// them durable, and writes bm25.json last, whole or not at all.
+// writeHeader completes an index: it sums up all its files, makes them durable,
+// and writes bm25.json last, whole or not at all.
 func writeHeader(dir string, h header) error {
 	tmp := filepath.Join(dir, headerFile+".tmp")
 	f, err := os.Create(tmp)
@@ -55,26 +73,31 @@ func writeHeader(dir string, h header) error {
 	if err != nil {
 		return err
 	}
-	h.Sizes = map[string]int64{}
+	h.Files = map[string]fileSum{}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == tmp {
 			return err
 		}
 		if !d.IsDir() {
-			name, size, err := describe(dir, path)
+			name, err := filepath.Rel(dir, path)
 			if err != nil {
 				return err
 			}
-			h.Sizes[name] = size
+			if h.Files[filepath.ToSlash(name)], err = sumFile(path); err != nil {
+				return err
+			}
 		}
 		return persist(path, info.Mode().Perm(), d.IsDir())
 	})
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(f)
-	enc.SetIndent("", "  ")
-	if err := errors.Join(enc.Encode(h), f.Sync(), f.Close()); err != nil {
+	data, err := json.MarshalIndent(h, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data) // without a newline: cut short anywhere, it is no JSON
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, filepath.Join(dir, headerFile)); err != nil {
@@ -99,16 +122,7 @@ func persist(path string, perm fs.FileMode, isDir bool) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func describe(dir, path string) (name string, size int64, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", 0, err
-	}
-	name, err = filepath.Rel(dir, path)
-	return filepath.ToSlash(name), info.Size(), err
-}
-
-// readHeader reads bm25.json and compares the sizes of the other files.
+// readHeader reads bm25.json and compares the other files with it.
 func readHeader(dir string) (header, error) {
 	var h header
 	f, err := os.Open(filepath.Join(dir, headerFile))
@@ -133,36 +147,38 @@ func readHeader(dir string) (header, error) {
 		return h, fmt.Errorf("%s: %w", headerFile, err)
 	}
 	h.Options = h.Options.WithDefaults()
-	if h.Rows < 1 || h.Rows > maxRows || len(h.Totals) != len(h.Options.Fields) {
-		return h, fmt.Errorf("%s: %d rows with %d totals make no sense", headerFile, h.Rows, len(h.Totals))
+	if n := len(h.Options.Fields); h.Rows < 1 || h.Rows > maxRows || len(h.Totals) != n || len(h.Distinct) != n {
+		return h, fmt.Errorf("%s: it makes no sense", headerFile)
 	}
-	if want := int64(h.Rows) * 4 * int64(1+len(h.Totals)); h.Sizes[lengthsFile] != want {
-		return h, fmt.Errorf("%s: %d rows do not go with %d bytes of lengths", headerFile, h.Rows, h.Sizes[lengthsFile])
+	if want := int64(h.Rows) * 4 * int64(1+len(h.Totals)); h.Files[lengthsFile].Size != want {
+		return h, fmt.Errorf("%s: %d rows do not go with %d bytes of lengths", headerFile, h.Rows, h.Files[lengthsFile].Size)
 	}
-	for name, want := range h.Sizes {
+	for name, want := range h.Files {
 		if !filepath.IsLocal(name) {
 			return h, fmt.Errorf("%s: file %q is outside", headerFile, name)
 		}
-		_, size, err := describe(dir, filepath.Join(dir, name))
+		got, err := sumFile(filepath.Join(dir, name))
 		if err != nil {
 			return h, err
 		}
-		if size != want {
-			return h, fmt.Errorf("%s has %d bytes, not %d", name, size, want)
+		if got.Size != want.Size {
+			return h, fmt.Errorf("%s has %d bytes, not %d", name, got.Size, want.Size)
+		}
+		if got.CRC32C != want.CRC32C {
+			return h, fmt.Errorf("%s was changed: its checksum is not the one in %s", name, headerFile)
 		}
 	}
 	return h, nil
 }
 
-// writeLengths writes lengths.bin and returns its checksum.
-func writeLengths(dir string, rows []uint32, lengths [][]uint32) (uint32, error) {
+// writeLengths writes lengths.bin.
+func writeLengths(dir string, rows []uint32, lengths [][]uint32) error {
 	f, err := os.Create(filepath.Join(dir, lengthsFile))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer f.Close()
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	w := bufio.NewWriterSize(f, 1<<16)
 	var b [4]byte
 	put := func(x uint32) {
 		binary.LittleEndian.PutUint32(b[:], x)
@@ -176,8 +192,7 @@ func writeLengths(dir string, rows []uint32, lengths [][]uint32) (uint32, error)
 			put(field[row])
 		}
 	}
-	err = errors.Join(w.Flush(), f.Close())
-	return sum.Sum32(), err
+	return errors.Join(w.Flush(), f.Close())
 }
 
 // lengthTable is what lengths.bin holds.
@@ -194,14 +209,13 @@ func readLengths(dir string, h header) (*lengthTable, error) {
 		return nil, err
 	}
 	defer f.Close()
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	r := bufio.NewReaderSize(f, 1<<16)
 	t := &lengthTable{docs: make([]uint32, h.Rows)}
-	if t.rows, err = readNumbers(r, sum, h.Rows); err != nil {
+	if t.rows, err = readNumbers(r, h.Rows); err != nil {
 		return nil, fmt.Errorf("%s: %w", lengthsFile, err)
 	}
 	for _, total := range h.Totals {
-		lengths, err := readNumbers(r, sum, h.Rows)
+		lengths, err := readNumbers(r, h.Rows)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", lengthsFile, err)
 		}
@@ -212,9 +226,6 @@ func readLengths(dir string, h header) (*lengthTable, error) {
 			return nil, fmt.Errorf("%s does not add up to the totals that %s tells", lengthsFile, headerFile)
 		}
 		t.lengths = append(t.lengths, lengths)
-	}
-	if sum.Sum32() != h.Checksum {
-		return nil, fmt.Errorf("%s does not have the checksum that %s tells", lengthsFile, headerFile)
 	}
 	seen := make([]bool, h.Rows)
 	for doc, row := range t.rows {
@@ -227,7 +238,7 @@ func readLengths(dir string, h header) (*lengthTable, error) {
 	return t, nil
 }
 
-func readNumbers(r io.Reader, sum hash.Hash32, n int) ([]uint32, error) {
+func readNumbers(r io.Reader, n int) ([]uint32, error) {
 	numbers := make([]uint32, n)
 	var buf [1 << 14]byte
 	for i := 0; i < n; {
@@ -235,7 +246,6 @@ func readNumbers(r io.Reader, sum hash.Hash32, n int) ([]uint32, error) {
 		if _, err := io.ReadFull(r, chunk); err != nil {
 			return nil, err
 		}
-		sum.Write(chunk)
 		for ; len(chunk) > 0; chunk = chunk[4:] {
 			numbers[i] = binary.LittleEndian.Uint32(chunk)
 			i++

@@ -35,8 +35,9 @@ type Index struct {
 	closed bool
 }
 
-// Open opens the index in dir for reading. Nothing is written to dir, which
-// may lie on a read-only file system and be open in other processes.
+// Open opens the index in dir for reading, after comparing the checksums of its
+// files. Nothing is written to dir, which may lie on a read-only file system
+// and be open in other processes.
 func Open(dir string) (ix *Index, err error) {
 	defer func() {
 		if err != nil {
@@ -70,7 +71,7 @@ const checkEvery = 1 << 12
 // openBleve opens bleve's part of an index and a view of it, which holds for
 // as long as the index is open since that never changes.
 func openBleve(dir string) (idx bleve.Index, snapshot *scorch.IndexSnapshot, err error) {
-	defer catchDamage(&err)
+	defer catchDamage(&err)()
 	idx, err = bleve.OpenUsing(filepath.Join(dir, bleveDir), map[string]any{
 		"read_only":    true,
 		"bolt_timeout": lockTimeout,
@@ -98,12 +99,16 @@ func openBleve(dir string) (idx bleve.Index, snapshot *scorch.IndexSnapshot, err
 	return idx, snapshot, nil
 }
 
-// catchDamage turns a panic into an error, and so a fault of memory that is
-// mapped from a file. bleve checks no checksums: it panics when a file does not
-// hold what it should.
-func catchDamage(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("the index is damaged, or bleve at fault: %v", p)
+// catchDamage has panics turned into errors until the function that it returns
+// is run, and so faults of memory that is mapped from a file, such as a file
+// that somebody cuts short while it is being served.
+func catchDamage(err *error) (done func()) {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("the index is damaged, or bleve at fault: %v", p)
+		}
 	}
 }
 
@@ -144,7 +149,6 @@ func (ix *Index) use(what string, fn func() error) (err error) {
 	if ix.closed {
 		return os.ErrClosed
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer catchDamage(&err)
+	defer catchDamage(&err)()
 	return fn()
 }
