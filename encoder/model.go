@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/trirank/trirank/internal/atomicfile"
 )
 
 // ModelFormat is the version of model.json that this program reads and writes.
@@ -111,7 +112,7 @@ func (m *Model) Verify(dir string) error {
 		if filepath.Base(name) != name {
 			return fmt.Errorf("cannot verify model %s: %q is not a plain file name", dir, name)
 		}
-		got, err := fileSHA256(filepath.Join(dir, name))
+		got, err := atomicfile.SHA256(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("cannot verify model %s: %w", dir, err)
 		}
@@ -120,17 +121,4 @@ func (m *Model) Verify(dir string) error {
 		}
 	}
 	return nil
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -1,0 +1,85 @@
+package faiss
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// AutoFactory is the factory string that means: choose by the number of vectors.
+const AutoFactory = "auto"
+
+// flatBelow is the number of vectors up to which exact search takes no longer
+// than encoding the query does.
+const flatBelow = 20_000
+
+// pointsPerCentroid is how many training points FAISS wants for a centroid.
+const pointsPerCentroid = 39
+
+// ChooseFactory returns factory, or for AutoFactory what suits n vectors: exact
+// search up to 20,000, and above that inverted lists, about 4*sqrt(n) of them
+// (the number FAISS's own guidelines start from) if there are points enough
+// to place their centroids.
+func ChooseFactory(factory string, n int) string {
+	if factory != AutoFactory && factory != "" {
+		return factory
+	}
+	if n < flatBelow {
+		return "Flat"
+	}
+	nlist := min(int(4*math.Sqrt(float64(n))), n/pointsPerCentroid)
+	return fmt.Sprintf("IVF%d,Flat", nlist)
+}
+
+var (
+	factoryChars = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_,()\[\]:.x-]{0,199}$`)
+	number       = regexp.MustCompile(`[0-9]+`)
+	ivfPart      = regexp.MustCompile(`^IVF([0-9]+)`)
+	pqPart       = regexp.MustCompile(`^PQ([0-9]+)(?:x([0-9]+))?`)
+)
+
+// CheckFactory reports what would make FAISS end the process, or train for
+// hours, instead of returning an error: numbers of zero or beyond reason, more
+// lists or codes than vectors, and parts that do not divide the dimension.
+func CheckFactory(factory string, dimension, n int) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("cannot build a vector index %q of %d vectors of dimension %d: %s", factory, n, dimension, fmt.Sprintf(format, args...))
+	}
+	if !factoryChars.MatchString(factory) {
+		return bad("this is not a FAISS factory string (Flat, IVF1024,Flat and IVF4096,SQ8 are some)")
+	}
+	if strings.Contains(factory, "IDMap") || strings.HasPrefix(factory, "L2norm") {
+		return bad("ids are row numbers and vectors have unit length already: leave IDMap and L2norm out")
+	}
+	for _, s := range number.FindAllString(factory, -1) {
+		if v, err := strconv.Atoi(s); err != nil || v < 1 || v > 1<<24 {
+			return bad("the number %s is not within 1..%d", s, 1<<24)
+		}
+	}
+	for _, part := range strings.FieldsFunc(factory, func(r rune) bool { return strings.ContainsRune(",()[]", r) }) {
+		if m := ivfPart.FindStringSubmatch(part); m != nil {
+			if nlist, _ := strconv.Atoi(m[1]); nlist > n {
+				return bad("%d lists need at least as many vectors", nlist)
+			}
+		}
+		if m := pqPart.FindStringSubmatch(part); m != nil {
+			parts, _ := strconv.Atoi(m[1])
+			bits := 8
+			if m[2] != "" {
+				bits, _ = strconv.Atoi(m[2])
+			}
+			if bits > 16 {
+				return bad("a product quantizer of %d bits is beyond 16", bits)
+			}
+			if 1<<bits > n {
+				return bad("a product quantizer of %d bits needs at least %d vectors", bits, 1<<bits)
+			}
+			if reduced := strings.Contains(factory, "PCA") || strings.Contains(factory, "OPQ"); !reduced && dimension%parts != 0 {
+				return bad("%d parts do not divide the dimension", parts)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+#include "shim.h"
+
+#include <omp.h>
+
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/IndexRefine.h>
+#include <faiss/impl/IDSelector.h>
+#include <faiss/index_io.h>
+#include <faiss/utils/distances.h>
+
+extern "C" void openblas_set_num_threads(int);
+
+struct tr_index {
+    std::unique_ptr<faiss::Index> index;
+};
+
+namespace {
+
+// OpenMP keeps its number of threads for each thread of the program, and Go moves
+// goroutines between those: so it is set around each call, and set back, since
+// building an index on the same thread wants all of them.
+struct OneThread {
+    int before = omp_get_max_threads();
+    OneThread() { omp_set_num_threads(1); }
+    ~OneThread() { omp_set_num_threads(before); }
+};
+
+template <class F>
+int guarded(char* err, F f) {
+    OneThread one;
+    try {
+        f();
+        return 0;
+    } catch (const std::exception& e) {
+        std::snprintf(err, TR_ERR, "%s", e.what());
+    } catch (...) {
+        std::snprintf(err, TR_ERR, "unknown exception");
+    }
+    return -1;
+}
+
+// Params holds the parameters of one search, nested as the index is.
+struct Params {
+    faiss::SearchParameters plain;
+    faiss::SearchParametersIVF ivf;
+    faiss::SearchParametersHNSW hnsw;
+    faiss::IndexRefineSearchParameters refine;
+    faiss::SearchParametersPreTransform transform;
+
+    faiss::SearchParameters* of(const faiss::Index* index, int64_t nprobe, int64_t ef,
+                                float k_factor, faiss::IDSelector* sel) {
+        if (auto* t = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+            transform.index_params = of(t->index, nprobe, ef, k_factor, sel);
+            return &transform;
+        }
+        if (auto* r = dynamic_cast<const faiss::IndexRefine*>(index)) {
+            refine.k_factor = k_factor > 0 ? k_factor : r->k_factor;
+            refine.base_index_params = of(r->base_index, nprobe, ef, k_factor, sel);
+            return &refine;
+        }
+        if (auto* i = dynamic_cast<const faiss::IndexIVF*>(index)) {
+            ivf.nprobe = nprobe > 0 ? nprobe : i->nprobe;
+            ivf.sel = sel;
+            return &ivf;
+        }
+        if (auto* h = dynamic_cast<const faiss::IndexHNSW*>(index)) {
+            hnsw.efSearch = ef > 0 ? ef : h->hnsw.efSearch;
+            hnsw.sel = sel;
+            return &hnsw;
+        }
+        // Some kinds take no parameters at all, not even empty ones.
+        if (!sel) return nullptr;
+        plain.sel = sel;
+        return &plain;
+    }
+};
+
+void describe(const faiss::Index* index, tr_info* info) {
+    if (auto* t = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+        describe(t->index, info);
+    } else if (auto* r = dynamic_cast<const faiss::IndexRefine*>(index)) {
+        info->refines = 1;
+        describe(r->base_index, info);
+    } else if (auto* i = dynamic_cast<const faiss::IndexIVF*>(index)) {
+        info->nlist = i->nlist;
+    } else if (dynamic_cast<const faiss::IndexHNSW*>(index)) {
+        info->hnsw = 1;
+    }
+}
+
+// Whether a filtered search works is not in the type: so one is tried.
+bool can_filter(const faiss::Index* index) {
+    if (index->ntotal == 0) return true;
+    try {
+        std::vector<float> x(index->d, 0.f);
+        x[0] = 1.f;
+        std::vector<uint8_t> none((index->ntotal + 7) / 8, 0);
+        faiss::IDSelectorBitmap sel(none.size(), none.data());
+        Params p;
+        float score;
+        faiss::idx_t id;
+        index->search(1, x.data(), 1, &score, &id, p.of(index, 0, 0, 0, &sel));
+        return id < 0; // a kind that ignores the filter finds something
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+// Inverted lists know where an id is only through a map that nobody made here;
+// reconstruct_n looks through them instead.
+void reconstruct(const faiss::Index* index, int64_t id, float* out) {
+    if (auto* t = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
+        std::vector<float> inner(t->index->d);
+        reconstruct(t->index, id, inner.data());
+        t->reverse_chain(1, inner.data(), out);
+    } else if (auto* r = dynamic_cast<const faiss::IndexRefine*>(index)) {
+        reconstruct(r->refine_index, id, out);
+    } else if (dynamic_cast<const faiss::IndexIVF*>(index)) {
+        index->reconstruct_n(id, 1, out);
+    } else {
+        index->reconstruct(id, out);
+    }
+}
+
+} // namespace
+
+int tr_open(const char* path, tr_index** out, tr_info* info, char* err) {
+    return guarded(err, [&] {
+        std::unique_ptr<tr_index> x(new tr_index);
+        x->index.reset(faiss::read_index(path));
+        std::memset(info, 0, sizeof *info);
+        info->ntotal = x->index->ntotal;
+        info->dim = x->index->d;
+        info->inner_product = x->index->metric_type == faiss::METRIC_INNER_PRODUCT;
+        describe(x->index.get(), info);
+        info->filters = can_filter(x->index.get());
+        *out = x.release();
+    });
+}
+
+void tr_close(tr_index* index) { delete index; }
+
+int tr_search(const tr_index* index, int64_t n, const float* x, int64_t k, int64_t nprobe,
+              int64_t ef, float k_factor, const uint8_t* allow, int64_t allow_bytes,
+              float* scores, int64_t* ids, char* err) {
+    return guarded(err, [&] {
+        faiss::IDSelectorBitmap bitmap(allow_bytes, allow);
+        Params p;
+        index->index->search(n, x, k, scores, ids,
+                             p.of(index->index.get(), nprobe, ef, k_factor, allow ? &bitmap : nullptr));
+    });
+}
+
+int tr_reconstruct(const tr_index* index, int64_t id, float* out, char* err) {
+    return guarded(err, [&] { reconstruct(index->index.get(), id, out); });
+}
+
+void tr_inner_products(float* dst, const float* x, const float* rows, int64_t d, int64_t n) {
+    faiss::fvec_inner_products_ny(dst, x, rows, d, n);
+}
+
+void tr_blas_threads(int n) { openblas_set_num_threads(n); }
