@@ -9,10 +9,10 @@
 // # Scores
 //
 // bleve keeps the postings, but its own "bm25" is not the formula of that
-// name: it takes the square root of the term frequency, leaves out the factor
-// k1+1, multiplies by the idf twice, by a query norm and by the share of the
-// terms that matched, and takes for the average length of a field the number
-// of different terms in it, divided by the number of documents.
+// name: it takes the square root of the term frequency, has k1 where k1+1
+// belongs, multiplies by the idf twice, by a query norm
+// and by the share of the terms that matched, and takes for the average length
+// of a field the number of different terms in it over the number of documents.
 // [Index.SearchBleve] ranks by it, for comparison. [Index.Search] computes
 // Okapi BM25:
 //
@@ -29,9 +29,9 @@
 //
 // The formula is that of Robertson and Zaragoza, The Probabilistic Relevance
 // Framework: BM25 and Beyond (Foundations and Trends in Information Retrieval
-// 3(4), 2009), section 3.4 with k3 = ∞; the 1 inside the logarithm, which keeps
-// an idf above zero, is Lucene's. Fields are scored apart and added, which is
-// not BM25F.
+// 3(4), 2009), a term of the query counting as often as it occurs; the 1 inside
+// the logarithm, which keeps an idf above zero, is Lucene's. Fields are scored
+// apart and added, which is not BM25F.
 //
 // # Directory
 //
