@@ -10,9 +10,9 @@
 //
 // bleve keeps the postings, but its own "bm25" is not the formula of that
 // name: it takes the square root of the term frequency, has k1 where k1+1
-// belongs, multiplies by the idf twice, by a query norm
-// and by the share of the terms that matched, and takes for the average length
-// of a field the number of different terms in it over the number of documents.
+// belongs, multiplies by the idf twice, by a query norm and by the share of the
+// terms that matched, and takes for the average length of a field the number of
+// different terms in it over the number of documents.
 // [Index.SearchBleve] ranks by it, for comparison. [Index.Search] computes
 // Okapi BM25:
 //
