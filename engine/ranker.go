@@ -21,13 +21,27 @@ type Ranker interface {
 // Distributions, the judged-pool evaluation and explanations need it.
 type Scorer interface {
 	// Scores writes the score of rows[i] to dst[i], for all i; dst and rows
-	// have the same length. q.Allow is ignored.
+	// have the same length. If rows is nil, dst has a place for every row of
+	// the catalogue. q.Allow is ignored.
 	Scores(ctx context.Context, q Query, rows []uint32, dst []float64) error
 }
 
 // An Explainer is a Ranker that can say how the score of a product comes about.
 type Explainer interface {
 	Explain(ctx context.Context, q Query, row uint32) (*Explanation, error)
+}
+
+// A Similar is a Ranker that can also rank by likeness to a product.
+type Similar interface {
+	// Similar returns the at most k products most like that of row, best
+	// first, which may include row itself.
+	Similar(ctx context.Context, row uint32, k int) (Ranked, error)
+}
+
+// An Embedder is a Ranker that works with vectors, and gives those of texts:
+// unit vectors, all of one dimension.
+type Embedder interface {
+	Embed(ctx context.Context, texts []string, asQueries bool) ([][]float32, error)
 }
 
 // Query is what a Ranker is asked.
