@@ -8,5 +8,8 @@
 // be larger than memory. A *Catalog holds no open file between calls and may be
 // used by many goroutines at once.
 //
-// This package uses no cgo and imports no other package of trirank's.
+// This package uses no cgo; of trirank's it imports only internal helpers.
+//
+// Package catalog/formats reads the sources that catalogues are made from, and
+// package catalog/stats describes a catalogue.
 package catalog

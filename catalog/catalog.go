@@ -1,0 +1,149 @@
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/atomicfile"
+)
+
+// The files of a catalogue directory.
+const (
+	manifestFile   = "catalog.json"
+	productsFile   = "products.jsonl.zst"
+	judgmentsFile  = "judgments.csv"
+	popularityFile = "popularity.csv"
+)
+
+// format is the number of the directory format that this version reads and
+// writes.
+const format = 1
+
+// manifest is catalog.json.
+type manifest struct {
+	Format    int                 `json:"format"`
+	Name      string              `json:"name"`
+	Rows      int                 `json:"rows"`
+	Judgments int                 `json:"judgments"`
+	Queries   int                 `json:"queries"`
+	Hash      string              `json:"hash"`
+	Files     map[string]fileInfo `json:"files"`
+	Imported  imported            `json:"imported"`
+}
+
+type fileInfo struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+type imported struct {
+	At     time.Time `json:"at"`
+	From   string    `json:"from,omitempty"`
+	Faults Faults    `json:"faults"`
+}
+
+// Catalog is an open catalogue. It holds no file open between calls.
+type Catalog struct {
+	where     string // for messages: the directory, or "sample"
+	name      string
+	rows      int
+	judgments int
+	hash      string
+	// open opens a text of the catalogue: productsFile or judgmentsFile.
+	open func(file string) (io.ReadCloser, error)
+}
+
+// Name returns the name that the catalogue was given when it was made.
+func (c *Catalog) Name() string { return c.name }
+
+// Rows returns the number of products.
+func (c *Catalog) Rows() int { return c.rows }
+
+// Hash returns the SHA-256, in hexadecimal, of the products and judgements.
+// It is equal for equal contents, wherever and whenever they were imported.
+func (c *Catalog) Hash() string { return c.hash }
+
+// Load opens the catalogue in the directory name or, if name is "sample", the
+// sample that is part of the program.
+func Load(name string) (*Catalog, error) {
+	if name == sampleName {
+		return Sample(), nil
+	}
+	return Open(name)
+}
+
+// Open opens the catalogue in dir. It checks the description and the sizes of
+// the files; damage within a file shows when it is read.
+func Open(dir string) (*Catalog, error) {
+	dir = filepath.Clean(dir)
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open catalogue %s: %w", dir, err)
+	}
+	return &Catalog{
+		where: dir, name: m.Name, rows: m.Rows, judgments: m.Judgments, hash: m.Hash,
+		open: func(file string) (io.ReadCloser, error) {
+			f, err := textfile.Open(filepath.Join(dir, file))
+			if err != nil {
+				return nil, err // not f: an interface that holds a nil pointer is not nil
+			}
+			return f, nil
+		},
+	}, nil
+}
+
+func readManifest(dir string) (*manifest, error) {
+	if err := atomicfile.RecoverDir(dir); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("no such directory (trirank import makes one; the word sample names the built-in catalogue)")
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, errors.New("it is a file, not a catalogue directory (trirank import makes one from it)")
+	}
+	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("it is not a catalogue: it has no %s (trirank import makes a catalogue)", manifestFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
+	}
+	if m.Format == 0 || m.Hash == "" {
+		return nil, fmt.Errorf("its %s does not describe a catalogue (trirank import makes one)", manifestFile)
+	}
+	if m.Format != format {
+		return nil, fmt.Errorf("its format is %d, this version reads %d (import again with this version)", m.Format, format)
+	}
+	for _, name := range []string{productsFile, judgmentsFile, popularityFile} {
+		want, ok := m.Files[name]
+		if !ok {
+			return nil, fmt.Errorf("%s does not list %s (import again)", manifestFile, name)
+		}
+		info, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("it is incomplete: %s is missing (import again)", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Size() != want.Bytes {
+			return nil, fmt.Errorf("%s has %d bytes instead of %d (import again)", name, info.Size(), want.Bytes)
+		}
+	}
+	return &m, nil
+}

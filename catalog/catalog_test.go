@@ -1,0 +1,337 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// each yields values.
+func each[T any](values ...T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, v := range values {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
+	t.Helper()
+	var all []T
+	for v, err := range seq {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// lastError returns the error that ends seq.
+func lastError[T any](seq iter.Seq2[T, error]) error {
+	for _, err := range seq {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(t testing.TB, dir string, src Source, o WriteOptions) *Report {
+	t.Helper()
+	r, err := Write(context.Background(), dir, src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestSample(t *testing.T) {
+	c, err := Load("sample")
+	if err != nil {
+		t.Fatal(err)
+	}
+	products, judgments := collect(t, c.Products()), collect(t, c.Judgments())
+	if len(products) != 439 || c.Rows() != 439 || len(judgments) != 1715 {
+		t.Errorf("%d products (Rows %d), %d judgements", len(products), c.Rows(), len(judgments))
+	}
+	if j := judgments[0]; j != (Judgment{"Q001", "wireless mouse", "P0019", Exact, "train"}) {
+		t.Errorf("the first judgement is %+v", j)
+	}
+}
+
+func TestWriteThenOpen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "shop")
+	s := Sample()
+	rich := Product{ID: "x", Title: "a <b> & \u2028 \"c\"", Extra: map[string]json.RawMessage{"z": json.RawMessage(`{"b": 1.50, "a": null}`), "a": json.RawMessage(`[]`)}}
+	products := append(collect(t, s.Products()), rich)
+	judgments := append(collect(t, s.Judgments()), Judgment{"n", "two\nlines, \"quoted\"", "x", Irrelevant, ""})
+	src := Source{Products: each(products...), Judgments: each(judgments...)}
+	calls := 0
+	r := write(t, dir, src, WriteOptions{Progress: func(int) { calls++ }})
+	if r.Products != 440 || r.Judgments != 1716 || r.Queries != 135 || r.Faults.Count != 0 || r.Name != "shop" || calls == 0 {
+		t.Errorf("the report is %+v after %d calls of Progress", r, calls)
+	}
+	c, err := Open(dir + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name() != "shop" || c.Rows() != 440 || c.Hash() != r.Hash {
+		t.Errorf("name %q, %d rows, hash %s, reported %s", c.Name(), c.Rows(), c.Hash(), r.Hash)
+	}
+	products[439].Extra["z"] = json.RawMessage(`{"b":1.50,"a":null}`) // stored without spaces
+	if got := collect(t, c.Products()); !reflect.DeepEqual(got, products) {
+		t.Errorf("other products were read: the last is %+v", got[len(got)-1])
+	}
+	if got := collect(t, c.Judgments()); !reflect.DeepEqual(got, judgments) {
+		t.Errorf("other judgements were read: the last is %+v", got[len(got)-1])
+	}
+	before, _ := os.ReadFile(filepath.Join(dir, productsFile))
+	if again := write(t, dir, src, WriteOptions{Name: "other"}); again.Hash != r.Hash {
+		t.Errorf("equal contents, hash %s, then %s", r.Hash, again.Hash)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, productsFile)); string(after) != string(before) {
+		t.Error("equal products, other bytes")
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("the directory has mode %v", info.Mode())
+	}
+}
+
+func TestHashIsOfContents(t *testing.T) {
+	s := Sample()
+	r := write(t, filepath.Join(t.TempDir(), "c"), Source{Products: s.Products(), Judgments: s.Judgments()}, WriteOptions{})
+	if r.Hash != s.Hash() {
+		t.Errorf("the sample has the hash %s, its copy %s", s.Hash(), r.Hash)
+	}
+	p := Product{ID: "1", Title: "t"}
+	seen := map[string]string{r.Hash: "sample"}
+	for name, src := range map[string]Source{
+		"one":      {Products: each(p)},
+		"price":    {Products: each(Product{ID: "1", Title: "t", Price: 2})},
+		"order":    {Products: each(Product{ID: "2", Title: "t"}, p)},
+		"order2":   {Products: each(p, Product{ID: "2", Title: "t"})},
+		"judgment": {Products: each(p), Judgments: each(Judgment{"q", "q", "1", Exact, ""})},
+		"label":    {Products: each(p), Judgments: each(Judgment{"q", "q", "1", Substitute, ""})},
+	} {
+		h := write(t, filepath.Join(t.TempDir(), "c"), src, WriteOptions{}).Hash
+		if other, ok := seen[h]; ok {
+			t.Errorf("%s and %s have the same hash", name, other)
+		}
+		seen[h] = name
+	}
+}
+
+func TestFaults(t *testing.T) {
+	ok := Product{ID: "1", Title: "t"}
+	nan := func() float64 { z := 0.0; return z / z }()
+	tests := []struct {
+		kind FaultKind
+		src  Source
+		want string
+	}{
+		{MissingField, Source{Products: each(ok, Product{ID: " ", Title: "t"})}, "product: line 2: the product id is empty"},
+		{MissingField, Source{Products: each(ok, Product{ID: "2"})}, `product "2" has no title`},
+		{DuplicateID, Source{Products: each(ok, ok)}, `product id "1" was there before`},
+		{NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "\xff"})}, "not valid UTF-8"},
+		{NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "t", Bullets: []string{"\xff"}})}, "not valid UTF-8"},
+		{BadID, Source{Products: each(ok, Product{ID: "2\n3", Title: "t"})}, "control character"},
+		{BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Price: -1})}, "the price -1"},
+		{BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Rating: nan})}, "the rating NaN"},
+		{Malformed, Source{Products: each(ok, Product{ID: "2", Title: "t", Extra: map[string]json.RawMessage{"x": json.RawMessage("{")}})}, "unexpected end"},
+		{MissingField, Source{Products: each(ok), Judgments: each(Judgment{Query: "", ProductID: "1", Label: Exact})}, "judgement: line 1: the query"},
+		{BadLabel, Source{Products: each(ok), Judgments: each(Judgment{Query: "q", ProductID: "1"})}, "no label"},
+		{Contradiction, Source{Products: each(ok), Judgments: each(Judgment{"", "q", "1", Exact, ""}, Judgment{"", "q", "1", Irrelevant, ""})},
+			`query "q", product "1": label I, but E before`},
+		{Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(Judgment{"7", "q", "1", Exact, ""}, Judgment{"7", "r", "2", Exact, ""})},
+			`query id "7" had another text`},
+	}
+	for _, tt := range tests {
+		dir := filepath.Join(t.TempDir(), "c")
+		_, err := Write(context.Background(), dir, tt.src, WriteOptions{})
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--on-fault skip") {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Error("a failed Write left a catalogue")
+		}
+		r := write(t, dir, tt.src, WriteOptions{SkipFaults: true})
+		if r.Faults.Count != 1 || r.Faults.ByKind[tt.kind] != 1 || !strings.Contains(r.Faults.First[0].Error(), tt.want) {
+			t.Errorf("%s: the faults are %+v", tt.want, r.Faults)
+		}
+	}
+}
+
+func TestFaultsOfReaderAreCounted(t *testing.T) {
+	src := Source{Products: func(yield func(Product, error) bool) {
+		for i := range 50 {
+			if !yield(Product{}, &Fault{File: "f.jsonl", Line: i + 1, Kind: Malformed, Reason: "bad"}) {
+				return
+			}
+		}
+		yield(Product{ID: "1", Title: "t"}, nil)
+	}}
+	r := write(t, filepath.Join(t.TempDir(), "c"), src, WriteOptions{SkipFaults: true})
+	if r.Faults.Count != 50 || len(r.Faults.First) != 20 || r.Faults.First[19].Error() != "f.jsonl: line 20: bad" {
+		t.Errorf("the faults are %+v", r.Faults)
+	}
+}
+
+func TestDroppedJudgments(t *testing.T) {
+	src := Source{
+		Products: each(Product{ID: "1", Title: "t"}),
+		Judgments: each(Judgment{"", "q", "1", Exact, "train"}, Judgment{"", "q", "1", Exact, "test"}, Judgment{"", "q", "9", Exact, ""},
+			Judgment{"", "r\r\ns", "1", Complement, ""}),
+	}
+	dir := filepath.Join(t.TempDir(), "c")
+	r := write(t, dir, src, WriteOptions{})
+	if r.Judgments != 2 || r.Queries != 2 || r.Duplicates != 1 || r.UnknownProducts != 1 || r.Faults.Count != 0 {
+		t.Errorf("the report is %+v", r)
+	}
+	c, _ := Open(dir)
+	if js := collect(t, c.Judgments()); len(js) != 2 || js[1].Query != "r \ns" || js[1].QueryID != js[1].Query {
+		t.Errorf("the judgements are %+v", js)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	make := func(change func(dir string)) string {
+		dir := filepath.Join(t.TempDir(), "c")
+		write(t, dir, Source{Products: each(Product{ID: "1", Title: "t"})}, WriteOptions{})
+		change(dir)
+		return dir
+	}
+	edit := func(from, to string) func(string) {
+		return func(dir string) {
+			path := filepath.Join(dir, manifestFile)
+			b, _ := os.ReadFile(path)
+			os.WriteFile(path, []byte(strings.Replace(string(b), from, to, 1)), 0o644)
+		}
+	}
+	for want, dir := range map[string]string{
+		"no such directory":                make(func(dir string) { os.RemoveAll(dir) }),
+		"it has no catalog.json":           make(func(dir string) { os.Remove(filepath.Join(dir, manifestFile)) }),
+		"popularity.csv is missing":        make(func(dir string) { os.Remove(filepath.Join(dir, popularityFile)) }),
+		"bytes instead of":                 make(func(dir string) { os.Truncate(filepath.Join(dir, productsFile), 5) }),
+		"its format is 99":                 make(edit(`"format": 1`, `"format": 99`)),
+		"catalog.json is damaged":          make(edit(`{`, ``)),
+		"does not describe a catalogue":    make(edit(`"hash"`, `"hush"`)),
+		"a file, not a catalogue":          "catalog_test.go",
+		"does not list products.jsonl.zst": make(edit(`products.jsonl.zst`, `products`)),
+	} {
+		c, err := Open(dir)
+		if err == nil || c != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "cannot open catalogue "+dir) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestOpenRecovers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	write(t, dir, Source{Products: each(Product{ID: "1", Title: "t"})}, WriteOptions{})
+	os.Rename(dir, dir+".old") // a crash between the two renames of ReplaceDir
+	if c, err := Open(dir); err != nil || c.Rows() != 1 {
+		t.Errorf("not recovered: %v", err)
+	}
+}
+
+func TestReadingFindsDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	s := Sample()
+	write(t, dir, Source{Products: s.Products(), Judgments: s.Judgments()}, WriteOptions{})
+	c, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, productsFile)
+	whole, _ := os.ReadFile(path)
+	for name, b := range map[string][]byte{"cut": whole[:len(whole)/2], "flipped": flip(whole), "empty": nil} {
+		os.WriteFile(path, b, 0o644)
+		if err := lastError(c.Products()); err == nil || !strings.Contains(err.Error(), "products.jsonl.zst") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	path = filepath.Join(dir, judgmentsFile)
+	whole, _ = os.ReadFile(path)
+	os.WriteFile(path, whole[:len(whole)/2], 0o644)
+	if err := lastError(c.Judgments()); err == nil || !strings.Contains(err.Error(), "judgments.csv") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func flip(b []byte) []byte {
+	c := append([]byte(nil), b...)
+	c[len(c)/2] ^= 0x55
+	return c
+}
+
+func TestWriteKeepsWhatIsNotACatalogue(t *testing.T) {
+	src := Source{Products: each(Product{ID: "1", Title: "t"})}
+	for name, prepare := range map[string]func(dir string){
+		"photos":                func(dir string) { os.Mkdir(dir, 0o755); os.WriteFile(filepath.Join(dir, "photos"), nil, 0o644) },
+		"it has no":             func(dir string) { os.Mkdir(dir, 0o755); os.WriteFile(filepath.Join(dir, judgmentsFile), nil, 0o644) },
+		".old is in the way":    func(dir string) { os.Mkdir(dir+".old", 0o755) },
+		"which is no part of":   func(dir string) { write(t, dir, src, WriteOptions{}); os.WriteFile(dir+"/notes.txt", nil, 0o644) },
+		"c: not a directory":    func(dir string) { os.WriteFile(dir, nil, 0o644) },
+		"no such file or direc": func(dir string) { os.Remove(filepath.Dir(dir)) },
+	} {
+		dir := filepath.Join(t.TempDir(), "sub", "c")
+		os.Mkdir(filepath.Dir(dir), 0o755)
+		prepare(dir)
+		before := tree(t, filepath.Dir(dir))
+		_, err := Write(context.Background(), dir, src, WriteOptions{})
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want %q", err, name)
+		}
+		if after := tree(t, filepath.Dir(dir)); after != before {
+			t.Errorf("%s: before %s, after %s", name, before, after)
+		}
+	}
+}
+
+func tree(t *testing.T, dir string) (names string) {
+	filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		names += path + " "
+		return nil
+	})
+	return names
+}
+
+func TestInterruptedWriteLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	write(t, dir, Source{Products: each(Product{ID: "old", Title: "t"})}, WriteOptions{})
+	ctx, cancel := context.WithCancel(context.Background())
+	src := Source{Products: func(yield func(Product, error) bool) {
+		for i := 0; yield(Product{ID: fmt.Sprint(i), Title: "t"}, nil); i++ {
+			if i == 1000 {
+				cancel()
+			}
+		}
+	}}
+	if _, err := Write(ctx, dir, src, WriteOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(dir)); len(entries) != 1 {
+		t.Errorf("%d entries are left, want 1", len(entries))
+	}
+	if c, err := Open(dir); err != nil || collect(t, c.Products())[0].ID != "old" {
+		t.Errorf("the old catalogue is gone: %v", err)
+	}
+}
+
+func TestEmptySource(t *testing.T) {
+	_, err := Write(context.Background(), filepath.Join(t.TempDir(), "c"), Source{}, WriteOptions{})
+	if err == nil || !strings.Contains(err.Error(), "no product") {
+		t.Errorf("error %v", err)
+	}
+}

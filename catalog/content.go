@@ -1,0 +1,67 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// contentHash writes products and judgements in their one canonical spelling and
+// hashes what it writes, so that the hash does not depend on compression, on the
+// version of a library, or on how the source spelled things.
+type contentHash struct {
+	products, judgments io.Writer
+	productSum, judgSum hash.Hash
+	buf                 bytes.Buffer
+	json                *json.Encoder
+	csv                 *csv.Writer
+}
+
+func newContentHash(products, judgments io.Writer) *contentHash {
+	c := &contentHash{productSum: sha256.New(), judgSum: sha256.New()}
+	c.products = io.MultiWriter(products, c.productSum)
+	c.judgments = io.MultiWriter(judgments, c.judgSum)
+	c.json = json.NewEncoder(&c.buf)
+	c.json.SetEscapeHTML(false)
+	c.csv = csv.NewWriter(c.judgments)
+	c.csv.Write(judgmentColumns[:])
+	return c
+}
+
+// product writes p. What cannot be stored is a *Fault.
+func (c *contentHash) product(p *Product) error {
+	c.buf.Reset()
+	if err := c.json.Encode(p); err != nil {
+		return &Fault{Kind: Malformed, Reason: fmt.Sprintf("product %q: %v", p.ID, err)}
+	}
+	if n := c.buf.Len(); n > maxStored {
+		c.buf = bytes.Buffer{} // gives back what a huge product took
+		return &Fault{Kind: TooLong, Reason: fmt.Sprintf("product %q has %d bytes", p.ID, n)}
+	}
+	_, err := c.products.Write(c.buf.Bytes())
+	return err
+}
+
+func (c *contentHash) judgment(j *Judgment) error {
+	return c.csv.Write([]string{j.QueryID, j.Query, j.ProductID, j.Label.String(), j.Split})
+}
+
+// flush writes out what is buffered.
+func (c *contentHash) flush() error {
+	c.csv.Flush()
+	return c.csv.Error()
+}
+
+// sum returns the hash of all that was written.
+func (c *contentHash) sum() string {
+	c.flush()
+	both := sha256.New()
+	both.Write(c.productSum.Sum(nil))
+	both.Write(c.judgSum.Sum(nil))
+	return hex.EncodeToString(both.Sum(nil))
+}

@@ -1,0 +1,148 @@
+// Package textfile reads large text files, compressed or not, line by line or
+// record by record, in memory that a broken or hostile file cannot drive up.
+package textfile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErrTooLong says that a line or a record is over its limit.
+var ErrTooLong = errors.New("it is too long")
+
+// maxWindow is what zstd --long asks of a decoder. A frame that wants more is
+// refused, so that the header of a small file cannot claim all memory.
+const maxWindow = 1 << 27
+
+// File is an open text file; its bytes come decompressed, without a byte order
+// mark.
+type File struct {
+	r     *bufio.Reader
+	close []func() error
+}
+
+// Open opens the file at path, which may be compressed by gzip or zstd; its
+// first bytes tell, not its name.
+func Open(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s is a directory", path)
+	}
+	t, err := New(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.close = append(t.close, f.Close)
+	return t, nil
+}
+
+// New is Open for a stream, which stays the caller's to close.
+func New(r io.Reader) (*File, error) {
+	t := &File{r: bufio.NewReaderSize(r, 1<<16)}
+	magic, err := t.r.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(t.r)
+		if err != nil {
+			return nil, explain(err)
+		}
+		t.r, t.close = bufio.NewReaderSize(z, 1<<16), append(t.close, z.Close)
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(t.r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, explain(err)
+		}
+		t.r, t.close = bufio.NewReaderSize(z, 1<<16), append(t.close, func() error { z.Close(); return nil })
+	}
+	if mark, _ := t.r.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		t.r.Discard(3)
+	}
+	return t, nil
+}
+
+// Read reads decompressed bytes.
+func (t *File) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	return n, explain(err)
+}
+
+// Close closes the file.
+func (t *File) Close() error {
+	var errs []error
+	for _, c := range t.close {
+		errs = append(errs, c())
+	}
+	t.close = nil
+	return errors.Join(errs...)
+}
+
+// explain says in plain words what decompressors report.
+func explain(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the file is cut off (fetch or make it again): %w", err)
+	}
+	return err
+}
+
+// Lines reads lines of at most a given length.
+type Lines struct {
+	r      *bufio.Reader
+	max    int
+	buf    []byte
+	number int
+}
+
+// NewLines returns a reader of the lines of r; a line over max bytes is passed
+// over and reported.
+func NewLines(r io.Reader, max int) *Lines {
+	return &Lines{r: bufio.NewReaderSize(r, 1<<16), max: max}
+}
+
+// Number is the number of the line read last, from 1.
+func (l *Lines) Number() int { return l.number }
+
+// Next returns the next line without its end; it is valid until the next call.
+// At the end the error is io.EOF. After ErrTooLong reading may go on.
+func (l *Lines) Next() ([]byte, error) {
+	l.buf = l.buf[:0]
+	for first, long := true, false; ; first = false {
+		part, err := l.r.ReadSlice('\n')
+		if first && (len(part) > 0 || err == nil) {
+			l.number++
+		}
+		if len(l.buf)+len(part) > l.max+2 {
+			long = true
+			l.buf = nil // gives back what a huge line took
+		}
+		if !long {
+			l.buf = append(l.buf, part...)
+		}
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case err == io.EOF && first && len(part) == 0:
+			return nil, io.EOF
+		case err != nil && err != io.EOF:
+			return nil, err
+		case long:
+			return nil, fmt.Errorf("%w: over %d bytes in one line", ErrTooLong, l.max)
+		}
+		line := bytes.TrimSuffix(l.buf, []byte("\n"))
+		return bytes.TrimSuffix(line, []byte("\r")), nil
+	}
+}

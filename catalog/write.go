@@ -1,0 +1,324 @@
+package catalog
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/trirank/trirank/internal/atomicfile"
+)
+
+// Source is what a catalogue is made from. Write reads the products to their
+// end, then the judgements, which may be nil.
+type Source struct {
+	Products  iter.Seq2[Product, error]
+	Judgments iter.Seq2[Judgment, error]
+	// Where, if not nil, tells the file and line of the row yielded last, so
+	// that faults that only Write can see are named as well as the reader's.
+	Where func() (file string, line int)
+}
+
+// WriteOptions are the options of Write; the zero value will do.
+type WriteOptions struct {
+	Name       string             // default: the last element of the directory's path
+	SkipFaults bool               // leave faulty rows out instead of failing at the first
+	Progress   func(products int) // called now and then
+	From       string             // how the source was read, for the record
+}
+
+// Write makes a catalogue of src in dir. The catalogue is built beside dir and
+// takes its place when complete: until then, and after an error, dir is as it
+// was. A dir that exists is replaced only if it is a catalogue or empty.
+func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report, error) {
+	dir, err := checkTarget(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
+	}
+	if o.Name == "" {
+		o.Name = filepath.Base(dir)
+	}
+	if o.Progress == nil {
+		o.Progress = func(int) {}
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	if err != nil {
+		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
+	}
+	defer os.RemoveAll(fresh)
+	if src.Products == nil {
+		src.Products = func(func(Product, error) bool) {}
+	}
+	w := &writer{dir: fresh, o: o, src: src, check: newChecker(), report: &Report{Name: o.Name}}
+	if err := w.write(ctx); err != nil {
+		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
+	}
+	// Looked at again: an import takes long.
+	if _, err := checkTarget(dir); err != nil {
+		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
+	}
+	if err := errors.Join(os.Chmod(fresh, 0o755), ctx.Err()); err != nil {
+		return nil, err
+	}
+	if err := atomicfile.ReplaceDir(fresh, dir); err != nil {
+		return nil, err
+	}
+	return w.report, nil
+}
+
+// checkTarget returns the directory that dir means if a catalogue may be put
+// there.
+func checkTarget(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return dir, err
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	// Replacing a directory removes its .old: it might be a copy of the user's.
+	if _, err := os.Lstat(dir + ".old"); err == nil {
+		return dir, fmt.Errorf("%s.old is in the way (remove or rename it)", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return dir, nil
+	}
+	if err != nil {
+		return dir, err
+	}
+	ours := []string{manifestFile, productsFile, judgmentsFile, popularityFile}
+	described := false
+	for _, e := range entries {
+		if !slices.Contains(ours, e.Name()) {
+			return dir, fmt.Errorf("the directory exists and holds %s, which is no part of a catalogue (choose another place)", e.Name())
+		}
+		described = described || e.Name() == manifestFile
+	}
+	if !described {
+		return dir, fmt.Errorf("the directory exists and is not a catalogue: it has no %s (choose another place)", manifestFile)
+	}
+	return dir, nil
+}
+
+// writer builds a catalogue in dir.
+type writer struct {
+	dir    string
+	o      WriteOptions
+	src    Source
+	check  *checker
+	report *Report
+}
+
+func (w *writer) write(ctx context.Context) (err error) {
+	products, err := w.create(productsFile)
+	if err != nil {
+		return err
+	}
+	defer products.Close()
+	judgments, err := w.create(judgmentsFile)
+	if err != nil {
+		return err
+	}
+	defer judgments.Close()
+	popularity, err := w.create(popularityFile)
+	if err != nil {
+		return err
+	}
+	defer popularity.Close()
+	// One goroutine, one frame: equal input gives equal bytes.
+	z, err := zstd.NewWriter(products, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	content := newContentHash(z, judgments)
+	if err := w.writeProducts(ctx, content, csv.NewWriter(popularity)); err != nil {
+		return err
+	}
+	if err := w.writeJudgments(ctx, content); err != nil {
+		return err
+	}
+	w.report.Hash = content.sum()
+	if err := errors.Join(content.flush(), z.Close(), products.Close(), judgments.Close(), popularity.Close()); err != nil {
+		return err
+	}
+	return w.writeManifest()
+}
+
+func (w *writer) writeProducts(ctx context.Context, content *contentHash, popularity *csv.Writer) error {
+	popularity.Write([]string{"product_id", "popularity"})
+	row := 0
+	for p, err := range w.src.Products {
+		row++
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err == nil {
+			if f := w.check.product(&p); f != nil {
+				err = f
+			} else {
+				err = content.product(&p)
+			}
+			err = locate(err, w.where("product", row))
+		}
+		if err != nil {
+			if err := w.fault(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if p.Popularity > 0 {
+			popularity.Write([]string{p.ID, strconv.FormatFloat(p.Popularity, 'g', -1, 64)})
+		}
+		w.report.Products++
+		if w.report.Products%64 == 0 {
+			w.o.Progress(w.report.Products)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.report.Products == 0 {
+		return errors.New("the source has no product without fault")
+	}
+	w.o.Progress(w.report.Products)
+	popularity.Flush()
+	return popularity.Error()
+}
+
+func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error {
+	if w.src.Judgments == nil {
+		return nil
+	}
+	row := 0
+	for j, err := range w.src.Judgments {
+		row++
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var v verdict
+		if err == nil {
+			// CSV does not tell a carriage return within a field from a line end.
+			for _, field := range []*string{&j.Query, &j.QueryID, &j.Split} {
+				*field = strings.ReplaceAll(*field, "\r", " ")
+			}
+			if j.QueryID == "" {
+				j.QueryID = j.Query
+			}
+			var f *Fault
+			if v, f = w.check.judgment(&j); f != nil {
+				err = locate(f, w.where("judgement", row))
+			}
+		}
+		if err != nil {
+			if err := w.fault(err); err != nil {
+				return err
+			}
+			continue
+		}
+		switch v {
+		case unknownProduct:
+			w.report.UnknownProducts++
+		case duplicate:
+			w.report.Duplicates++
+		default:
+			w.report.Judgments++
+			if err := content.judgment(&j); err != nil {
+				return err
+			}
+		}
+	}
+	w.report.Queries = len(w.check.queries)
+	return ctx.Err()
+}
+
+// where tells the place of a row, by its number if the source does not say.
+func (w *writer) where(what string, row int) func() (string, int) {
+	if w.src.Where != nil {
+		return w.src.Where
+	}
+	return func() (string, int) { return what, row }
+}
+
+// locate tells a fault its place.
+func locate(err error, where func() (string, int)) error {
+	if f, ok := err.(*Fault); ok {
+		f.File, f.Line = where()
+	}
+	return err
+}
+
+// fault counts err and returns nil if writing may go on.
+func (w *writer) fault(err error) error {
+	var f *Fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	if !w.o.SkipFaults {
+		return fmt.Errorf("%w (leave such rows out with --on-fault skip)", err)
+	}
+	w.report.Faults.add(f)
+	return nil
+}
+
+// file is a buffered file that may be closed twice.
+type file struct {
+	*bufio.Writer
+	f *os.File
+}
+
+func (w *writer) create(name string) (*file, error) {
+	f, err := os.Create(filepath.Join(w.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	return &file{bufio.NewWriterSize(f, 1<<16), f}, nil
+}
+
+// Close writes out what is buffered and closes the file.
+func (f *file) Close() error {
+	if f.f == nil {
+		return nil
+	}
+	err := errors.Join(f.Flush(), f.f.Close())
+	f.f = nil
+	return err
+}
+
+func (w *writer) writeManifest() error {
+	m := manifest{
+		Format: format, Name: w.o.Name, Rows: w.report.Products, Judgments: w.report.Judgments,
+		Queries: w.report.Queries, Hash: w.report.Hash, Files: map[string]fileInfo{},
+		Imported: imported{At: time.Now().UTC().Truncate(time.Second), From: w.o.From, Faults: w.report.Faults},
+	}
+	for _, name := range []string{productsFile, judgmentsFile, popularityFile} {
+		path := filepath.Join(w.dir, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		sum, err := atomicfile.SHA256(path)
+		if err != nil {
+			return err
+		}
+		m.Files[name] = fileInfo{info.Size(), sum}
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(w.dir, manifestFile), append(b, '\n'))
+}
