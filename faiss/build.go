@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -282,15 +281,15 @@ func exact(ctx context.Context, queries, vectors []float32, dimension, k int) ([
 		end := min(start+block, n)
 		for q := range out {
 			InnerProducts(scores[:end-start], queries[q*dimension:(q+1)*dimension], vectors[start*dimension:end*dimension])
-			out[q] = keepBest(out[q], scores[:end-start], uint32(start), k)
+			out[q] = KeepBest(out[q], scores[:end-start], uint32(start), k)
 		}
 	}
 	return out, nil
 }
 
-// keepBest inserts scores, which belong to the ids from first on, into hits, which
-// is in order and holds at most k.
-func keepBest(hits []Hit, scores []float32, first uint32, k int) []Hit {
+// KeepBest inserts the scores of the ids from first on into hits, which is in
+// order, best first, and holds at most k; it returns hits.
+func KeepBest(hits []Hit, scores []float32, first uint32, k int) []Hit {
 	worst := float32(math.Inf(-1))
 	if len(hits) == k {
 		worst = hits[k-1].Score
@@ -325,5 +324,3 @@ func Exact(ctx context.Context, query, vectors []float32, k int) ([]Hit, error) 
 	}
 	return out[0], nil
 }
-
-var _ io.Closer = (*Index)(nil)

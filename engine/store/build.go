@@ -1,0 +1,361 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/trirank/trirank/bm25"
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/npy"
+)
+
+const (
+	lexicalSystem = "bm25" // the ranking's name and the folder's
+	faissFile     = "index.faiss"
+)
+
+// Model is a model that makes a ranking.
+type Model struct {
+	System  string // the name of the ranking: "pretrained", "finetuned", ...
+	Dir     string // of the model
+	Encoder *encoder.Encoder
+}
+
+// BuildOptions say what an index is built from. Zero values mean the defaults.
+type BuildOptions struct {
+	Catalog  *catalog.Catalog
+	Models   []Model
+	Template *catalog.Template // of the text that is embedded; required
+	Factory  string            // of the vector indexes; default faiss.AutoFactory
+	Recall   float64           // that their searches have to reach; default .99
+	BM25     bm25.Options
+	Fusion   *engine.Fusion // default: DefaultFusion
+	// Vectors lists folders with vectors to take over where text and model are
+	// the same: what Embed wrote, or folders of other indexes.
+	Vectors []string
+	// Step, if not nil, is called as each step begins, and returns what is told
+	// of its progress and its end.
+	Step func(what, unit string, total int) Step
+}
+
+// Step hears of the progress of one step of a build.
+type Step interface {
+	Skip(n int)
+	Set(n int)
+	Done()
+	Stop()
+}
+
+type silent struct{}
+
+func (silent) Skip(int) {}
+func (silent) Set(int)  {}
+func (silent) Done()    {}
+func (silent) Stop()    {}
+
+// Built says what a build did.
+type Built struct {
+	Manifest *Manifest `json:"manifest"`
+	// Reused lists the parts that were taken over from the index that was
+	// there before, since nothing they are made of has changed.
+	Reused  []string            `json:"reused,omitempty"`
+	Vectors map[string]Embedded `json:"vectors"`
+}
+
+// DefaultFusion joins BM25 and the most trained of the models with equal weight by
+// reciprocal rank; nil if there is no model.
+func DefaultFusion(systems []string) *engine.Fusion {
+	if len(systems) == 0 {
+		return nil
+	}
+	best := systems[0]
+	if slices.Contains(systems, "finetuned") {
+		best = "finetuned"
+	}
+	return &engine.Fusion{Method: engine.RRF, Constant: 60, Weights: map[string]float64{lexicalSystem: 1, best: 1}}
+}
+
+// Build makes the index directory out, or replaces it: readers see the old one
+// until the new one is whole. Parts of the old one whose inputs are the same are
+// taken over. When ctx ends, or the process does, the vectors made so far are kept
+// in out.work, where the next Build finds them.
+func Build(ctx context.Context, out string, o BuildOptions) (*Built, error) {
+	b, err := newBuilder(out, o)
+	if err == nil {
+		err = b.run(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot build index %s: %w", out, err)
+	}
+	return &b.built, nil
+}
+
+type builder struct {
+	BuildOptions
+	out, work, fresh string
+	old              *Manifest // nil: there is none that can be used
+	built            Built
+}
+
+func newBuilder(out string, o BuildOptions) (*builder, error) {
+	if o.Catalog == nil || o.Template == nil {
+		return nil, errors.New("a catalogue and a template are needed")
+	}
+	if o.Step == nil {
+		o.Step = func(string, string, int) Step { return silent{} }
+	}
+	o.Factory = cmp.Or(o.Factory, faiss.AutoFactory)
+	o.Recall = cmp.Or(o.Recall, .99)
+	o.BM25 = o.BM25.WithDefaults()
+	var systems []string
+	for _, m := range o.Models {
+		if !validSystem(m.System) || slices.Contains(systems, m.System) {
+			return nil, fmt.Errorf("%q cannot name a model's ranking: it must be unique, of small letters, digits, - and _, and not %s or %s", m.System, lexicalSystem, engine.Hybrid)
+		}
+		systems = append(systems, m.System)
+	}
+	if o.Fusion == nil {
+		o.Fusion = DefaultFusion(systems)
+	}
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{BuildOptions: o, out: out, work: out + ".work", fresh: filepath.Join(out+".work", "new")}
+	b.built = Built{
+		Manifest: &Manifest{
+			Format: Format, Template: o.Template.String(), BM25: o.BM25,
+			Catalogue: CatalogueInfo{o.Catalog.Name(), o.Catalog.Hash(), o.Catalog.Rows()},
+		},
+		Vectors: map[string]Embedded{},
+	}
+	if o.Fusion != nil {
+		b.built.Manifest.Fusion = o.Fusion.String()
+	}
+	// An older index is of use only if every byte of it is as it was.
+	if old, err := ReadManifest(out); err == nil {
+		if old.verify(out) == nil {
+			b.old = old
+		}
+	} else if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
+		if _, err := os.Stat(filepath.Join(out, manifestFile)); errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.New("there is a folder that is not an index (name another, or remove it)")
+		}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *builder) run(ctx context.Context) error {
+	if err := os.MkdirAll(b.work, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(b.work, "lock"))
+	if err != nil {
+		return fmt.Errorf("%w (another build of it is running)", err)
+	}
+	defer unlock()
+	if err := os.RemoveAll(b.fresh); err != nil {
+		return err
+	}
+	if err := os.Mkdir(b.fresh, 0o755); err != nil {
+		return err
+	}
+	if err := b.products(ctx); err != nil {
+		return err
+	}
+	if err := b.lexical(ctx); err != nil {
+		return err
+	}
+	for _, m := range b.Models {
+		info, err := b.model(ctx, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.System, err)
+		}
+		b.built.Manifest.Models = append(b.built.Manifest.Models, *info)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.built.Manifest.write(b.fresh); err != nil {
+		return err
+	}
+	if err := atomicfile.ReplaceDir(b.fresh, b.out); err != nil {
+		return err
+	}
+	return os.RemoveAll(b.work)
+}
+
+// sameCatalogue reports whether what the old index made of the catalogue alone
+// can be taken over.
+func (b *builder) sameCatalogue() bool {
+	return b.old != nil && b.old.Catalogue.Hash == b.built.Manifest.Catalogue.Hash && b.old.Catalogue.Rows == b.built.Manifest.Catalogue.Rows
+}
+
+func (b *builder) products(ctx context.Context) error {
+	dir := filepath.Join(b.fresh, productsFolder)
+	if b.sameCatalogue() {
+		b.built.Reused = append(b.built.Reused, productsFolder)
+		return linkTree(filepath.Join(b.out, productsFolder), dir)
+	}
+	step := b.Step("storing", "products", b.Catalog.Rows())
+	rows, err := writeProducts(ctx, dir, b.Catalog.Products(), step.Set)
+	if err == nil && rows != b.Catalog.Rows() {
+		err = fmt.Errorf("the catalogue has %d products, not %d as it says (import it again)", rows, b.Catalog.Rows())
+	}
+	if err == nil {
+		err = writeJudgments(dir, b.Catalog.Judgments())
+	}
+	return ended(step, err)
+}
+
+func (b *builder) lexical(ctx context.Context) error {
+	dir := filepath.Join(b.fresh, lexicalSystem)
+	if b.sameCatalogue() && reflect.DeepEqual(b.old.BM25, b.BM25) {
+		b.built.Reused = append(b.built.Reused, lexicalSystem)
+		return linkTree(filepath.Join(b.out, lexicalSystem), dir)
+	}
+	step := b.Step("indexing text", "products", b.Catalog.Rows())
+	return ended(step, bm25.Build(ctx, dir, b.Catalog.Products(), b.BM25, step.Set))
+}
+
+func ended(s Step, err error) error {
+	if err != nil {
+		s.Stop()
+		return err
+	}
+	s.Done()
+	return nil
+}
+
+func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
+	vectorsDir := filepath.Join(b.work, m.System)
+	if err := os.MkdirAll(vectorsDir, 0o755); err != nil {
+		return nil, err
+	}
+	info := &ModelInfo{
+		System: m.System, Model: m.Encoder.Model.Name, Hash: m.Encoder.Model.Hash(), Path: m.Dir,
+		Precision: m.Encoder.Model.Precision, Dimension: m.Encoder.Model.Dimension,
+		Requested: b.Factory, Recall: b.Recall,
+	}
+	step := b.Step("embedding for "+m.System, "products", b.Catalog.Rows())
+	job := &embedJob{
+		dir: vectorsDir, matrix: vectorsFile, products: b.Catalog.Products(), rows: b.Catalog.Rows(),
+		template: b.Template, model: m.Encoder.Model, encode: m.Encoder.Passages,
+		resume: true, started: step.Skip, progress: step.Set,
+		reuse: append([]string{vectorsDir, filepath.Join(b.out, m.System)}, b.Vectors...),
+	}
+	done, err := job.run(ctx)
+	if err := ended(step, err); err != nil {
+		return nil, err
+	}
+	b.built.Vectors[m.System] = Embedded(done)
+
+	dir := filepath.Join(b.fresh, m.System)
+	if err := linkTree(vectorsDir, dir); err != nil {
+		return nil, err
+	}
+	if old := b.oldModel(info); old != nil && b.sameCatalogue() {
+		info.Index = old.Index
+		b.built.Reused = append(b.built.Reused, m.System)
+		return info, link(filepath.Join(b.out, m.System, faissFile), filepath.Join(dir, faissFile))
+	}
+	matrix, err := npy.Open(filepath.Join(dir, vectorsFile))
+	if err != nil {
+		return nil, err
+	}
+	defer matrix.Close()
+	queries, err := b.tuningQueries(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	step = b.Step("indexing vectors of "+m.System, "products", matrix.Rows)
+	info.Index, err = faiss.Build(ctx, filepath.Join(dir, faissFile), matrix.Values, matrix.Cols, faiss.BuildOptions{
+		Factory: b.Factory, Recall: b.Recall, Queries: queries,
+		Progress: func(done, _ int) { step.Set(done) },
+	})
+	return info, ended(step, err)
+}
+
+// oldModel returns the entry of the old index that info would become, if there is
+// one with the same vectors and the same wishes.
+func (b *builder) oldModel(info *ModelInfo) *ModelInfo {
+	if b.old == nil || b.old.Template != b.built.Manifest.Template {
+		return nil
+	}
+	for _, m := range b.old.Models {
+		if m.System == info.System && m.Hash == info.Hash && m.Requested == info.Requested && m.Recall == info.Recall {
+			return &m
+		}
+	}
+	return nil
+}
+
+// tuningQueries returns the vectors of some of the catalogue's queries, which
+// show better than products' vectors do how far a search has to look.
+func (b *builder) tuningQueries(ctx context.Context, m Model) ([]float32, error) {
+	const most = 128
+	seen := map[string]bool{}
+	var texts []string
+	for j, err := range b.Catalog.Judgments() {
+		if err != nil {
+			return nil, err
+		}
+		if key := fold(j.Query); !seen[key] {
+			seen[key] = true
+			texts = append(texts, j.Query)
+		}
+		if len(texts) == most {
+			break
+		}
+	}
+	v := make([]float32, len(texts)*m.Encoder.Model.Dimension)
+	return v, m.Encoder.Queries(ctx, texts, v)
+}
+
+// linkTree makes to a copy of from whose files share their contents where the
+// file system can: none of them is ever changed.
+func linkTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, name)
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		return link(path, target)
+	})
+}
+
+func link(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	return atomicfile.Write(to, func(w io.Writer) error {
+		f, err := os.Open(from)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	})
+}

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/internal/atomicfile"
+)
+
+// Files that Embed writes, for NumPy and pandas.
+const (
+	embeddingsFile = "product_embeddings.npy" // a row a product
+	titlesFile     = "product_titles.csv"     // product_id, product_title, in the same order
+	statsFile      = "product_stats.csv"      // product_id, views, rating
+)
+
+// EmbedOptions say what Embed does.
+type EmbedOptions struct {
+	Catalog  *catalog.Catalog
+	Encoder  *encoder.Encoder
+	Template *catalog.Template // of the text that is embedded
+	Out      string            // a folder, made if need be
+	// Resume goes on with an interrupted run, and takes over the vectors of
+	// an earlier one where the text has not changed.
+	Resume   bool
+	Started  func(done int)
+	Progress func(done int)
+}
+
+// Embedded says what Embed did.
+type Embedded struct {
+	Rows    int `json:"rows"`
+	Resumed int `json:"resumed"` // made by an interrupted run before
+	Reused  int `json:"reused"`  // of an earlier run, with the same text
+	Encoded int `json:"encoded"`
+}
+
+// Embed writes the vectors, titles and statistics of a catalogue's products. What
+// is done when ctx ends, or the process does, is kept for Resume.
+func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
+	fail := func(err error) (Embedded, error) {
+		return Embedded{}, fmt.Errorf("cannot embed catalogue %s into %s: %w", o.Catalog.Name(), o.Out, err)
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return fail(err)
+	}
+	job := &embedJob{
+		dir: o.Out, matrix: embeddingsFile,
+		products: o.Catalog.Products(), rows: o.Catalog.Rows(), template: o.Template,
+		model: o.Encoder.Model, encode: o.Encoder.Passages,
+		resume: o.Resume, started: o.Started, progress: o.Progress,
+	}
+	if o.Resume {
+		job.reuse = []string{o.Out}
+	}
+	done, err := job.run(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	number := func(v float64) string {
+		if v == 0 {
+			return "" // unknown
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	for _, t := range []struct {
+		file   string
+		header []string
+		row    func(p *catalog.Product) []string
+	}{
+		{titlesFile, []string{"product_id", "product_title"}, func(p *catalog.Product) []string { return []string{p.ID, p.Title} }},
+		{statsFile, []string{"product_id", "views", "rating"}, func(p *catalog.Product) []string {
+			return []string{p.ID, number(p.Popularity), number(p.Rating)}
+		}},
+	} {
+		err := atomicfile.Write(filepath.Join(o.Out, t.file), func(w io.Writer) error {
+			out := csv.NewWriter(w)
+			if err := out.Write(t.header); err != nil {
+				return err
+			}
+			for p, err := range o.Catalog.Products() {
+				if err != nil {
+					return err
+				}
+				if err := out.Write(t.row(&p)); err != nil {
+					return err
+				}
+			}
+			out.Flush()
+			return out.Error()
+		})
+		if err != nil {
+			return fail(err)
+		}
+	}
+	return Embedded(done), nil
+}

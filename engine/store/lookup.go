@@ -1,0 +1,48 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// FindModel returns the directory of a model given by path or by the name of one
+// that make or `trirank model pull` fetched.
+func FindModel(name string) (string, error) {
+	if name == "" {
+		return "", errors.New("no model is given (e5-small-v2 is one)")
+	}
+	tried := []string{name}
+	if !strings.ContainsRune(name, filepath.Separator) {
+		for _, dir := range modelFolders() {
+			tried = append(tried, filepath.Join(dir, name))
+		}
+	}
+	for _, dir := range tried {
+		if _, err := os.Stat(filepath.Join(dir, "model.json")); err == nil {
+			return filepath.Abs(dir)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("cannot find model %s: %w", name, err)
+		}
+	}
+	return "", fmt.Errorf("cannot find model %s: no model.json in %s (run make native, or give the path of a model directory)", name, strings.Join(tried, ", "))
+}
+
+// modelFolders returns where models with a plain name are looked for: where
+// $TRIRANK_MODELS says, else beside the program.
+func modelFolders() []string {
+	if dir := os.Getenv("TRIRANK_MODELS"); dir != "" {
+		return []string{dir}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	return []string{filepath.Join(filepath.Dir(exe), "models")}
+}

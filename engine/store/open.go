@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/trirank/trirank/bm25"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/npy"
+)
+
+// OpenOptions say how an index directory is opened. The zero value means the
+// defaults.
+type OpenOptions struct {
+	// Models says where the models are, by system, if not where they were when
+	// the index was built.
+	Models map[string]string
+	// Fusion replaces the index's own.
+	Fusion *engine.Fusion
+	// Bleve adds rankings by bleve's own scoring: "bleve-bm25", "bleve-tfidf".
+	Bleve []string
+	ONNX  onnx.Options
+}
+
+// Index is an open index directory.
+type Index struct {
+	Manifest *Manifest
+	Engine   *engine.Engine
+
+	closers []func() error
+}
+
+// exampleQueries is how many of the judged queries are offered for trying.
+const exampleQueries = 12
+
+// Open verifies the index directory dir and opens its parts. An encoder that does
+// not pass its self-test, or is not the one that made the vectors, is an error.
+func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) {
+	m, err := ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.verify(dir); err != nil {
+		return nil, err
+	}
+	x := &Index{Manifest: m}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())
+		}
+	}()
+	ps, err := openProducts(filepath.Join(dir, productsFolder), m.Catalogue.Rows)
+	if err != nil {
+		return nil, err
+	}
+	x.closers = append(x.closers, ps.close)
+	if ps.judged, err = openJudged(filepath.Join(dir, productsFolder), ps.Row); err != nil {
+		return nil, err
+	}
+	text, err := bm25.Open(filepath.Join(dir, lexicalSystem))
+	if err != nil {
+		return nil, err
+	}
+	x.closers = append(x.closers, text.Close)
+	if text.Rows() != m.Catalogue.Rows {
+		return nil, fmt.Errorf("the text index has %d products, the catalogue %d", text.Rows(), m.Catalogue.Rows)
+	}
+	config := engine.Config{
+		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Examples: ps.judged.some(exampleQueries),
+		Systems: []engine.System{{Name: lexicalSystem, Kind: "lexical", Detail: bm25Detail(m.BM25), Ranker: newLexical(text)}},
+	}
+	for _, name := range o.Bleve {
+		s, err := bleveSystem(name, text)
+		if err != nil {
+			return nil, err
+		}
+		config.Systems = append(config.Systems, s)
+	}
+	for _, info := range m.Models {
+		s, err := x.openModel(ctx, dir, info, o)
+		if err != nil {
+			return nil, fmt.Errorf("ranking %s: %w", info.System, err)
+		}
+		config.Systems = append(config.Systems, s)
+	}
+	if !slices.ContainsFunc(m.Models, func(i ModelInfo) bool { return i.System == "finetuned" }) {
+		config.Notes = append(config.Notes, "There is no fine-tuned ranking yet. Add the directory of a fine-tuned model with: trirank index --model finetuned=DIR and the other options as before.")
+	}
+	if config.Fusion == nil && m.Fusion != "" {
+		if config.Fusion, err = engine.ParseFusion(m.Fusion); err != nil {
+			return nil, err
+		}
+	}
+	if x.Engine, err = engine.New(config); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func bm25Detail(o bm25.Options) string {
+	s := fmt.Sprintf("Okapi BM25, k1 %g, b %g, analyzer %s, fields", o.K1, o.B, o.Analyzer)
+	for _, f := range o.Fields {
+		s += fmt.Sprintf(" %s×%g", f.Name, f.Boost)
+	}
+	return s
+}
+
+func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o OpenOptions) (s engine.System, err error) {
+	enc, err := openEncoder(info, o)
+	if err != nil {
+		return s, err
+	}
+	x.closers = append(x.closers, enc.Close)
+	if h := enc.Model.Hash(); h != info.Hash {
+		return s, fmt.Errorf("the model is not the one that made the vectors: its hash is %.12s…, not %.12s… (build the index again, or give the right model)", h, info.Hash)
+	}
+	if err := enc.SelfTest(ctx); err != nil {
+		return s, err
+	}
+	vectors, err := npy.Open(filepath.Join(dir, info.System, vectorsFile))
+	if err != nil {
+		return s, err
+	}
+	x.closers = append(x.closers, vectors.Close)
+	index, err := faiss.Open(filepath.Join(dir, info.System, faissFile), info.Index.SHA256)
+	if err != nil {
+		return s, err
+	}
+	x.closers = append(x.closers, index.Close)
+	rows := x.Manifest.Catalogue.Rows
+	if vectors.Rows != rows || index.Len() != rows || vectors.Cols != info.Dimension || index.Dimension() != info.Dimension {
+		return s, fmt.Errorf("%d products, %d x %d vectors and an index of %d x %d do not fit together", rows, vectors.Rows, vectors.Cols, index.Len(), index.Dimension())
+	}
+	index.Params = info.Index.Params
+	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info), Ranker: newDense(enc, index, vectors)}, nil
+}
+
+func denseDetail(info ModelInfo) string {
+	s := fmt.Sprintf("%s, %s, FAISS %s", info.Model, info.Precision, info.Index.Factory)
+	if p := info.Index.Params; p.NProbe > 0 {
+		s += fmt.Sprintf(", nprobe %d", p.NProbe)
+	}
+	return s + fmt.Sprintf(", recall@10 %.3f", info.Index.Recall)
+}
+
+// openEncoder finds the model of a ranking where it is said to be, where it was,
+// or among those fetched under its name.
+func openEncoder(info ModelInfo, o OpenOptions) (*encoder.Encoder, error) {
+	dir, given := o.Models[info.System]
+	if !given {
+		dir = info.Path
+	}
+	found, err := FindModel(dir)
+	if err != nil && !given {
+		found, err = FindModel(info.Model)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; or say where it is with --model %s=DIR", err, info.System)
+	}
+	return onnx.Open(found, o.ONNX)
+}
+
+// Close closes all parts. No request may use the engine any more; closing twice is
+// harmless.
+func (x *Index) Close() (err error) {
+	for _, c := range slices.Backward(x.closers) {
+		err = errors.Join(err, c())
+	}
+	x.closers = nil
+	return err
+}
