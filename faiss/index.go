@@ -247,6 +247,9 @@ func (x *Index) Vector(id uint32) ([]float32, error) {
 	return v, nil
 }
 
+// Version returns the version of the FAISS library.
+func Version() string { return C.GoString(C.tr_version()) }
+
 // InnerProducts writes the inner product of query with each row of matrix, which
 // holds len(dst) rows of len(query) values, to dst.
 func InnerProducts(dst, query, matrix []float32) {

@@ -167,4 +167,10 @@ void tr_inner_products(float* dst, const float* x, const float* rows, int64_t d,
     faiss::fvec_inner_products_ny(dst, x, rows, d, n);
 }
 
+#define TR_STRING_(x) #x
+#define TR_STRING(x) TR_STRING_(x)
+const char* tr_version(void) {
+    return TR_STRING(FAISS_VERSION_MAJOR) "." TR_STRING(FAISS_VERSION_MINOR) "." TR_STRING(FAISS_VERSION_PATCH);
+}
+
 void tr_blas_threads(int n) { openblas_set_num_threads(n); }

@@ -37,6 +37,9 @@ int tr_reconstruct(const tr_index* index, int64_t id, float* out, char* err);
 // dst[i] = <x, rows[i]> for n contiguous rows of dimension d.
 void tr_inner_products(float* dst, const float* x, const float* rows, int64_t d, int64_t n);
 
+// The version of the library, such as "1.12.0".
+const char* tr_version(void);
+
 // Sets the threads of OpenBLAS, for the whole process.
 void tr_blas_threads(int n);
 

@@ -1,0 +1,135 @@
+// Command trirank compares product-search rankings: BM25, pretrained and
+// fine-tuned E5, and fusions of them. Run it with --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Set when the program is linked; see the Makefile.
+var (
+	version    = "dev"
+	faissLevel = "" // the vector instructions FAISS was built for
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the whole program; it returns the exit status: 0 done, 1 failed, 2
+// wrong usage, 130 interrupted.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var usage *wrongUsage
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "trirank: %v\n", err)
+		return 2
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintf(stderr, "trirank: interrupted%s\n", resumeHint(args))
+		return 130
+	default:
+		fmt.Fprintf(stderr, "trirank: %v\n", err)
+		return 1
+	}
+}
+
+// resumeHint says how an interrupted job goes on.
+func resumeHint(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	switch args[0] {
+	case "embed":
+		return "; what is done is kept: give the same command with --resume to go on"
+	case "index":
+		return "; the vectors made so far are kept: give the same command to go on"
+	}
+	return "; nothing was changed"
+}
+
+// wrongUsage is an error of the command line, for exit status 2.
+type wrongUsage struct{ error }
+
+func usageError(format string, args ...any) error {
+	return &wrongUsage{fmt.Errorf(format, args...)}
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "trirank",
+		Short: "Compare product-search rankings: BM25, pretrained and fine-tuned embeddings",
+		Long: `trirank answers every product query with several rankings side by side (BM25,
+pretrained E5, fine-tuned E5 and a fusion of them), serves them over HTTP with a
+page, and prepares all that they need.`,
+		Example: `  trirank index --catalog sample --model pretrained=e5-small-v2 --out shop.index
+  trirank search --index shop.index "usb c charger"
+  trirank serve --index shop.index`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.Args = cobra.ArbitraryArgs
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError("there is no command %q (see trirank --help)", args[0])
+		}
+		return c.Help()
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError("%v (see %s --help)", err, c.CommandPath())
+	})
+	root.AddCommand(
+		newModelCommand(), newEmbedCommand(), newIndexCommand(),
+		newSearchCommand(), newDoctorCommand(), newVersionCommand(),
+	)
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs turns cobra's complaints about arguments into usage errors, and an
+// unknown command into one as well.
+func wrapArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError("%v (see %s --help)", err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// required returns a usage error that names the flags without a value.
+func required(c *cobra.Command, names ...string) error {
+	var missing []string
+	for _, n := range names {
+		if f := c.Flags().Lookup(n); f.Value.String() == "" || f.Value.String() == "[]" {
+			missing = append(missing, "--"+n)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return usageError("%s needs %s (see %s --help)", c.CommandPath(), strings.Join(missing, " and "), c.CommandPath())
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/internal/progress"
+)
+
+// writeJSON prints v for machines.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// steps reports the steps of a long job on the command's standard error.
+func steps(c *cobra.Command) func(what, unit string, total int) store.Step {
+	return func(what, unit string, total int) store.Step {
+		return progress.Start(c.ErrOrStderr(), what, unit, total)
+	}
+}
+
+// modelFlag reads --model NAME=MODEL, given any number of times.
+func modelFlag(values []string) (systems []string, dirs map[string]string, err error) {
+	dirs = map[string]string{}
+	for _, v := range values {
+		name, dir, ok := strings.Cut(v, "=")
+		if !ok || name == "" || dir == "" {
+			return nil, nil, usageError("--model %q is not NAME=MODEL, such as pretrained=e5-small-v2", v)
+		}
+		if _, twice := dirs[name]; twice {
+			return nil, nil, usageError("--model names %q twice", name)
+		}
+		systems, dirs[name] = append(systems, name), dir
+	}
+	return systems, dirs, nil
+}
+
+// openModel opens the model that name or path says.
+func openModel(name string) (store.Model, error) {
+	dir, err := store.FindModel(name)
+	if err != nil {
+		return store.Model{}, err
+	}
+	enc, err := onnx.Open(dir, onnx.Options{})
+	return store.Model{Dir: dir, Encoder: enc}, err
+}
+
+func parseTemplate(s string) (*catalog.Template, error) {
+	t, err := catalog.ParseTemplate(s)
+	if err != nil {
+		return nil, usageError("--template: %v", err)
+	}
+	return t, nil
+}
+
+// withTimeout returns the command's context with a limit.
+func withTimeout(c *cobra.Command, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Context(), limit)
+}
+
+// plural writes "1 product", "2 products".
+func plural(n int, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}

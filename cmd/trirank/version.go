@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/cpu"
+
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/faiss"
+)
+
+// A part is something the program is made of.
+type part struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// parts names every part with its version, and what is wrong with it. The models
+// are opened and tested only if deep.
+func parts(ctx context.Context, deep bool) []part {
+	out := []part{{Name: "trirank", Version: version}, {Name: "go", Version: runtime.Version()}}
+	f := part{Name: "FAISS", Version: faiss.Version() + " " + faissLevel}
+	if err := checkLevel(faissLevel); err != nil {
+		f.Problem = err.Error()
+	}
+	out = append(out, f)
+	ort := part{Name: "ONNX Runtime"}
+	if v, err := onnx.Version(); err != nil {
+		ort.Problem = err.Error()
+	} else {
+		library, _ := onnx.Library()
+		ort.Version = v + " (" + library + ")"
+	}
+	out = append(out, ort)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			switch d.Path {
+			case "github.com/DataIntelligenceCrew/go-faiss", "github.com/yalue/onnxruntime_go", "github.com/daulet/tokenizers", "github.com/valyala/fasthttp", "github.com/blevesearch/bleve/v2":
+				out = append(out, part{Name: d.Path, Version: d.Version})
+			}
+		}
+	}
+	if deep {
+		for _, name := range []string{"e5-small-v2", "e5-small-v2-int8"} {
+			out = append(out, checkModel(ctx, name))
+		}
+	}
+	return out
+}
+
+// checkLevel reports whether this processor can run what FAISS was built for:
+// otherwise the first search would end the process.
+func checkLevel(level string) error {
+	ok := true
+	switch level {
+	case "avx2":
+		ok = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	case "avx512":
+		ok = cpu.X86.HasAVX512F && cpu.X86.HasAVX512CD && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW
+	}
+	if !ok {
+		return fmt.Errorf("this processor lacks the %s instructions that FAISS was built for (build again here, or with make FAISS_LEVEL=avx2 or generic)", level)
+	}
+	return nil
+}
+
+func checkModel(ctx context.Context, name string) part {
+	p := part{Name: "model " + name}
+	dir, err := store.FindModel(name)
+	if err != nil {
+		p.Problem = err.Error()
+		return p
+	}
+	p.Version = dir
+	enc, err := onnx.Open(dir, onnx.Options{})
+	if err != nil {
+		p.Problem = err.Error()
+		return p
+	}
+	defer enc.Close()
+	if err := enc.SelfTest(ctx); err != nil {
+		p.Problem = err.Error()
+		return p
+	}
+	p.Version = fmt.Sprintf("%s, %d dimensions (%s)", enc.Model.Precision, enc.Model.Dimension, dir)
+	return p
+}
+
+func newVersionCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of the program and of its parts",
+		Example: `  trirank version --json`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			all := parts(c.Context(), false)
+			if asJSON {
+				return writeJSON(c.OutOrStdout(), all)
+			}
+			for _, p := range all {
+				fmt.Fprintf(c.OutOrStdout(), "%-42s %s\n", p.Name, p.Version)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newDoctorCommand() *cobra.Command {
+	var asJSON bool
+	var index string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check every part of the program and say what is wrong",
+		Long: `Doctor loads the libraries, opens the fetched models and runs their self-tests,
+and with --index opens an index directory too. It ends with status 1 if anything
+is wrong.`,
+		Example: `  trirank doctor
+  trirank doctor --index shop.index`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			all := parts(c.Context(), true)
+			if index != "" {
+				p := part{Name: "index " + index}
+				if x, err := store.Open(c.Context(), index, store.OpenOptions{}); err != nil {
+					p.Problem = err.Error()
+				} else {
+					p.Version = fmt.Sprintf("format %d, %s of %s", x.Manifest.Format, plural(x.Manifest.Catalogue.Rows, "product"), x.Manifest.Catalogue.Name)
+					x.Close()
+				}
+				all = append(all, p)
+			}
+			faults := 0
+			for _, p := range all {
+				mark := "ok  "
+				if p.Problem != "" {
+					faults++
+					mark, p.Version = "BAD ", p.Problem
+				}
+				if !asJSON {
+					fmt.Fprintf(c.OutOrStdout(), "%s %-42s %s\n", mark, p.Name, p.Version)
+				}
+			}
+			if asJSON {
+				if err := writeJSON(c.OutOrStdout(), all); err != nil {
+					return err
+				}
+			}
+			if faults > 0 {
+				return fmt.Errorf("%s of %d wrong", plural(faults, "part"), len(all))
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&index, "index", "", "index directory to check as well")
+	return c
+}
+
+// A processor that cannot run the program should be told before FAISS crashes on it.
+func init() {
+	if err := checkLevel(faissLevel); err != nil {
+		fmt.Fprintf(os.Stderr, "trirank: cannot run: %v\n", err)
+		os.Exit(1)
+	}
+}
