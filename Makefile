@@ -8,8 +8,81 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: build
 build: native ## bin/trirank
-	go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.faissLevel=$(FAISS_LEVEL)' -o bin/trirank ./cmd/trirank
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.faissLevel=$(FAISS_LEVEL)' -o bin/trirank ./cmd/trirank
 
-.PHONY: help
+# What run serves: the embedded sample, a catalogue directory, or a folder that
+# trirank import understands.
+CATALOG ?= sample
+ADDR ?= 127.0.0.1:8080
+run_name := $(notdir $(abspath $(CATALOG)))
+
+.PHONY: run
+run: build ## index the sample shop, or CATALOG=DIR, and serve it on ADDR
+	@mkdir -p var
+	@catalog='$(CATALOG)'; \
+	if [ "$$catalog" != sample ] && [ ! -f "$$catalog/catalog.json" ]; then \
+		bin/trirank import "$$catalog" --out var/$(run_name).catalog && catalog=var/$(run_name).catalog; \
+	fi && \
+	bin/trirank index --catalog "$$catalog" --out var/$(run_name).index && \
+	exec bin/trirank serve --index var/$(run_name).index --addr $(ADDR)
+
+.PHONY: test format vet lint test-pure test-all test-race test-real bench fuzz
+test: check-test format vet lint test-pure test-all test-race ## all checks that need nothing outside this folder
+
+check-test:
+	@native/check.sh test
+
+format: ## fail if gofmt would change a file
+	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$files" ] || { echo "gofmt would change: $$files (run gofmt -w)"; exit 1; }
+
+vet: native
+	go vet ./...
+	go vet -tags real ./...
+
+lint: native
+	go tool staticcheck ./...
+
+# What holds no C must build and pass without it.
+pure := ./bm25/... ./catalog/... ./encoder ./engine ./httpapi/... ./internal/...
+test-pure:
+	CGO_ENABLED=0 go test $(pure)
+
+test-all: native
+	go test ./...
+
+test-race: native
+	go test -race ./bm25 ./encoder/... ./engine/... ./faiss ./httpapi
+
+REAL_DATA ?= $(CURDIR)/../shared/data
+test-real: build ## the checks that need real data, in REAL_DATA
+	@[ -f '$(REAL_DATA)/esci-us/products.jsonl.gz' ] || { echo "trirank: cannot run the tests on real data: $(REAL_DATA)/esci-us is not there (set REAL_DATA)"; exit 1; }
+	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
+
+bench: native ## every benchmark once
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+# A folder that runs on another machine of this distribution: the program, the
+# libraries that such a machine may lack, and the model. Built for AVX2 unless
+# told otherwise, since the other machine may be older than this one.
+.PHONY: dist
+dist: ## dist/trirank-VERSION.tar.gz, which needs no toolchain
+	@[ '$(origin FAISS_LEVEL)' = command\ line ] || exec $(MAKE) dist FAISS_LEVEL=avx2
+	@[ '$(origin FAISS_LEVEL)' != command\ line ] || exec $(MAKE) dist-folder
+
+.PHONY: dist-folder
+dist-folder: build
+	rm -rf dist/trirank && mkdir -p dist/trirank/lib dist/trirank/models
+	cp bin/trirank dist/trirank/
+	cp -L bin/lib/libonnxruntime.so dist/trirank/lib/
+	for lib in $$(ldd bin/trirank | awk '/openblas|gfortran|quadmath|gomp|stdc\+\+|libgcc_s/ {print $$3}'); do cp -L $$lib dist/trirank/lib/; done
+	cp -RL bin/models/e5-small-v2 dist/trirank/models/
+	cp README.md LICENSE dist/trirank/
+	tar -C dist -czf dist/trirank-$(VERSION).tar.gz trirank
+	@echo "dist/trirank-$(VERSION).tar.gz: unpack it anywhere and run trirank/trirank"
+
+.PHONY: clean help
+clean: ## remove what was built here; the native cache stays
+	rm -rf bin dist var
+
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -57,6 +58,9 @@ type Engine struct {
 	config Config
 	byName map[string]int
 	sample []uint32 // rows a distribution looks at; nil: all
+
+	// running counts the rankers at work, which may outlive their request.
+	running sync.WaitGroup
 }
 
 // Distributions look at every product up to fullDistribution of them, and beyond
@@ -91,6 +95,11 @@ func New(c Config) (*Engine, error) {
 	}
 	return e, nil
 }
+
+// Wait returns when no ranker is at work any more, those included whose request has
+// ended without them. Nobody may use the engine meanwhile; afterwards what the
+// rankers stand on may be closed.
+func (e *Engine) Wait() { e.running.Wait() }
 
 func (e *Engine) checkFusion(f *Fusion) error {
 	if err := f.check(); err != nil {
@@ -227,11 +236,11 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool) []answ
 			continue
 		}
 		answers[i].err = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
-		go func() {
+		e.running.Go(func() {
 			start := time.Now()
 			ranked, err := e.call(ctx, s, q)
 			results <- answer{i, ranked, time.Since(start), err}
-		}()
+		})
 	}
 	for range len(need) {
 		select {

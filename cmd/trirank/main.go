@@ -96,7 +96,7 @@ page, and prepares all that they need.`,
 	})
 	root.AddCommand(
 		newModelCommand(), newEmbedCommand(), newIndexCommand(),
-		newSearchCommand(), newDoctorCommand(), newVersionCommand(),
+		newSearchCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)

@@ -169,6 +169,9 @@ func openEncoder(info ModelInfo, o OpenOptions) (*encoder.Encoder, error) {
 // Close closes all parts. No request may use the engine any more; closing twice is
 // harmless.
 func (x *Index) Close() (err error) {
+	if x.Engine != nil {
+		x.Engine.Wait()
+	}
 	for _, c := range slices.Backward(x.closers) {
 		err = errors.Join(err, c())
 	}

@@ -1,0 +1,91 @@
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/trirank/trirank/"
+
+// ours lists what each package may import of this module besides internal; a
+// package that is not listed may import nothing of it.
+var ours = map[string][]string{
+	"catalog/formats": {"catalog"},
+	"catalog/stats":   {"catalog"},
+	"encoder/onnx":    {"encoder"},
+	"bm25":            {"catalog"},
+	"engine":          {"catalog"},
+	"engine/store":    {"engine", "faiss", "bm25", "encoder", "encoder/onnx", "catalog"},
+	"httpapi":         {"engine", "catalog"},
+	"cmd/trirank":     {"*"},
+}
+
+// only lists the packages that alone may import a library.
+var only = map[string]string{
+	"github.com/DataIntelligenceCrew/go-faiss": "faiss",
+	"github.com/yalue/onnxruntime_go":          "encoder/onnx",
+	"github.com/daulet/tokenizers":             "encoder/onnx",
+	"github.com/blevesearch/bleve/v2":          "bm25",
+	"github.com/valyala/fasthttp":              "httpapi",
+	"github.com/spf13/cobra":                   "cmd/trirank",
+}
+
+// cgo lists the packages that may use it.
+var cgo = []string{"faiss"}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	CgoFiles   []string
+}
+
+func packages(t *testing.T) (all []pkg) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,CgoFiles", module+"...")
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 8 {
+		t.Fatalf("go list found only %d packages", len(all))
+	}
+	return all
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if len(p.CgoFiles) > 0 && !slices.Contains(cgo, name) {
+			t.Errorf("%s uses cgo", name)
+		}
+		for _, i := range p.Imports {
+			for library, owner := range only {
+				if (i == library || strings.HasPrefix(i, library+"/")) && name != owner {
+					t.Errorf("%s imports %s, which only %s may", name, i, owner)
+				}
+			}
+			sub, isOurs := strings.CutPrefix(i, module)
+			// Go itself sees to who may import what is internal.
+			if !isOurs || strings.Contains("/"+sub, "/internal/") || strings.Contains("/"+name, "/internal/") {
+				continue
+			}
+			if allowed := ours[name]; !slices.Contains(allowed, sub) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s (allowed: %v)", name, sub, allowed)
+			}
+		}
+	}
+}
