@@ -159,7 +159,7 @@ func TestFaults(t *testing.T) {
 	for _, tt := range tests {
 		dir := filepath.Join(t.TempDir(), "c")
 		_, err := Write(context.Background(), dir, tt.src, WriteOptions{})
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--on-fault skip") {
+		if f := (*Fault)(nil); !errors.As(err, &f) || f.Kind != tt.kind || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want %q", err, tt.want)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {

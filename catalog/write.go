@@ -41,7 +41,8 @@ type WriteOptions struct {
 
 // Write makes a catalogue of src in dir. The catalogue is built beside dir and
 // takes its place when complete: until then, and after an error, dir is as it
-// was. A dir that exists is replaced only if it is a catalogue or empty.
+// was. A dir that exists is replaced only if it is a catalogue or empty. An error
+// of the source, a *Fault among them, is returned as the source gave it.
 func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report, error) {
 	dir, err := checkTarget(dir)
 	if err != nil {
@@ -63,6 +64,9 @@ func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report
 	}
 	w := &writer{dir: fresh, o: o, src: src, check: newChecker(), report: &Report{Name: o.Name}}
 	if err := w.write(ctx); err != nil {
+		if w.bySource {
+			return nil, err // it names the file and the line
+		}
 		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
 	}
 	// Looked at again: an import takes long.
@@ -120,6 +124,8 @@ type writer struct {
 	src    Source
 	check  *checker
 	report *Report
+	// bySource says that the error at hand is the source's, not the writer's.
+	bySource bool
 }
 
 func (w *writer) write(ctx context.Context) (err error) {
@@ -171,6 +177,9 @@ func (w *writer) writeProducts(ctx context.Context, content *contentHash, popula
 				err = f
 			} else {
 				err = content.product(&p)
+				if _, isFault := err.(*Fault); err != nil && !isFault {
+					return err // the disk is full, say
+				}
 			}
 			err = locate(err, w.where("product", row))
 		}
@@ -264,11 +273,9 @@ func locate(err error, where func() (string, int)) error {
 // fault counts err and returns nil if writing may go on.
 func (w *writer) fault(err error) error {
 	var f *Fault
-	if !errors.As(err, &f) {
+	if !errors.As(err, &f) || !w.o.SkipFaults {
+		w.bySource = true
 		return err
-	}
-	if !w.o.SkipFaults {
-		return fmt.Errorf("%w (leave such rows out with --on-fault skip)", err)
 	}
 	w.report.Faults.add(f)
 	return nil

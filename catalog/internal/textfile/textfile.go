@@ -81,6 +81,12 @@ func (t *File) Read(p []byte) (int, error) {
 	return n, explain(err)
 }
 
+// Peek returns the first bytes that Read will return, up to 64 KiB.
+func (t *File) Peek() []byte {
+	b, _ := t.r.Peek(1 << 16)
+	return b
+}
+
 // Close closes the file.
 func (t *File) Close() error {
 	var errs []error

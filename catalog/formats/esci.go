@@ -1,0 +1,182 @@
+package formats
+
+import (
+	"fmt"
+	"hash/maphash"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// The columns of ESCI. Those of the one-table copy are the union of both.
+var (
+	esciProducts = []string{"product_id", "product_title", "product_description", "product_bullet_point", "product_brand", "product_color"}
+	esciNeeded   = []string{"query", "product_id", "esci_label"}
+	esciLocale   = "product_locale"
+)
+
+// parquetProducts yields the products of the locale. In the one-table copy a
+// product is there once a judgement: its first row counts.
+func (r *reader) parquetProducts(yield func(catalog.Product, error) bool) {
+	seed := maphash.MakeSeed()
+	seen := map[uint64]struct{}{}
+	locales := map[string]bool{}
+	found := false
+	for _, path := range r.files.products {
+		ok := r.parquetRows(path, esciProducts[:2], slices.Concat(esciProducts[2:], r.ownColumns()), locales, func(cells []cell, err error) bool {
+			if err != nil {
+				return yield(catalog.Product{}, err)
+			}
+			found = true
+			if r.files.format == TaskSource {
+				key := maphash.String(seed, cells[0].text)
+				if _, ok := seen[key]; ok {
+					return true
+				}
+				seen[key] = struct{}{}
+			}
+			if bad := notUTF8(cells); bad != "" {
+				return yield(catalog.Product{}, r.fault(catalog.NotUTF8, "column %s is not valid UTF-8", bad))
+			}
+			p, f := r.mapping.product(cells)
+			if f != nil {
+				return yield(p, r.located(f))
+			}
+			return yield(p, nil)
+		})
+		if !ok {
+			return
+		}
+	}
+	if !found {
+		yield(catalog.Product{}, fmt.Errorf("%s: no product of the locale %s; there are %s (choose with --locale)",
+			strings.Join(r.files.products, ", "), r.o.Locale, strings.Join(sortedKeys(locales), ", ")))
+	}
+}
+
+// ownColumns are the columns that the user named.
+func (r *reader) ownColumns() []string {
+	var names []string
+	for _, name := range r.o.Fields {
+		if name != "" && !slices.Contains(esciProducts, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// parquetJudgments yields the judgements of the locale.
+func (r *reader) parquetJudgments(yield func(catalog.Judgment, error) bool) {
+	optional := []string{"query_id", "split"}
+	if r.o.Small {
+		optional = append(optional, "small_version")
+	}
+	for _, path := range r.files.judgments {
+		ok := r.parquetRows(path, esciNeeded, optional, map[string]bool{}, func(cells []cell, err error) bool {
+			if err != nil {
+				return yield(catalog.Judgment{}, err)
+			}
+			j := catalog.Judgment{Query: strings.TrimSpace(cells[0].text), ProductID: strings.TrimSpace(cells[1].text), Split: splitOf(path)}
+			for _, c := range cells[3:] {
+				switch c.name {
+				case "query_id":
+					j.QueryID = strings.TrimSpace(c.text)
+				case "split":
+					j.Split = c.text
+				case "small_version":
+					if c.text != "1" && c.text != "true" {
+						return true
+					}
+				}
+			}
+			if j.QueryID == "" {
+				j.QueryID = j.Query
+			}
+			if j.Label, err = catalog.ParseLabel(cells[2].text); err != nil {
+				err = r.fault(catalog.BadLabel, "%v", err)
+			}
+			return yield(j, err)
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+// parquetRows calls each with the rows of the locale of the file at path: the
+// needed columns, then the optional ones that are there. It reports whether to
+// go on with the next file. A file without locales is taken whole.
+func (r *reader) parquetRows(path string, needed, optional []string, locales map[string]bool, each func(cells []cell, err error) bool) bool {
+	r.file, r.line = path, 0
+	t, err := openTable(path)
+	if err != nil {
+		each(nil, err)
+		return false
+	}
+	defer t.close()
+	if !t.has(needed...) {
+		each(nil, r.broken(fmt.Errorf("the columns %s are needed; there are %s", strings.Join(needed, ", "), t.columns())))
+		return false
+	}
+	names := slices.Clone(needed)
+	for _, name := range optional {
+		if t.has(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		} else if name == "small_version" || slices.Contains(r.ownColumns(), name) {
+			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, t.columns())))
+			return false
+		}
+	}
+	shown := len(names)
+	if t.has(esciLocale) {
+		names = append(names, esciLocale)
+	}
+	goOn, err := t.rows(names, func(row int, cells []cell) bool {
+		r.line = row
+		if shown < len(cells) && cells[shown].text != r.o.Locale {
+			if len(locales) < 20 {
+				locales[cells[shown].text] = true
+			}
+			return true
+		}
+		return each(cells[:shown], nil)
+	})
+	if err != nil {
+		each(nil, fmt.Errorf("%s: %w", path, err))
+	}
+	return goOn && err == nil
+}
+
+// splitOf reads the split off names such as train-00000-of-00004.parquet.
+func splitOf(path string) string {
+	name := filepath.Base(path)
+	for _, split := range []string{"train", "test", "validation"} {
+		if strings.HasPrefix(name, split+"-") || strings.HasPrefix(name, split+".") {
+			return split
+		}
+	}
+	return ""
+}
+
+// notUTF8 returns the name of a cell that is not valid UTF-8, if there is one.
+func notUTF8(cells []cell) string {
+	for i := range cells {
+		if !utf8.ValidString(cells[i].text) || slices.ContainsFunc(cells[i].list, func(s string) bool { return !utf8.ValidString(s) }) {
+			return cells[i].name
+		}
+	}
+	return ""
+}
+
+func sortedKeys(m map[string]bool) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,222 @@
+package formats
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trirank/trirank/catalog/internal/textfile"
+)
+
+// files are the files of a source by what they hold.
+type files struct {
+	format     Format
+	products   []string
+	judgments  []string
+	queries    string // BEIR
+	popularity string // a table beside the products
+}
+
+func (f *files) all() []string {
+	all := slices.Clone(f.products)
+	for _, path := range slices.Concat([]string{f.queries, f.popularity}, f.judgments) {
+		if path != "" && !slices.Contains(all, path) {
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+// role is what a file holds, as far as its name and beginning tell.
+type role int
+
+const (
+	other role = iota
+	jsonProducts
+	csvProducts
+	csvJudgments
+	csvPopularity
+	parquetProducts
+	parquetJudgments
+	parquetBoth
+	beirCorpus
+	beirQueries
+	beirQrels
+)
+
+// find sorts the files that paths name, or that the folders among paths hold.
+func find(paths []string, o Options) (*files, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no file is given")
+	}
+	byRole := map[role][]string{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		list := []string{path}
+		if info.IsDir() {
+			if list, err = candidates(path); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range list {
+			role, err := roleOf(file, o, info.IsDir())
+			if err != nil {
+				return nil, err
+			}
+			if role == other && !info.IsDir() {
+				return nil, fmt.Errorf("%s: its kind is not recognized (--format can say it)", file)
+			}
+			byRole[role] = append(byRole[role], file)
+		}
+	}
+	f := &files{judgments: byRole[csvJudgments], products: byRole[jsonProducts], format: JSONL}
+	for _, path := range byRole[csvPopularity] {
+		if f.popularity != "" {
+			return nil, fmt.Errorf("%s and %s both hold popularity (give the files to read)", f.popularity, path)
+		}
+		f.popularity = path
+	}
+	switch {
+	case len(byRole[beirCorpus]) > 0 && len(byRole[beirQueries]) == 1:
+		f.format, f.products, f.queries, f.judgments = BEIR, byRole[beirCorpus], byRole[beirQueries][0], byRole[beirQrels]
+	case len(byRole[parquetBoth]) > 0:
+		f.format, f.products, f.judgments = TaskSource, byRole[parquetBoth], byRole[parquetBoth]
+	case len(byRole[parquetProducts]) > 0:
+		f.format, f.products, f.judgments = ESCI, byRole[parquetProducts], byRole[parquetJudgments]
+	case len(f.products) == 0:
+		f.format, f.products = CSV, byRole[csvProducts]
+	case o.Format == CSV && len(byRole[csvProducts]) > 0:
+		f.format, f.products = CSV, byRole[csvProducts]
+	}
+	if len(f.products) == 0 {
+		return nil, fmt.Errorf("%s: no file of products is found: products.jsonl or products.csv (.gz, .zst), Parquet files, or a BEIR folder (give the files, or --format)",
+			strings.Join(paths, ", "))
+	}
+	if o.Format != "" && f.format != o.Format {
+		return nil, fmt.Errorf("%s: it looks like %s, not %s (leave --format out)", strings.Join(paths, ", "), f.format, o.Format)
+	}
+	for _, list := range [][]string{f.products, f.judgments} {
+		// What a folder holds twice, in two compressions, is no larger source.
+		stems := map[string]string{}
+		for _, path := range list {
+			if twin, ok := stems[stem(path)]; ok {
+				return nil, fmt.Errorf("%s and %s hold the same (give the files to read)", twin, path)
+			}
+			stems[stem(path)] = path
+		}
+	}
+	return f, nil
+}
+
+// stem is path without a suffix of compression.
+func stem(path string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
+}
+
+// candidates lists the files in folder, and one level below, that have a place
+// in some format, in the order of their names.
+func candidates(folder string) ([]string, error) {
+	var list []string
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(folder, path)
+		depth := strings.Count(rel, string(filepath.Separator))
+		if d.IsDir() {
+			if path != folder && (depth > 0 || strings.HasPrefix(d.Name(), ".")) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		switch base := strings.ToLower(filepath.Base(stem(path))); {
+		case strings.HasSuffix(base, ".parquet"), filepath.Base(filepath.Dir(path)) == "qrels" && strings.HasSuffix(base, ".tsv"):
+			list = append(list, path)
+		case depth == 0 && slices.Contains([]string{"products.jsonl", "products.csv", "products.tsv", "judgments.csv", "judgments.tsv", "judgements.csv",
+			"popularity.csv", "product_stats.csv", "corpus.jsonl", "queries.jsonl"}, base):
+			list = append(list, path)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// roleOf looks at the beginning of the file at path.
+func roleOf(path string, o Options, inFolder bool) (role, error) {
+	base := strings.ToLower(filepath.Base(stem(path)))
+	if inFolder || o.Format == BEIR {
+		switch {
+		case base == "corpus.jsonl":
+			return beirCorpus, nil
+		case base == "queries.jsonl":
+			return beirQueries, nil
+		case filepath.Base(filepath.Dir(path)) == "qrels":
+			return beirQrels, nil
+		}
+	}
+	f, err := textfile.Open(path)
+	if err != nil {
+		return other, err
+	}
+	defer f.Close()
+	text := f.Peek()
+	switch {
+	case bytes.HasPrefix(text, []byte("PAR1")) || strings.HasSuffix(base, ".parquet"):
+		return parquetRole(path)
+	case len(bytes.TrimSpace(text)) == 0:
+		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
+	case bytes.TrimSpace(text)[0] == '{':
+		return jsonProducts, nil
+	case bytes.TrimSpace(text)[0] == '[':
+		return other, fmt.Errorf("%s: it is one JSON array (one object a line is needed: jq -c '.[]' makes it)", path)
+	case o.Format == JSONL && strings.HasSuffix(base, ".jsonl"):
+		return jsonProducts, nil
+	case bytes.IndexByte(text, 0) >= 0:
+		return other, fmt.Errorf("%s: it is neither text nor Parquet", path)
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	comma := o.Comma
+	if comma == 0 {
+		comma = guessComma(text)
+	}
+	table, err := textfile.NewCSV(bytes.NewReader(append(first, '\n')), comma, maxRow)
+	if err != nil {
+		return other, fmt.Errorf("%s: line 1: %w", path, err)
+	}
+	switch {
+	case table.Column(labelNames...) >= 0 && table.Column(queryNames...) >= 0:
+		return csvJudgments, nil
+	case table.Column(targets[10].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
+		return csvPopularity, nil
+	case len(table.Header) > 1 || o.Format == CSV:
+		return csvProducts, nil
+	}
+	return other, nil
+}
+
+func parquetRole(path string) (role, error) {
+	t, err := openTable(path)
+	if err != nil {
+		return other, err
+	}
+	defer t.close()
+	products, judgments := t.has(esciProducts[:2]...), t.has(esciNeeded...)
+	switch {
+	case products && judgments:
+		return parquetBoth, nil
+	case products:
+		return parquetProducts, nil
+	case judgments:
+		return parquetJudgments, nil
+	}
+	return other, fmt.Errorf("%s: neither the columns of ESCI's products (%s) nor those of its judgements (%s); there are %s",
+		path, strings.Join(esciProducts[:2], ", "), strings.Join(esciNeeded, ", "), t.columns())
+}

@@ -1,0 +1,161 @@
+// Package formats reads the files that catalogues are made from: JSON lines,
+// CSV tables, the two Parquet files of Amazon ESCI, its one-table copy, and BEIR
+// folders. Text files may be compressed by gzip or zstd.
+//
+// Readers are iterators: what they hold does not grow with the number of
+// products, but for a 64-bit hash a product where products repeat, one and a
+// number where popularity comes in a file of its own, and the queries of a BEIR
+// folder. A row that cannot be used is yielded as a *catalog.Fault, and reading
+// goes on; any other error ends it. Unreadable or hostile files give errors,
+// never panics. Sources hold no file open between iterations and may be read
+// again, but by one goroutine at a time.
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// Format is a kind of source.
+type Format string
+
+// The formats.
+const (
+	JSONL      Format = "jsonl"      // products, one JSON object a line
+	CSV        Format = "csv"        // products, one a line below a header
+	ESCI       Format = "esci"       // Parquet: products, and judgements of them
+	TaskSource Format = "tasksource" // Parquet: judgements that repeat their product
+	BEIR       Format = "beir"       // corpus.jsonl, queries.jsonl, qrels
+)
+
+// All lists the formats.
+var All = []Format{JSONL, CSV, ESCI, TaskSource, BEIR}
+
+// Options say how to read; the zero value reads what the automatic choices fit.
+type Options struct {
+	Format Format // default: what the files look like
+	// Fields names the source's fields: "popularity" to "views", say. A field
+	// of Product that is not named here is found by its usual names; one named
+	// "" is left empty.
+	Fields map[string]string
+	// Locale picks the rows of ESCI's Parquet files; ids are unique within one.
+	// Default "us".
+	Locale string
+	// Small reads only ESCI's smaller, harder set of judgements.
+	Small bool
+	// Comma parts the fields of CSV. Default: what the header looks like.
+	Comma rune
+	// Scores turns BEIR's scores into labels: a score has the label of the
+	// greatest entry that it reaches, and is Irrelevant below all of them.
+	// Default: by the greatest score of the set, 1: {1: E}; 2: {1: S, 2: E}; more: {1: C, 2: S, 3: E}.
+	Scores map[int]catalog.Label
+}
+
+// Input is an opened source.
+type Input struct {
+	catalog.Source
+	Format Format
+	Files  []string // in the order of reading
+}
+
+// maxRow is the longest line or record, in bytes, that is read.
+const maxRow = 1 << 24
+
+// Read prepares to read paths: files, or a folder that holds them. It looks at
+// the beginning of each file only.
+func Read(paths []string, o Options) (*Input, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Locale == "" {
+		o.Locale = "us"
+	}
+	f, err := find(paths, o)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMapping(o.Fields)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{o: o, files: f, mapping: m}
+	in := &Input{Format: f.format, Files: f.all()}
+	in.Where = r.where
+	switch f.format {
+	case JSONL:
+		in.Products = r.jsonl
+	case CSV:
+		in.Products = r.csv
+	case BEIR:
+		in.Products = r.corpus
+		in.Judgments = r.qrels
+	default:
+		in.Products = r.parquetProducts
+		in.Judgments = r.parquetJudgments
+	}
+	if in.Judgments == nil && len(f.judgments) > 0 {
+		in.Judgments = r.judgments
+	}
+	if f.popularity != "" {
+		in.Products = r.withPopularity(in.Products)
+	}
+	return in, nil
+}
+
+// check reports all that is wrong with o.
+func (o Options) check() error {
+	var errs []error
+	if o.Format != "" && !slices.Contains(All, o.Format) {
+		errs = append(errs, fmt.Errorf("format %q is none of %v", o.Format, All))
+	}
+	for field := range o.Fields {
+		if !slices.ContainsFunc(targets, func(t target) bool { return t.name == field }) {
+			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, targetNames()))
+		}
+	}
+	if strings.ContainsRune("\n\r\"\ufeff", o.Comma) && o.Comma != 0 {
+		errs = append(errs, fmt.Errorf("%q cannot part fields", o.Comma))
+	}
+	for score, label := range o.Scores {
+		if label == catalog.Unjudged {
+			errs = append(errs, fmt.Errorf("score %d has no label", score))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reader reads the files of one source.
+type reader struct {
+	o       Options
+	files   *files
+	mapping *mapping
+
+	// The place of the row yielded last.
+	file string
+	line int
+}
+
+func (r *reader) where() (string, int) { return r.file, r.line }
+
+// fault returns a fault of the row at hand.
+func (r *reader) fault(kind catalog.FaultKind, format string, args ...any) *catalog.Fault {
+	return &catalog.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}
+}
+
+// located tells f the place of the row at hand.
+func (r *reader) located(f *catalog.Fault) *catalog.Fault {
+	f.File, f.Line = r.where()
+	return f
+}
+
+// broken returns an error that ends the reading of the file at hand.
+func (r *reader) broken(err error) error {
+	if r.line == 0 {
+		return fmt.Errorf("%s: %w", r.file, err)
+	}
+	return fmt.Errorf("%s: line %d: %w", r.file, r.line, err)
+}

@@ -1,0 +1,64 @@
+package formats
+
+import (
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"strings"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/catalog/internal/textfile"
+)
+
+// withPopularity yields products with the popularity that a table of its own
+// gives them. The table is held in memory, 8 bytes of hash and 8 of number a
+// product.
+func (r *reader) withPopularity(products iter.Seq2[catalog.Product, error]) iter.Seq2[catalog.Product, error] {
+	return func(yield func(catalog.Product, error) bool) {
+		seed := maphash.MakeSeed()
+		popularity := map[uint64]float64{}
+		if !r.readPopularity(func(id string, n float64) { popularity[maphash.String(seed, id)] = n }, yield) {
+			return
+		}
+		for p, err := range products {
+			if n, ok := popularity[maphash.String(seed, p.ID)]; ok {
+				p.Popularity = n
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+func (r *reader) readPopularity(keep func(id string, n float64), yield func(catalog.Product, error) bool) bool {
+	r.file, r.line = r.files.popularity, 0
+	f, err := textfile.Open(r.file)
+	if err != nil {
+		yield(catalog.Product{}, err)
+		return false
+	}
+	defer f.Close()
+	table, err := r.table(f)
+	if err != nil {
+		yield(catalog.Product{}, r.broken(err))
+		return false
+	}
+	id, count := table.Column(targets[0].names...), table.Column(targets[10].names...)
+	if id < 0 || count < 0 {
+		yield(catalog.Product{}, r.broken(fmt.Errorf("popularity needs the columns product_id and popularity (or views); there are %s",
+			strings.Join(table.Header, ", "))))
+		return false
+	}
+	return r.records(table, func(record []string, err error) bool {
+		if err == nil {
+			var n float64
+			if n, err = parseNumber(record[count]); err == nil {
+				keep(strings.TrimSpace(record[id]), n)
+				return true
+			}
+			err = r.fault(catalog.BadNumber, "%v", err)
+		}
+		return yield(catalog.Product{}, err)
+	})
+}
