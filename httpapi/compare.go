@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/trirank/trirank/engine"
+)
+
+func readCompare(r *request) (job, error) {
+	req, err := parseCompare(string(r.ctx.URI().QueryString()), false)
+	if err != nil {
+		return nil, err
+	}
+	r.query = req.Query
+	return func(ctx context.Context, e Engine) (any, error) { return nonNil(e.Compare(ctx, req)) }, nil
+}
+
+// nonNil makes an any of a pointer, without wrapping nil.
+func nonNil[T any](p *T, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func readSearch(r *request) (job, error) {
+	req, err := parseCompare(string(r.ctx.URI().QueryString()), true)
+	if err != nil {
+		return nil, err
+	}
+	r.query = req.Query
+	return func(ctx context.Context, e Engine) (any, error) {
+		if len(req.Systems) == 0 {
+			req.Systems = []string{bestSystem(e.Info())}
+		}
+		resp, err := e.Compare(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		ranking := &resp.Rankings[0]
+		switch {
+		case ranking.Error == "":
+			return ranking, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		return nil, errors.New(ranking.Error)
+	}, nil
+}
+
+// bestSystem is the fused ranking if there is one, or else the first.
+func bestSystem(info engine.Info) string {
+	for _, s := range info.Systems {
+		if s.Name == engine.Hybrid {
+			return s.Name
+		}
+	}
+	return info.Systems[0].Name
+}
+
+// batchRequest is the body of POST /v1/compare.
+type batchRequest struct {
+	Queries []engine.Request `json:"queries"`
+}
+
+// batchResponse answers it.
+type batchResponse struct {
+	TookMS    float64     `json:"took_ms"`
+	Responses []batchItem `json:"responses"` // in the order of the queries
+}
+
+// batchItem is a response, or the reason why there is none.
+type batchItem struct {
+	*engine.Response
+	Error *Problem `json:"error,omitempty"`
+}
+
+func (s *Server) readBatch(r *request) (job, error) {
+	var req batchRequest
+	if err := r.readJSON(&req); err != nil {
+		return nil, err
+	}
+	switch n := len(req.Queries); {
+	case n == 0:
+		return nil, badRequest(`the body has no queries (write it as {"queries": [{"query": "…"}]})`)
+	case n > s.options.MaxBatch:
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has %d queries (at most %d; to admit more, raise --max-batch)", n, s.options.MaxBatch))
+	}
+	r.query = fmt.Sprintf("%d queries, the first: %s", len(req.Queries), req.Queries[0].Query)
+	return func(ctx context.Context, e Engine) (any, error) {
+		start := time.Now()
+		out := batchResponse{Responses: make([]batchItem, len(req.Queries))}
+		var next atomic.Int64
+		// A batch has one place among the requests at work; it spreads over
+		// others only while they are free, so that it delays nobody for long.
+		s.helpers(min(runtime.GOMAXPROCS(0), len(req.Queries))-1, func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(req.Queries) {
+					return
+				}
+				out.Responses[i] = s.compareOne(ctx, e, req.Queries[i])
+			}
+		})
+		out.TookMS = milliseconds(time.Since(start))
+		return &out, nil
+	}, nil
+}
+
+// compareOne answers one query of a batch.
+func (s *Server) compareOne(ctx context.Context, e Engine, req engine.Request) batchItem {
+	if err := ctx.Err(); err != nil {
+		return batchItem{Error: asProblem(err)}
+	}
+	o := protect(func() (any, error) { return nonNil(e.Compare(ctx, req)) })
+	if o.err != nil {
+		var p *panicError
+		if errors.As(o.err, &p) {
+			s.metrics.panicked()
+			s.options.Logger.Error("panic", "query", clip(req.Query, 200), "value", fmt.Sprint(p.value), "stack", string(p.stack))
+		}
+		return batchItem{Error: asProblem(o.err)}
+	}
+	return batchItem{Response: o.body.(*engine.Response)}
+}
+
+// inspect counts the rankings of an answer, logs why some failed, and takes the
+// stack traces out of what the client sees.
+func (s *Server) inspect(r *request, body any) {
+	look := func(k *engine.Ranking) {
+		s.metrics.ranked(k.System, k.TookMS, k.Error != "")
+		if k.Error != "" {
+			s.options.Logger.Warn("ranking failed", "id", r.id, "system", k.System, "error", k.Error)
+			k.Error = strings.TrimSpace(firstLine(k.Error))
+		}
+	}
+	all := func(resp *engine.Response) {
+		for i := range resp.Rankings {
+			look(&resp.Rankings[i])
+		}
+	}
+	switch body := body.(type) {
+	case *engine.Response:
+		all(body)
+	case *engine.Ranking:
+		look(body)
+	case *batchResponse:
+		for _, item := range body.Responses {
+			if item.Response != nil {
+				all(item.Response)
+			}
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	_ "embed" // openapi.yaml
+	"net/http"
+
+	"github.com/trirank/trirank/engine"
+)
+
+//go:embed openapi.yaml
+var openAPIDocument []byte
+
+// infoResponse is the body of GET /v1/info.
+type infoResponse struct {
+	Version string `json:"version"`
+	Limits  Limits `json:"limits"`
+	engine.Info
+}
+
+func (s *Server) info(r *request) error {
+	e, release, ok := s.engines.lease()
+	if !ok {
+		return errNotReady
+	}
+	defer release()
+	return r.sendJSON(infoResponse{s.options.Version, s.options.limits(), e.Info()})
+}
+
+func (s *Server) livez(r *request) error {
+	r.ctx.Response.Header.Set("Cache-Control", "no-store")
+	r.send("text/plain; charset=utf-8", []byte("ok\n"))
+	return nil
+}
+
+func (s *Server) readyz(r *request) error {
+	switch {
+	case s.stopping.Load():
+		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
+	case !s.ready():
+		return errNotReady
+	}
+	return s.livez(r)
+}
+
+func (s *Server) sendMetrics(r *request) error {
+	r.ctx.Response.Header.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	r.ctx.Response.Header.Set("Cache-Control", "no-store")
+	return s.writeMetrics(r.ctx.Response.BodyWriter())
+}
+
+func (s *Server) openAPI(r *request) error {
+	r.ctx.Response.Header.Set("Cache-Control", "no-cache")
+	r.send("application/yaml", openAPIDocument)
+	return nil
+}
