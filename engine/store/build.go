@@ -1,15 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 
 	"github.com/trirank/trirank/bm25"
@@ -224,12 +225,20 @@ func (b *builder) products(ctx context.Context) error {
 
 func (b *builder) lexical(ctx context.Context) error {
 	dir := filepath.Join(b.fresh, lexicalSystem)
-	if b.sameCatalogue() && reflect.DeepEqual(b.old.BM25, b.BM25) {
+	if b.sameCatalogue() && equalJSON(b.old.BM25, b.BM25) {
 		b.built.Reused = append(b.built.Reused, lexicalSystem)
 		return linkTree(filepath.Join(b.out, lexicalSystem), dir)
 	}
 	step := b.Step("indexing text", "products", b.Catalog.Rows())
 	return ended(step, bm25.Build(ctx, dir, b.Catalog.Products(), b.BM25, step.Set))
+}
+
+// equalJSON reports whether two options would be written alike; one of them has
+// been, and lost on the way what makes no difference.
+func equalJSON(a, b any) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 func ended(s Step, err error) error {
