@@ -179,6 +179,8 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return other, fmt.Errorf("%s: it is one JSON array (one object a line is needed: jq -c '.[]' makes it)", path)
 	case o.Format == JSONL && strings.HasSuffix(base, ".jsonl"):
 		return jsonProducts, nil
+	case bytes.HasPrefix(text, []byte("PK\x03\x04")):
+		return other, fmt.Errorf("%s: it is a zip archive (unpack it)", path)
 	case bytes.IndexByte(text, 0) >= 0:
 		return other, fmt.Errorf("%s: it is neither text nor Parquet", path)
 	}

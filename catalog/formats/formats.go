@@ -87,18 +87,16 @@ func Read(paths []string, o Options) (*Input, error) {
 	in.Where = r.where
 	switch f.format {
 	case JSONL:
-		in.Products = r.jsonl
+		in.Products, in.Judgments = r.jsonl, r.judgments
 	case CSV:
-		in.Products = r.csv
+		in.Products, in.Judgments = r.csv, r.judgments
 	case BEIR:
-		in.Products = r.corpus
-		in.Judgments = r.qrels
+		in.Products, in.Judgments = r.corpus, r.qrels
 	default:
-		in.Products = r.parquetProducts
-		in.Judgments = r.parquetJudgments
+		in.Products, in.Judgments = r.parquetProducts, r.parquetJudgments
 	}
-	if in.Judgments == nil && len(f.judgments) > 0 {
-		in.Judgments = r.judgments
+	if len(f.judgments) == 0 {
+		in.Judgments = nil
 	}
 	if f.popularity != "" {
 		in.Products = r.withPopularity(in.Products)

@@ -1,0 +1,155 @@
+package formats
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// generate writes a source of n products and n judgements in one format.
+func generate(t testing.TB, f Format, dir string, n int) {
+	t.Helper()
+	text := strings.Repeat("Soft, thick and made to last for years. ", 10)
+	title := func(i int) string { return fmt.Sprintf("Product %d of a generated shop, red", i) }
+	switch f {
+	case JSONL, CSV:
+		file, err := os.Create(filepath.Join(dir, "products."+string(f)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := bufio.NewWriter(file)
+		if f == CSV {
+			fmt.Fprintln(w, "id,title,description")
+		}
+		for i := range n {
+			if f == CSV {
+				fmt.Fprintf(w, "%d,%q,%q\n", i, title(i), text)
+			} else {
+				fmt.Fprintf(w, "{\"id\": \"%d\", \"title\": %q, \"description\": %q}\n", i, title(i), text)
+			}
+		}
+		w.Flush()
+		file.Close()
+		file, err = os.Create(filepath.Join(dir, "judgments.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = bufio.NewWriter(file)
+		fmt.Fprintln(w, "query,product_id,esci_label")
+		for i := range n {
+			fmt.Fprintf(w, "query %d,%d,E\n", i/20, i)
+		}
+		w.Flush()
+		file.Close()
+	case ESCI:
+		writeRows(t, filepath.Join(dir, "products.parquet"), n, func(i int) productRow {
+			s := title(i)
+			return productRow{ID: fmt.Sprint(i), Title: &s, Description: &text, Locale: "us"}
+		})
+		writeRows(t, filepath.Join(dir, "examples.parquet"), n, func(i int) exampleRow {
+			return exampleRow{Query: fmt.Sprint("query ", i/20), QueryID: int64(i / 20), ProductID: fmt.Sprint(i), Locale: "us", Label: "E", Split: "train"}
+		})
+	case TaskSource:
+		writeRows(t, filepath.Join(dir, "train.parquet"), n, func(i int) pairRow {
+			s := title(i / 2)
+			query := i % (n / 20)
+			return pairRow{Query: fmt.Sprint("query ", query), QueryID: int32(query), ProductID: fmt.Sprint(i / 2), Locale: "us", Label: "Exact", Title: &s, Text: &text}
+		})
+	}
+}
+
+// writeRows writes one row group, as large as pandas makes them.
+func writeRows[T any](t testing.TB, path string, n int, row func(i int) T) {
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := parquet.NewGenericWriter[T](f, parquet.Compression(&parquet.Snappy))
+	for i := range n {
+		if _, err := w.Write([]T{row(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if i%500_000 == 499_999 {
+			w.Flush()
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writePeak makes a catalogue of dir and returns the most live heap that was
+// seen, over what there was before.
+func writePeak(t testing.TB, dir string) (r *catalog.Report, bytes int) {
+	t.Helper()
+	in := open(t, Options{}, dir)
+	live := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before, peak := live(), 0
+	every := 0
+	r, err := catalog.Write(t.Context(), filepath.Join(t.TempDir(), "c"), in.Source, catalog.WriteOptions{Progress: func(n int) {
+		if n >= every {
+			every = n + 20_000
+			peak = max(peak, live()-before)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, peak
+}
+
+// TestMemoryIsFlat imports a source of each format and one twice as large, both
+// larger than the window of the compressor: the second may need only the
+// remembered hashes more.
+func TestMemoryIsFlat(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	const n = 200_000
+	for _, f := range []Format{JSONL, CSV, ESCI, TaskSource} {
+		t.Run(string(f), func(t *testing.T) {
+			small, large := t.TempDir(), t.TempDir()
+			generate(t, f, small, n/2)
+			generate(t, f, large, n)
+			_, few := writePeak(t, small)
+			r, many := writePeak(t, large)
+			if want := n; r.Judgments != want {
+				t.Errorf("%d judgements, want %d", r.Judgments, want)
+			}
+			perRow := (many - few) / (n / 2)
+			t.Logf("%.1f MB for %d rows, %.1f MB for %d: %d bytes a row", float64(few)/1e6, n/2, float64(many)/1e6, n, perRow)
+			if perRow > 64 {
+				t.Errorf("memory grows by %d bytes a row", perRow)
+			}
+		})
+	}
+}
+
+// BenchmarkImport imports two million rows.
+func BenchmarkImport(b *testing.B) {
+	const n = 2_000_000
+	for _, f := range []Format{JSONL, CSV, ESCI, TaskSource} {
+		b.Run(fmt.Sprintf("format=%s/rows=%d", f, n), func(b *testing.B) {
+			dir := b.TempDir()
+			generate(b, f, dir, n)
+			for b.Loop() {
+				_, peak := writePeak(b, dir)
+				b.ReportMetric(float64(peak)/1e6, "peak-MB")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/row")
+			}
+		})
+	}
+}
