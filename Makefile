@@ -26,7 +26,7 @@ run: build ## index the sample shop, or CATALOG=DIR, and serve it on ADDR
 	bin/trirank index --catalog "$$catalog" --out var/$(run_name).index && \
 	exec bin/trirank serve --index var/$(run_name).index --addr $(ADDR)
 
-.PHONY: test format vet lint test-pure test-all test-race test-real bench fuzz
+.PHONY: test format vet lint test-pure test-all test-race test-real bench fuzz golden
 test: check-test format vet lint test-pure test-all test-race ## all checks that need nothing outside this folder
 
 check-test:
@@ -57,6 +57,10 @@ REAL_DATA ?= $(CURDIR)/../shared/data
 test-real: build ## the checks that need real data, in REAL_DATA
 	@[ -f '$(REAL_DATA)/esci-us/products.jsonl.gz' ] || { echo "trirank: cannot run the tests on real data: $(REAL_DATA)/esci-us is not there (set REAL_DATA)"; exit 1; }
 	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
+
+golden: native ## refresh the golden files after a change that is meant
+	UPDATE_SCRIPTS=1 go test ./cmd/trirank -run TestScripts
+	go test ./catalog/... -update
 
 bench: native ## every benchmark once
 	go test -run '^$$' -bench . -benchtime 1x ./...

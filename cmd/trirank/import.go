@@ -87,11 +87,19 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 	if err != nil {
 		return err
 	}
-	fail := func(err error) error { return fmt.Errorf("cannot import %s: %w", strings.Join(sources, ", "), err) }
+	files := sources
+	fail := func(err error) error {
+		// Most errors begin with the file that they are of.
+		if slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(err.Error(), f) }) {
+			return fmt.Errorf("cannot import %w", err)
+		}
+		return fmt.Errorf("cannot import %s: %w", strings.Join(sources, ", "), err)
+	}
 	in, err := formats.Read(sources, fo)
 	if err != nil {
 		return fail(err)
 	}
+	files = append(files, in.Files...)
 	p := progress.Start(c.ErrOrStderr(), "importing", "products", 0)
 	report, err := catalog.Write(c.Context(), o.out, in.Source, catalog.WriteOptions{
 		Name: o.name, SkipFaults: o.onFault == "skip", Progress: p.Set,
@@ -100,11 +108,7 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 	if err != nil {
 		p.Stop()
 		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
-			// The error begins with the file.
-			return fmt.Errorf("cannot import %w (correct it, or leave such rows out with --on-fault skip)", err)
-		}
-		if slices.ContainsFunc(in.Files, func(f string) bool { return strings.HasPrefix(err.Error(), f) }) {
-			return fmt.Errorf("cannot import %w", err)
+			err = fmt.Errorf("%w (correct it, or leave such rows out with --on-fault skip)", err)
 		}
 		return fail(err)
 	}

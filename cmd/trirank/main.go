@@ -95,7 +95,7 @@ page, and prepares all that they need.`,
 		return usageError("%v (see %s --help)", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newModelCommand(), newEmbedCommand(), newIndexCommand(),
+		newImportCommand(), newStatsCommand(), newModelCommand(), newEmbedCommand(), newIndexCommand(),
 		newSearchCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
 	for _, c := range root.Commands() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +110,8 @@ func printRankings(w io.Writer, resp *engine.Response, width int) {
 	const least, gap = 38, 2
 	perRow := max(1, min(len(resp.Rankings), (width+gap)/(least+gap)))
 	column := (width+gap)/perRow - gap
-	baseline := "pretrained"
+	// Moves are told only where the ranking that they start from is there.
+	hasBaseline := slices.ContainsFunc(resp.Rankings, func(r engine.Ranking) bool { return r.System == baseline && r.Error == "" })
 	fmt.Fprintf(w, "%s  (%.1f ms", resp.Query, resp.TookMS)
 	if resp.Judged > 0 {
 		fmt.Fprintf(w, "; %s judged", plural(resp.Judged, "product"))
@@ -130,7 +132,7 @@ func printRankings(w io.Writer, resp *engine.Response, width int) {
 				switch {
 				case rank < len(r.Hits):
 					any = true
-					cell = hitCell(r.Hits[rank], r.System != baseline, baseline, column)
+					cell = hitCell(r.Hits[rank], hasBaseline && r.System != baseline, column)
 				case rank == 0 && r.Error != "":
 					any = true
 					cell = fit(r.Error, column)
@@ -153,21 +155,24 @@ func line(w io.Writer, cells []string, gap int) {
 }
 
 // hitCell writes a hit in exactly width characters.
-func hitCell(h engine.Hit, showMove bool, baseline string, width int) string {
+func hitCell(h engine.Hit, showMove bool, width int) string {
 	label := "·"
 	if h.Label != catalog.Unjudged {
 		label = h.Label.String()
 	}
 	head := fmt.Sprintf("%2d %s ", h.Rank, label)
 	if showMove {
-		head += fmt.Sprintf("%-4s", move(h, baseline))
+		head += fmt.Sprintf("%-4s", move(h))
 	}
 	tail := fmt.Sprintf(" %.4g", h.Score)
 	return head + fit(h.Title, width-len([]rune(head))-len(tail)) + tail
 }
 
+// baseline is the ranking that others are compared with.
+const baseline = "pretrained"
+
 // move says how a hit moved against the baseline ranking.
-func move(h engine.Hit, baseline string) string {
+func move(h engine.Hit) string {
 	was, ok := h.Ranks[baseline]
 	switch {
 	case !ok:

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// The test binary is the program as well, for the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"trirank": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	shop := sampleIndex(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(e *testscript.Env) error {
+			// An index of the sample that scripts may read.
+			e.Setenv("SHOP", shop)
+			for _, v := range []string{"TRIRANK_MODELS", "TRIRANK_ONNXRUNTIME", "TRIRANK_REAL_DATA"} {
+				e.Setenv(v, os.Getenv(v))
+			}
+			return nil
+		},
+	})
+}
+
+// sampleIndex builds an index of the sample catalogue.
+func sampleIndex(t testing.TB) string {
+	dir := filepath.Join(t.TempDir(), "shop.index")
+	var out, errs bytes.Buffer
+	if code := run([]string{"index", "--catalog", "sample", "--out", dir}, &out, &errs); code != 0 {
+		t.Fatalf("index ends with %d: %s", code, errs.String())
+	}
+	return dir
+}
+
+// program returns a command that runs the test binary as trirank.
+func program(t testing.TB, args ...string) *exec.Cmd {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// testscript.Main looks at the name by which it is called.
+	name := filepath.Join(t.TempDir(), "trirank")
+	if err := os.Symlink(exe, name); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(name, args...)
+}
+
+// TestKilled kills the program while it embeds, and goes on: the files are
+// those of a run that nobody disturbed.
+func TestKilled(t *testing.T) {
+	for _, c := range []struct {
+		name, partial, result string
+		args                  func(out string) []string
+	}{
+		{"embed", "vectors.hashes.partial", "product_embeddings.npy", func(out string) []string {
+			return []string{"embed", "--catalog", "sample", "--model", "e5-small-v2", "--out", out, "--resume"}
+		}},
+		{"index", "../out.work/pretrained/vectors.hashes.partial", "pretrained/vectors.npy", func(out string) []string {
+			return []string{"index", "--catalog", "sample", "--out", out}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := t.TempDir()
+			out, undisturbed := filepath.Join(root, "out"), filepath.Join(root, "undisturbed")
+			cmd := program(t, c.args(out)...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// The first of two chunks is on disk, with the hashes of its texts that
+			// make it count; the second is being made.
+			for start := time.Now(); ; time.Sleep(time.Millisecond) {
+				if info, err := os.Stat(filepath.Join(out, c.partial)); err == nil && info.Size() > 0 {
+					break
+				}
+				if time.Since(start) > time.Minute {
+					cmd.Process.Kill()
+					t.Fatal("nothing was written in a minute")
+				}
+			}
+			cmd.Process.Kill()
+			cmd.Wait()
+			if _, err := os.Stat(filepath.Join(out, c.result)); err == nil {
+				t.Fatal("it was killed too late to test anything")
+			}
+			if b, err := program(t, c.args(out)...).CombinedOutput(); err != nil || !strings.Contains(string(b), "183 encoded") && !strings.Contains(string(b), "183 vectors encoded") {
+				t.Fatalf("going on: %v\n%s", err, b)
+			}
+			if b, err := program(t, c.args(undisturbed)...).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, b)
+			}
+			got, _ := os.ReadFile(filepath.Join(out, c.result))
+			want, _ := os.ReadFile(filepath.Join(undisturbed, c.result))
+			if len(want) == 0 || !bytes.Equal(got, want) {
+				t.Errorf("%s differs from that of an undisturbed run", c.result)
+			}
+		})
+	}
+}
+
+// TestServe runs the server as a process: it answers, takes over a new index
+// under load without an error, and stops when told.
+func TestServe(t *testing.T) {
+	index := sampleIndex(t)
+	cmd := program(t, "serve", "--index", index, "--addr", "127.0.0.1:0")
+	var logs bytes.Buffer
+	cmd.Stderr = &logs
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	var url string
+	if _, err := fmt.Fscanln(stdout, &url); err != nil {
+		t.Fatalf("no address: %v\n%s", err, logs.String())
+	}
+	get := func(path string) (int, string) {
+		resp, err := http.Get(strings.TrimSuffix(url, "/") + path)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		var b bytes.Buffer
+		b.ReadFrom(resp.Body)
+		return resp.StatusCode, b.String()
+	}
+	for path, want := range map[string]string{
+		"/v1/compare?q=charger&k=3": `"system":"hybrid"`,
+		"/v1/search?q=charger":      `"hits"`,
+		"/v1/info":                  "There is no fine-tuned ranking yet",
+		"/readyz":                   "",
+		"/":                         "<title>",
+	} {
+		if code, body := get(path); code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.200s", path, code, body)
+		}
+	}
+
+	// A new generation, with other vectors, while requests come in.
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			if code, body := get("/v1/compare?q=charger"); code != 200 {
+				t.Errorf("request %d during the change: %d %.200s", n, code, body)
+				break
+			}
+		}
+		done <- n
+	}()
+	var out, errs bytes.Buffer
+	if code := run([]string{"index", "--catalog", "sample", "--out", index, "--k1", "1.5"}, &out, &errs); code != 0 {
+		t.Fatal(errs.String())
+	}
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if _, body := get("/v1/info"); strings.Contains(body, "k1 1.5") {
+			break
+		}
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("the new index does not serve")
+		}
+	}
+	cancel()
+	if n := <-done; n == 0 {
+		t.Error("no request was made during the change")
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("stopping: %v\n%s", err, logs.String())
+	}
+}
+
+// TestEveryCommandHasHelp checks what every command owes its user.
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, c := range newRootCommand().Commands() {
+		if c.Name() == "help" || c.Name() == "completion" {
+			continue
+		}
+		if c.Short == "" || (c.Example == "" && !c.HasSubCommands()) {
+			t.Errorf("%s has no summary or no example", c.Name())
+		}
+		for _, sub := range c.Commands() {
+			if sub.Example == "" {
+				t.Errorf("%s %s has no example", c.Name(), sub.Name())
+			}
+		}
+	}
+}
+
+func TestSampleIsWhatTestsExpect(t *testing.T) {
+	if n := catalog.Sample().Rows(); n != 439 {
+		t.Errorf("the sample has %d products; TestKilled counts on 439", n)
+	}
+}
