@@ -2,7 +2,7 @@
 // one catalogue. [Build] makes one, [Open] verifies one and joins its parts
 // into an engine. It is the only package that knows all the parts.
 //
-// The directory, which docs/index-format.md describes, is built under a
+// The directory, which docs/formats.md describes, is built under a
 // temporary name, synced and renamed; it is never changed in place. Opening
 // checks every file against the manifest before any of it is used.
 //

@@ -18,7 +18,7 @@ import (
 )
 
 // Format is the version of the index directory that this program reads and
-// writes. Changes of it are listed in docs/index-format.md.
+// writes. Changes of it are listed in docs/formats.md.
 const Format = 1
 
 const manifestFile = "manifest.json"

@@ -25,7 +25,7 @@ import (
 	"github.com/trirank/trirank/engine"
 )
 
-// Files of the products folder; docs/index-format.md has their layout.
+// Files of the products folder; docs/formats.md has their layout.
 const (
 	productsFolder = "products"
 	recordsFile    = "products.jsonl"  // the products, a line each
