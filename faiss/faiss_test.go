@@ -214,8 +214,8 @@ func TestSearchErrors(t *testing.T) {
 	if _, err := x.Vector(100); err == nil {
 		t.Error("read a vector beyond the last")
 	}
-	if x.Close() != nil || x.Close() != nil {
-		t.Error("closing twice fails")
+	if err := errors.Join(x.Close(), x.Close()); err != nil {
+		t.Errorf("closing twice: %v", err)
 	}
 	if _, err := x.Search(context.Background(), vectors[:dim], 1, faiss.Params{}, nil); !errors.Is(err, faiss.ErrClosed) {
 		t.Errorf("search after Close: %v", err)

@@ -88,8 +88,8 @@ func open(t testing.TB, dir string) *store.Index {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if x.Close() != nil || x.Close() != nil {
-			t.Error("closing fails")
+		if err := errors.Join(x.Close(), x.Close()); err != nil {
+			t.Errorf("closing: %v", err)
 		}
 	})
 	return x

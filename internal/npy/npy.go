@@ -39,7 +39,6 @@ func Header(rows, cols int) []byte {
 type Writer struct {
 	w          *bufio.Writer
 	rows, cols int
-	buf        []byte
 }
 
 // NewWriter writes the header of a matrix to w; WriteRows, then Close, follow.
