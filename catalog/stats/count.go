@@ -20,7 +20,19 @@ type texts struct {
 
 func newTexts() *texts { return &texts{counts: map[string]int{}} }
 
+// maxText is the longest text, in bytes, that is kept whole.
+const maxText = 300
+
+// clip cuts what is longer, so that a few broken rows cannot fill a report.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
+}
+
 func (t *texts) add(s string) {
+	s = clip(s)
 	if s == "" {
 		t.none++
 	} else if _, ok := t.counts[s]; ok || len(t.counts) < maxTexts {
@@ -83,6 +95,7 @@ func (r *repeats) add(s string) {
 		return
 	}
 	r.again++
+	s = clip(s)
 	if _, ok := r.counts[s]; ok || len(r.counts) < maxExamples {
 		r.counts[s]++
 	}

@@ -22,8 +22,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count":      count,
 	"percent":    percent,
 	"num":        num,
-	"mean100":    func(x float64) float64 { return 100 * x },
-	"percent100": func(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) },
+	"percent100": func(x float64) string { return fmt.Sprintf("%.0f\u202f%%", 100*x) },
 	"share":      func(n, of int) float64 { return math.Round(1e4*ratio(n, of)) / 100 },
 	"histogram":  newHistogram,
 	"logPlot":    newLogPlot,
@@ -42,9 +41,9 @@ func ratio(n, of int) float64 {
 func percent(n, of int) string {
 	x := 100 * ratio(n, of)
 	if x > 0 && x < 10 {
-		return fmt.Sprintf("%.1f %%", x)
+		return fmt.Sprintf("%.1f\u202f%%", x)
 	}
-	return fmt.Sprintf("%.0f %%", x)
+	return fmt.Sprintf("%.0f\u202f%%", x)
 }
 
 // count spells n with spaces between thousands.
@@ -60,7 +59,7 @@ func count(n int) string {
 func num(x float64) string {
 	switch a := math.Abs(x); {
 	case a >= 1e6:
-		return strconv.FormatFloat(x/1e6, 'g', 3, 64) + " M"
+		return strconv.FormatFloat(x/1e6, 'g', 3, 64) + "\u202fM"
 	case a >= 1e4:
 		return count(int(math.Round(x)))
 	case a >= 100 || x == math.Trunc(x):
@@ -114,8 +113,12 @@ func newHistogram(d *Distribution, label string) *plot {
 		return num(b.From) + " to " + num(b.To)
 	})
 	each := (len(d.Bins) + 7) / 8
+	middle := 0.0 // a number is below its bar, an edge between bars
+	if d.Bins[0].To-d.Bins[0].From == 1 {
+		middle = .5
+	}
 	for i := 0; i < len(d.Bins); i += each {
-		p.X = append(p.X, tick{px(marginLeft + (float64(i)+.5)*innerWidth/float64(len(d.Bins))), num(d.Bins[i].From)})
+		p.X = append(p.X, tick{px(marginLeft + (float64(i)+middle)*innerWidth/float64(len(d.Bins))), num(d.Bins[i].From)})
 	}
 	return p
 }
@@ -204,13 +207,13 @@ func overlapHistogram(o Overlap) *plot {
 		if last {
 			return "all words"
 		}
-		return fmt.Sprintf("%.0f to below %.0f %%", b.From, b.To)
+		return fmt.Sprintf("%.0f to below %.0f\u202f%%", b.From, b.To)
 	})
 	for i := range p.Bars {
 		p.Bars[i].Class = o.Label.String()
 	}
 	for i := 0; i <= 10; i += 2 {
-		p.X = append(p.X, tick{px(marginLeft + (float64(i)+.5)*innerWidth/11), fmt.Sprintf("%d %%", 10*i)})
+		p.X = append(p.X, tick{px(marginLeft + (float64(i)+.5)*innerWidth/11), fmt.Sprintf("%d\u202f%%", 10*i)})
 	}
 	return p
 }

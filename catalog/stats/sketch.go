@@ -100,6 +100,9 @@ func (s *sketch) linear() []Bin {
 			break
 		}
 	}
+	if (s.max-s.min)/width <= 30 {
+		top = s.max
+	}
 	var bins []Bin
 	for from := math.Floor(s.min/width) * width; from <= top; from += width {
 		bins = append(bins, Bin{From: from, To: from + width})
