@@ -37,7 +37,7 @@ made so far are kept in INDEX.work and the same command goes on.`,
 	}
 	f := c.Flags()
 	f.StringVar(&catalogue, "catalog", "", "catalogue directory, or the word sample")
-	f.StringArrayVar(&models, "model", []string{"pretrained=e5-small-v2"}, "name of a ranking and the model that makes it; may be repeated")
+	f.StringArrayVar(&models, "model", []string{"pretrained=" + defaultModel}, "name of a ranking and the model that makes it; may be repeated")
 	f.StringVar(&out, "out", "", "index directory")
 	f.StringVar(&template, "template", catalog.DefaultTemplate, "the text of a product that is embedded")
 	f.StringVar(&o.Factory, "factory", faiss.AutoFactory, "FAISS factory string of the vector indexes, or auto")

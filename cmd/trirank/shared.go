@@ -16,6 +16,9 @@ import (
 	"github.com/trirank/trirank/internal/progress"
 )
 
+// defaultModel is the model that make fetches, used where none is named.
+const defaultModel = "e5-small-v2"
+
 // writeJSON prints v for machines.
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

@@ -48,7 +48,11 @@ func parts(ctx context.Context, deep bool) []part {
 		}
 	}
 	if deep {
-		for _, name := range []string{"e5-small-v2", "e5-small-v2-int8"} {
+		names := store.Models()
+		if len(names) == 0 {
+			names = []string{defaultModel} // whose absence is then explained
+		}
+		for _, name := range names {
 			out = append(out, checkModel(ctx, name))
 		}
 	}

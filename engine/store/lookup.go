@@ -46,3 +46,14 @@ func modelFolders() []string {
 	}
 	return []string{filepath.Join(filepath.Dir(exe), "models")}
 }
+
+// Models returns the names of the models that FindModel knows by name.
+func Models() (names []string) {
+	for _, dir := range modelFolders() {
+		found, _ := filepath.Glob(filepath.Join(dir, "*", "model.json"))
+		for _, path := range found {
+			names = append(names, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return names
+}
