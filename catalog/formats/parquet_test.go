@@ -44,7 +44,7 @@ type pairRow struct {
 	Label     string   `parquet:"esci_label"`
 	Small     int32    `parquet:"small_version"`
 	Title     *string  `parquet:"product_title,optional"`
-	Text      *string  `parquet:"product_text,optional"`
+	Text      *string  `parquet:"product_description,optional"`
 	Bullets   []string `parquet:"product_bullet_point,list"`
 	Views     float64  `parquet:"views"`
 }
