@@ -54,7 +54,7 @@ file and line; with --on-fault skip it is left out and counted. Judgements of
 unknown products and repeated judgements are left out and counted always.
 
 CATALOGUE takes its place when complete: an interrupted import changes nothing.
-Memory does not grow with the number of products, but for some 50 bytes each.`,
+Memory does not grow with the number of products, but for some 100 bytes each.`,
 		Example: `  trirank import ../shared/data/esci-us --out shop
   trirank import products.csv judgments.csv --field id=sku --field title=label_en --out shop
   trirank import shopping_queries_dataset_*.parquet --locale us --out esci-us

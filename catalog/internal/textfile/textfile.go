@@ -100,7 +100,7 @@ func (t *File) Close() error {
 // explain says in plain words what decompressors report.
 func explain(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file is cut off (fetch or make it again): %w", err)
+		return fmt.Errorf("the file is cut off: %w (fetch or make it again)", err)
 	}
 	return err
 }
