@@ -63,8 +63,8 @@ func (l *Labels) add(label catalog.Label) {
 	}
 }
 
-// Distribution describes numbers. Quantiles are exact for whole numbers, and
-// within one percent for others.
+// Distribution describes numbers. Quantiles are exact up to 65,536 different
+// numbers, and within one percent beyond.
 type Distribution struct {
 	Count int     `json:"count"`
 	Min   float64 `json:"min"`

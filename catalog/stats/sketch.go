@@ -1,16 +1,18 @@
 package stats
 
 import (
+	"maps"
 	"math"
 	"slices"
 )
 
-// sketch counts numbers by value in bounded memory: whole numbers up to
-// maxExact as they are, and other numbers by their logarithm, in steps of one
-// percent.
+// sketch counts numbers by value in bounded memory: as they are while there are
+// few different ones, as with ratings; then whole numbers up to maxExact as they
+// are, and others by their logarithm, in steps of one percent.
 type sketch struct {
 	whole    bool
-	counts   map[int]int
+	coarse   bool            // too many values to tell apart
+	counts   map[float64]int // by value
 	n        int
 	sum      float64
 	min, max float64
@@ -20,7 +22,7 @@ const maxExact = 1 << 16
 
 var logStep = math.Log(1.01)
 
-func newSketch(whole bool) *sketch { return &sketch{whole: whole, counts: map[int]int{}} }
+func newSketch(whole bool) *sketch { return &sketch{whole: whole, counts: map[float64]int{}} }
 
 // add counts x, which must not be negative, nor 0 unless numbers are whole.
 func (s *sketch) add(x float64) {
@@ -30,36 +32,38 @@ func (s *sketch) add(x float64) {
 	s.n++
 	s.sum += x
 	s.min, s.max = min(s.min, x), max(s.max, x)
-	if s.whole {
-		s.counts[min(int(x), maxExact)]++
-	} else {
-		s.counts[int(math.Round(math.Log(x)/logStep))]++
+	s.counts[s.near(x)]++
+	if len(s.counts) > maxExact && !s.coarse && !s.whole {
+		s.coarse = true
+		old := s.counts
+		s.counts = map[float64]int{}
+		for x, n := range old {
+			s.counts[s.near(x)] += n
+		}
 	}
 }
 
-func (s *sketch) value(key int) float64 {
-	if s.whole {
-		return float64(key)
+// near returns the value that x counts as.
+func (s *sketch) near(x float64) float64 {
+	switch {
+	case s.whole:
+		return min(x, maxExact)
+	case s.coarse:
+		return math.Exp(math.Round(math.Log(x)/logStep) * logStep)
 	}
-	return min(max(math.Exp(float64(key)*logStep), s.min), s.max)
+	return x
 }
 
-func (s *sketch) keys() []int {
-	keys := make([]int, 0, len(s.counts))
-	for k := range s.counts {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+// values returns what was counted, from the least on.
+func (s *sketch) values() []float64 { return slices.Sorted(maps.Keys(s.counts)) }
 
 // quantile returns the smallest number that at least the share q of numbers do
 // not exceed.
 func (s *sketch) quantile(q float64) float64 {
 	rest := int(math.Ceil(q * float64(s.n)))
-	for _, k := range s.keys() {
-		if rest -= s.counts[k]; rest <= 0 {
-			return s.value(k)
+	for _, v := range s.values() {
+		if rest -= s.counts[v]; rest <= 0 {
+			return min(max(v, s.min), s.max)
 		}
 	}
 	return s.max
@@ -70,15 +74,14 @@ func (s *sketch) distribution(bins []Bin) *Distribution {
 	if s.n == 0 {
 		return nil
 	}
-	for _, k := range s.keys() {
-		v := s.value(k)
+	for _, v := range s.values() {
 		i, _ := slices.BinarySearchFunc(bins, v, func(b Bin, v float64) int {
 			if b.To <= v {
 				return -1
 			}
 			return 1
 		})
-		bins[min(i, len(bins)-1)].Count += s.counts[k]
+		bins[min(i, len(bins)-1)].Count += s.counts[v]
 	}
 	return &Distribution{
 		Count: s.n, Min: round(s.min), Max: round(s.max), Mean: round(s.sum / float64(s.n)),
@@ -137,19 +140,20 @@ func (s *sketch) logarithmic() []Bin {
 	}
 }
 
-// byRank returns the numbers by rank from the greatest on, at most one a step of
-// one percent.
+// byRank returns the numbers by rank from the greatest on; of ranks that differ
+// by less than two percent, one.
 func (s *sketch) byRank() []RankPoint {
 	var points []RankPoint
+	values := s.values()
 	rank := 0
-	keys := s.keys()
-	for _, k := range slices.Backward(keys) {
-		// The point is the last rank that has the value.
-		rank += s.counts[k]
-		points = append(points, RankPoint{rank, round(s.value(k))})
-	}
-	if len(points) > 0 && points[0].Rank > 1 {
-		points = slices.Insert(points, 0, RankPoint{1, round(s.max)})
+	for i, v := range slices.Backward(values) {
+		if rank == 0 {
+			points = append(points, RankPoint{1, round(s.max)})
+		}
+		rank += s.counts[v] // the last rank that has the value
+		if kept := points[len(points)-1].Rank; i == 0 && rank > kept || float64(rank) >= 1.02*float64(kept) && rank > 1 {
+			points = append(points, RankPoint{rank, round(min(max(v, s.min), s.max))})
+		}
 	}
 	return points
 }

@@ -138,6 +138,9 @@ func TestCompute(t *testing.T) {
 	if got := fmt.Sprint(r.PopularityByRank); got != "[{1 100} {2 1}]" {
 		t.Errorf("popularity by rank %s", got)
 	}
+	if d := r.Rating; d.P50 != 4.5 || d.Bins[8] != (Bin{4.5, 5, 1}) {
+		t.Errorf("rating %+v", d)
+	}
 	if f := r.Fields[len(r.Fields)-1]; f != (Field{"popularity", 2, 2}) {
 		t.Errorf("field %+v", f)
 	}
@@ -208,7 +211,7 @@ func TestSketch(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s, whole := newSketch(false), newSketch(true)
 	var values, wholes []float64
-	for range 10_000 {
+	for range 100_000 {
 		x := math.Exp(random.NormFloat64() * 3)
 		n := float64(random.IntN(500))
 		s.add(x)
@@ -218,7 +221,7 @@ func TestSketch(t *testing.T) {
 	slices.Sort(values)
 	slices.Sort(wholes)
 	for _, q := range []float64{.01, .05, .25, .5, .95, .99, 1} {
-		i := int(math.Ceil(q*10_000)) - 1
+		i := int(math.Ceil(q*100_000)) - 1
 		if got, want := s.quantile(q), values[i]; math.Abs(got/want-1) > .01 {
 			t.Errorf("quantile %g is %g, want %g", q, got, want)
 		}
@@ -234,7 +237,7 @@ func TestSketch(t *testing.T) {
 				t.Errorf("%s: a gap between %v and %v", name, d.Bins[i-1], b)
 			}
 		}
-		if n != 10_000 || d.Bins[0].From > d.Min || d.Bins[len(d.Bins)-1].To < d.Max {
+		if n != 100_000 || d.Bins[0].From > d.Min || d.Bins[len(d.Bins)-1].To < d.Max {
 			t.Errorf("%s: %d in %d bins from %g to %g", name, n, len(d.Bins), d.Bins[0].From, d.Bins[len(d.Bins)-1].To)
 		}
 	}
