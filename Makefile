@@ -59,8 +59,8 @@ test-real: build ## the checks that need real data, in REAL_DATA
 	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
 
 golden: native ## refresh the golden files after a change that is meant
-	UPDATE_SCRIPTS=1 go test ./cmd/trirank -run TestScripts
-	go test ./catalog/... -update
+	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"
+	go test ./catalog/stats -update
 
 bench: native ## every benchmark once
 	go test -run '^$$' -bench . -benchtime 1x ./...

@@ -10,7 +10,7 @@ import (
 )
 
 // FindModel returns the directory of a model given by path or by the name of one
-// that make or `trirank model pull` fetched.
+// that make native fetched.
 func FindModel(name string) (string, error) {
 	if name == "" {
 		return "", errors.New("no model is given (e5-small-v2 is one)")
@@ -28,7 +28,7 @@ func FindModel(name string) (string, error) {
 			return "", fmt.Errorf("cannot find model %s: %w", name, err)
 		}
 	}
-	return "", fmt.Errorf("cannot find model %s: no model.json in %s (run make native, or give the path of a model directory)", name, strings.Join(tried, ", "))
+	return "", fmt.Errorf("cannot find model %s: no model.json in %s (run make native where trirank was built, or give the path of a model directory)", name, strings.Join(tried, ", "))
 }
 
 // modelFolders returns where models with a plain name are looked for: where
