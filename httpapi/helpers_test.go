@@ -171,3 +171,6 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 	t.Fatalf("never: %s", what)
 }
+
+// jsonRaw is short for what catalog.Product keeps its extra fields in.
+type jsonRaw = json.RawMessage

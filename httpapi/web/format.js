@@ -1,0 +1,30 @@
+const whole = new Intl.NumberFormat('en');
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const money = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+export const count = (n) => whole.format(n);
+export const short = (n) => compact.format(n);
+export const price = (n) => `$${money.format(n)}`;
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+// score keeps four significant digits, zeros included, so that columns line up.
+export function score(x) {
+  if (x === 0) return '0';
+  const size = Math.abs(x);
+  return size < 1e-4 || size >= 1e6 ? x.toExponential(2) : size >= 1000 ? x.toFixed(0) : x.toPrecision(4);
+}
+
+export function ms(x) {
+  return x < 0.1 ? '<0.1 ms' : x < 10 ? `${x.toFixed(1)} ms` : x < 1000 ? `${Math.round(x)} ms` : `${(x / 1000).toFixed(2)} s`;
+}
+
+export function pValue(p) {
+  return p < 0.0001 ? 'p < 0.0001' : `p = ${p.toPrecision(2)}`;
+}
+
+export const ordinal = (n) => {
+  const teen = n % 100 > 10 && n % 100 < 14;
+  return `${n}${(!teen && { 1: 'st', 2: 'nd', 3: 'rd' }[n % 10]) || 'th'}`;
+};
+
+export const LABELS = { E: 'Exact', S: 'Substitute', C: 'Complement', I: 'Irrelevant', unjudged: 'Not judged' };
