@@ -46,8 +46,9 @@ type Options struct {
 	// pages may call the API; "*" stands for all. Empty: none but our own page.
 	AllowOrigins []string
 	// ExtraMetrics, if not nil, adds lines in Prometheus' text format to
-	// /metrics, such as gauges of a GPU. The page shows those whose name starts
-	// with "trirank_gpu_".
+	// /metrics. The page shows those named trirank_gpu_utilization_ratio,
+	// trirank_gpu_memory_used_bytes and trirank_gpu_memory_total_bytes, by their
+	// label gpu.
 	ExtraMetrics func(io.Writer)
 }
 

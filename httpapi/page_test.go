@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"fmt"
+	"io"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -168,6 +170,7 @@ func TestPageState(t *testing.T) {
 	p.Until(`document.querySelectorAll("#board:not([aria-busy]) .column").length == 3`)
 	p.holds(`location.search.includes("finetuned")`)
 	p.look("options")
+	p.holds(`document.querySelector('[data-system="hybrid"] .detail').textContent.startsWith("convex")`)
 	p.Click("#filters .chip") // the brand
 	p.Until(`!location.search.includes("Halden") && [...document.querySelectorAll(".card .brand")].some(e => e.textContent != "Halden")`)
 
@@ -372,6 +375,10 @@ func TestPageFailures(t *testing.T) {
 	p.look("empty")
 	p.Click(".message .plain")
 	p.loaded("mouse")
+	calls := faults.Calls.Load()
+	p.Click("#search button") // the same query: the index may be a new one
+	eventually(t, "it is asked once more", func() bool { return faults.Calls.Load() > calls })
+	p.loaded("mouse")
 	p.quiet()
 
 	p.Open(p.url + "/?q=mouse&k=1000")
@@ -384,6 +391,15 @@ func TestPageFailures(t *testing.T) {
 	p.Until(`document.querySelector("#board.skeleton .bone")`)
 	p.look("loading")
 	p.loaded("keyboard")
+}
+
+func TestPageShowsGPU(t *testing.T) {
+	r := run(t, httpapi.New(fakeshop.Tiny(1).Engine(nil), httpapi.Options{ExtraMetrics: func(w io.Writer) {
+		fmt.Fprint(w, "trirank_gpu_utilization_ratio{gpu=\"0\",name=\"H\"} 0.43\ntrirank_gpu_memory_used_bytes{gpu=\"0\"} 2254857830\ntrirank_gpu_memory_total_bytes{gpu=\"0\"} 8589934592\n")
+	}}))
+	b := browser.New(t)
+	b.Open(r.url)
+	b.Until(`document.getElementById("gauges").textContent == "GPU 0 · 43 % · 2.1 of 8.0 GiB"`)
 }
 
 func TestPageBeforeReady(t *testing.T) {

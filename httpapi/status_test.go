@@ -119,7 +119,7 @@ func TestPageHeaders(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	c := serve(t, fakeshop.Tiny(3).Engine(nil), httpapi.Options{
 		Version:      "v1",
-		ExtraMetrics: func(w io.Writer) { fmt.Fprintln(w, "trirank_gpu_utilization{gpu=\"0\"} 0.5") },
+		ExtraMetrics: func(w io.Writer) { fmt.Fprintln(w, "trirank_gpu_utilization_ratio{gpu=\"0\"} 0.5") },
 	})
 	for range 3 {
 		c.get("/v1/compare?q=thing").is(200)
@@ -158,7 +158,7 @@ func TestMetrics(t *testing.T) {
 		`trirank_http_queued`:                                                0,
 		`trirank_http_rejected_total`:                                        0,
 		`trirank_ready`:                                                      1,
-		`trirank_gpu_utilization{gpu="0"}`:                                   .5,
+		`trirank_gpu_utilization_ratio{gpu="0"}`:                             .5,
 	} {
 		if got, ok := values[name]; !ok || got != want {
 			t.Errorf("%s is %v (there: %v), want %v", name, got, ok, want)

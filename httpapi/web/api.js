@@ -29,12 +29,14 @@ export const info = () => get('v1/info');
 export const product = (id, signal) => get(`v1/products/${encodeURIComponent(id)}`, signal);
 export const similar = (id, system, signal) => get(`v1/products/${encodeURIComponent(id)}/similar?${new URLSearchParams({ k: 6, ...(system && { system }) })}`, signal);
 
-const kept = new Map(); // the latest answers, so that "back" is instant
+const kept = new Map(); // the latest answers
 
-// compare asks for rankings; query is a URLSearchParams of /v1/compare.
-export async function compare(query, signal) {
+// compare asks for rankings; query is a URLSearchParams of /v1/compare. An answer
+// that was had before does only where the visitor goes back to it: the index may be
+// another one by now.
+export async function compare(query, signal, { again = false } = {}) {
   const key = query.toString();
-  if (kept.has(key)) return kept.get(key);
+  if (again && kept.has(key)) return kept.get(key);
   const answer = await get(`v1/compare?${key}`, signal);
   if (!answer.rankings.some((r) => r.error)) kept.set(key, answer);
   if (kept.size > 30) kept.delete(kept.keys().next().value);

@@ -35,9 +35,10 @@ function labels(ranking) {
 }
 
 function header(ranking, system) {
+  const detail = (system?.kind === 'fused' && current().fusion) || system?.detail;
   return h('header', { class: 'column-head' },
     h('div', { class: 'name' }, h('h2', null, ranking.system), h('span', { class: 'kind' }, system?.kind ?? ''), h('span', { class: 'took' }, ranking.error ? '' : format.ms(ranking.took_ms))),
-    h('p', { class: 'detail', title: system?.detail }, system?.detail ?? ''),
+    h('p', { class: 'detail', title: detail }, detail ?? ''),
     !ranking.error && stages(ranking),
     !ranking.error && labels(ranking));
 }

@@ -61,7 +61,7 @@ function explanations(id, signal) {
     if (body.childElementCount) return;
     body.append(h('p', { class: 'quiet' }, 'Asking…'));
     try {
-      const answer = await api.compare(request(current(), { explain: true }), signal);
+      const answer = await api.compare(request(current(), { explain: true }), signal, { again: true });
       const trees = answer.rankings.flatMap((r) => r.hits.filter((hit) => hit.id === id && hit.explanation).map((hit) => [r.system, hit.explanation]));
       body.replaceChildren(...(trees.length ? trees.map(([system, tree]) => explanation(system, tree)) : [h('p', { class: 'quiet' }, 'No ranking on the board explains this product: it is not among the products shown.')]));
     } catch (e) {
@@ -116,7 +116,7 @@ function heading(p, label) {
         p.brand && h('button', { type: 'button', class: 'crumb', title: `Only ${p.brand}`, onclick: () => change({ brands: [p.brand] }) }, p.brand),
         p.price ? h('span', { class: 'price' }, format.price(p.price)) : null, stars(p)),
       p.category && h('p', { class: 'crumbs' }, p.category.map(category)),
-      label && h('p', { class: 'judged' }, badge(label), ` ${format.LABELS[label]}${label === 'unjudged' ? '' : ' by human judgement'}`)));
+      label && h('p', { class: 'judged' }, badge(label), label === 'unjudged' ? ' Not judged for this query' : ` Judged ${format.LABELS[label].toLowerCase()}`)));
 }
 
 // open shows a product. What the board knows is there at once, the rest follows.

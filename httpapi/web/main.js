@@ -74,7 +74,7 @@ function showPin() {
 }
 
 // run asks for what the address says and shows it.
-async function run() {
+async function run({ again = false } = {}) {
   asking?.abort();
   const s = current();
   byId('q').value = s.q;
@@ -100,7 +100,7 @@ async function run() {
   }
   byId('board').setAttribute('aria-busy', 'true');
   try {
-    const answer = await api.compare(request(s), signal);
+    const answer = await api.compare(request(s), signal, { again });
     response = answer;
     display();
     showPin();
@@ -161,13 +161,13 @@ async function start() {
   }
   byId('about').replaceChildren(`${info.catalogue ? `${info.catalogue}, ` : ''}${format.plural(info.products, 'product')} · trirank ${info.version}`);
   notes();
-  search.start(info);
+  search.start(info, run);
   follow.start();
   keys.start();
   pinByClick();
-  onChange((now, before) => {
+  onChange((now, before, { again }) => {
     if (sameSearch(now, before) && now.scores === before.scores) showPin();
-    else run();
+    else run({ again });
   });
   await run();
   if (!current().q && !matchMedia('(pointer: coarse)').matches) byId('q').focus();

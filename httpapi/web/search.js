@@ -148,7 +148,7 @@ export function startPage() {
     h('dl', { class: 'systems' }, info.systems.map((x) => h('div', null, h('dt', null, x.name, h('span', { class: 'kind' }, x.kind)), h('dd', null, x.detail)))));
 }
 
-export function start(i) {
+export function start(i, run) {
   info = i;
   options();
   byId('search').addEventListener('submit', (e) => {
@@ -156,7 +156,8 @@ export function start(i) {
     const q = byId('q').value.trim();
     if (!q) return;
     byId('q').blur();
-    change({ q, pin: '' });
+    if (q === current().q) run(); // asked once more
+    else change({ q, pin: '' });
   });
   byId('options-button').addEventListener('click', () => toggleOptions());
 }

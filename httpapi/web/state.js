@@ -32,22 +32,23 @@ export function link(changes) {
   return query ? `?${query}` : './';
 }
 
-// change moves to another state; a new entry of the history unless replace is set.
-export function change(changes, { replace = false } = {}) {
+// change moves to another state, a new entry of the history.
+export function change(changes) {
   const before = state;
   const target = link(changes);
   state = { ...state, ...changes };
   if (parameters(before).toString() === parameters(state).toString()) return;
-  history[replace ? 'replaceState' : 'pushState'](null, '', target);
-  for (const f of listeners) f(state, before);
+  history.pushState(null, '', target);
+  for (const f of listeners) f(state, before, { again: false });
 }
 
+// onChange calls f with the new state, the old one, and whether it was there before.
 export function onChange(f) { listeners.push(f); }
 
 addEventListener('popstate', () => {
   const before = state;
   state = read();
-  for (const f of listeners) f(state, before);
+  for (const f of listeners) f(state, before, { again: true });
 });
 
 // request is the query string for /v1/compare.
