@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		UpdateScripts:       updating(),
 		Setup: func(e *testscript.Env) error {
 			// An index of the sample that scripts may read.
 			e.Setenv("SHOP", shop)
@@ -41,6 +41,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// updating reports whether golden files are to be written anew: make golden.
+func updating() bool { return os.Getenv("TRIRANK_UPDATE") != "" }
 
 // sampleIndex builds an index of the sample catalogue.
 func sampleIndex(t testing.TB) string {
@@ -118,10 +121,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestServe runs the server as a process: it answers, takes over a new index
-// under load without an error, and stops when told.
-func TestServe(t *testing.T) {
-	index := sampleIndex(t)
+// serve starts the server as a process and returns its address, without the
+// slash at the end, and what stops it.
+func serve(t *testing.T, index string) (url string, stop func()) {
 	cmd := program(t, "serve", "--index", index, "--addr", "127.0.0.1:0")
 	var logs bytes.Buffer
 	cmd.Stderr = &logs
@@ -132,13 +134,29 @@ func TestServe(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
-	var url string
+	t.Cleanup(func() { cmd.Process.Kill() })
 	if _, err := fmt.Fscanln(stdout, &url); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
 		t.Fatalf("no address: %v\n%s", err, logs.String())
 	}
+	return strings.TrimSuffix(url, "/"), func() {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("stopping: %v\n%s", err, logs.String())
+		}
+	}
+}
+
+// TestServe runs the server as a process: it answers, takes over a new index
+// under load without an error, and stops when told.
+func TestServe(t *testing.T) {
+	index := sampleIndex(t)
+	url, stop := serve(t, index)
 	get := func(path string) (int, string) {
-		resp, err := http.Get(strings.TrimSuffix(url, "/") + path)
+		resp, err := http.Get(url + path)
 		if err != nil {
 			return 0, err.Error()
 		}
@@ -188,12 +206,7 @@ func TestServe(t *testing.T) {
 	if n := <-done; n == 0 {
 		t.Error("no request was made during the change")
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("stopping: %v\n%s", err, logs.String())
-	}
+	stop()
 }
 
 // TestEveryCommandHasHelp checks what every command owes its user.
