@@ -66,4 +66,5 @@ func TestEmbeddings(t *testing.T) {
 	}
 	c.get("/v1/embeddings").problem(405, "POST")
 	c.do("POST", "/v1/embeddings", `{"input": "`+strings.Repeat("a", 1<<20)+`"}`).problem(413, "--max-body")
+	c.do("POST", "/v1/embeddings", strings.Repeat("[", 4<<20)).problem(413, "--max-body")
 }

@@ -147,6 +147,22 @@ func TestSwapUnderLoad(t *testing.T) {
 	wg.Wait()
 }
 
+// TestEndlessBody sends more than is read: the server hangs up, with an answer that
+// the client may or may not see.
+func TestEndlessBody(t *testing.T) {
+	c := serve(t, fakeshop.Tiny(1).Engine(nil), httpapi.Options{MaxBody: 1000})
+	resp, err := c.http.Post("http://trirank/v1/compare", "application/json", strings.NewReader(strings.Repeat("[", 10_000_000)))
+	if err == nil {
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+	eventually(t, "it is counted", func() bool {
+		return strings.Contains(string(c.get("/metrics").body), `trirank_http_requests_total{route="unreadable",status="413"} 1`)
+	})
+}
+
 func TestSlowQueryLog(t *testing.T) {
 	faults := &fakeshop.Faults{}
 	faults.SetDelay(5 * time.Millisecond)

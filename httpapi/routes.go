@@ -83,6 +83,9 @@ func (s *Server) dispatch(r *request) error {
 	if n := len(r.ctx.RequestURI()); n > maxURI {
 		return newProblem(http.StatusRequestURITooLong, "the address is too long (send long queries by POST)")
 	}
+	if len(r.ctx.PostBody()) > s.options.MaxBody {
+		return s.bodyTooLarge()
+	}
 	// The path is split before it is decoded: the id of a product may hold an
 	// encoded slash.
 	raw := strings.TrimPrefix(string(r.ctx.URI().PathOriginal()), "/")

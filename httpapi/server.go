@@ -37,6 +37,9 @@ const (
 	// maxURI leaves room for the longest query with each byte written as %XX.
 	maxURI     = 12 << 10
 	maxHeaders = 16 << 10 // with the request line
+	// readBeyond is how many times MaxBody is read all the same: a client that
+	// is cut off while it sends may never see the answer that says why.
+	readBeyond = 4
 )
 
 // New makes a server of e, which may be nil: then it is not ready, and answers 503,
@@ -53,7 +56,7 @@ func New(e Engine, o Options) *Server {
 		Logger:                       connectionLog{o.Logger},
 		Concurrency:                  o.MaxConnections,
 		ReadBufferSize:               maxHeaders,
-		MaxRequestBodySize:           o.MaxBody,
+		MaxRequestBodySize:           readBeyond * o.MaxBody,
 		ReadTimeout:                  o.ReadTimeout,
 		WriteTimeout:                 o.WriteTimeout,
 		IdleTimeout:                  o.IdleTimeout,
@@ -132,13 +135,17 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		p = newProblem(fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and headers have more than %d bytes", maxHeaders))
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		p = newProblem(fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes (to admit it, raise --max-body)", s.options.MaxBody))
+		p = s.bodyTooLarge()
 	case errors.As(err, &netErr) && netErr.Timeout():
 		p = newProblem(fasthttp.StatusRequestTimeout, fmt.Sprintf("the request did not arrive within %v", s.options.ReadTimeout))
 	}
 	r := &request{ctx: ctx, server: s, id: newRequestID(), route: "unreadable", start: time.Now(), level: slog.LevelDebug}
 	r.reject(p)
 	s.finish(r)
+}
+
+func (s *Server) bodyTooLarge() *Problem {
+	return newProblem(fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes (to admit it, raise --max-body)", s.options.MaxBody))
 }
 
 // connectionLog passes what fasthttp says about single connections, which is
