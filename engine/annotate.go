@@ -21,7 +21,9 @@ func (e *Engine) annotate(ctx context.Context, q Query, r Request, resp *Respons
 			continue
 		}
 		ranker := e.config.Systems[at].Ranker
+		// A panic costs the annotation alone, as one in Rank costs the ranking.
 		wg.Go(func() {
+			defer func() { _ = recover() }()
 			if s, ok := ranker.(Scorer); ok && r.Distribution {
 				start := time.Now()
 				if d, err := e.distribution(ctx, s, q); err == nil {
