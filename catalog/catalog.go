@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/trirank/trirank/catalog/internal/textfile"
-	"github.com/trirank/trirank/internal/atomicfile"
 )
 
 // The files of a catalogue directory.
@@ -100,9 +99,6 @@ func Open(dir string) (*Catalog, error) {
 }
 
 func readManifest(dir string) (*manifest, error) {
-	if err := atomicfile.RecoverDir(dir); err != nil {
-		return nil, err
-	}
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

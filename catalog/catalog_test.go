@@ -236,15 +236,6 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestOpenRecovers(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "c")
-	write(t, dir, Source{Products: each(Product{ID: "1", Title: "t"})}, WriteOptions{})
-	os.Rename(dir, dir+".old") // a crash between the two renames of ReplaceDir
-	if c, err := Open(dir); err != nil || c.Rows() != 1 {
-		t.Errorf("not recovered: %v", err)
-	}
-}
-
 func TestReadingFindsDamage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	s := Sample()
@@ -280,7 +271,6 @@ func TestWriteKeepsWhatIsNotACatalogue(t *testing.T) {
 	for name, prepare := range map[string]func(dir string){
 		"photos":                func(dir string) { os.Mkdir(dir, 0o755); os.WriteFile(filepath.Join(dir, "photos"), nil, 0o644) },
 		"it has no":             func(dir string) { os.Mkdir(dir, 0o755); os.WriteFile(filepath.Join(dir, judgmentsFile), nil, 0o644) },
-		".old is in the way":    func(dir string) { os.Mkdir(dir+".old", 0o755) },
 		"which is no part of":   func(dir string) { write(t, dir, src, WriteOptions{}); os.WriteFile(dir+"/notes.txt", nil, 0o644) },
 		"c: not a directory":    func(dir string) { os.WriteFile(dir, nil, 0o644) },
 		"no such file or direc": func(dir string) { os.Remove(filepath.Dir(dir)) },

@@ -92,10 +92,6 @@ func checkTarget(dir string) (string, error) {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	// Replacing a directory removes its .old: it might be a copy of the user's.
-	if _, err := os.Lstat(dir + ".old"); err == nil {
-		return dir, fmt.Errorf("%s.old is in the way (remove or rename it)", dir)
-	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return dir, nil

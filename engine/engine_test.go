@@ -181,6 +181,22 @@ func TestConvex(t *testing.T) {
 	}
 }
 
+// TestConvexWithOneHit checks that what a ranking does not match gains nothing by
+// its only hit being its worst as well.
+func TestConvexWithOneHit(t *testing.T) {
+	e := newEngine(t, &Fusion{Method: Convex, Weights: map[string]float64{"bm25": 1, "pretrained": 1}}, map[string]Ranker{
+		"bm25":       &scorer{table{scores: map[uint32]float64{7: 9}}},
+		"pretrained": &scorer{table{scores: map[uint32]float64{4: .9, 7: .8, 5: .7}}},
+	})
+	r, err := e.Compare(context.Background(), Request{Query: "HV-220", Systems: []string{Hybrid}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(r.Rankings[0]); !slices.Equal(got, []string{"p07", "p04", "p05"}) {
+		t.Errorf("order %v, scores %+v", got, r.Rankings[0].Hits)
+	}
+}
+
 // TestFailures checks that one failing ranking costs only itself.
 func TestFailures(t *testing.T) {
 	good := &table{scores: map[uint32]float64{1: 1}}

@@ -167,8 +167,11 @@ func (f *Fusion) fuse(components []component) ([]fused, error) {
 					continue
 				}
 				normal := 1. // all first hits equally good
-				if high > low {
+				switch {
+				case high > low:
 					normal = max(0, (p.Score-low)/(high-low))
+				case p.Score < low:
+					normal = 0
 				}
 				p.Contribution = p.Weight / sum * normal
 			}

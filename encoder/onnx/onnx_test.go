@@ -2,7 +2,9 @@ package onnx_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -160,6 +162,45 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestPaddingInConfig opens a model whose tokenizer pads each text, as training
+// scripts leave it: the padding must not reach the vectors.
+func TestPaddingInConfig(t *testing.T) {
+	good, dir := modelDir(t, "e5-small-v2"), t.TempDir()
+	network, err := filepath.EvalSymlinks(filepath.Join(good, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join(good, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := strings.Replace(string(config), `"padding": null`, `"padding": {"strategy":{"Fixed":128},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"[PAD]"}`, 1)
+	if padded == string(config) {
+		t.Fatal("the tokenizer's configuration has no place for padding")
+	}
+	m, err := encoder.ReadModel(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SHA256["tokenizer.json"] = fmt.Sprintf("%x", sha256.Sum256([]byte(padded)))
+	info, _ := json.Marshal(m)
+	if err := errors.Join(os.Symlink(network, filepath.Join(dir, "model.onnx")),
+		os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(padded), 0o644),
+		os.WriteFile(filepath.Join(dir, "model.json"), info, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	e, err := onnx.Open(dir, onnx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	r := references(t)[0]
+	v, err := e.Query(context.Background(), strings.TrimPrefix(r.Text, "query: "))
+	if err != nil || maxDiff(v, r.Vector) > 1e-5 {
+		t.Errorf("the vector differs by %g, %v", maxDiff(v, r.Vector), err)
+	}
 }
 
 func TestOpenErrors(t *testing.T) {

@@ -134,7 +134,25 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{BuildOptions: o, out: out, work: out + ".work", fresh: filepath.Join(out+".work", "new")}
+	for s := range o.weights() {
+		if s != lexicalSystem && !slices.Contains(systems, s) {
+			return nil, fmt.Errorf("the fusion joins a ranking %q that the index will not have (there are %s and the models: %v)", s, lexicalSystem, systems)
+		}
+	}
+	if !(o.Recall > 0 && o.Recall <= 1) {
+		return nil, fmt.Errorf("recall %v is not within 0..1", o.Recall)
+	}
+	for _, m := range o.Models {
+		rows := o.Catalog.Rows()
+		if err := faiss.CheckFactory(faiss.ChooseFactory(o.Factory, rows), m.Encoder.Model.Dimension, rows); err != nil {
+			return nil, err
+		}
+	}
+	if o.Vectors, err = vectorFolders(o.Vectors); err != nil {
+		return nil, err
+	}
+	// Rankings have no dot in their names, so no folder of vectors is called so.
+	b := &builder{BuildOptions: o, out: out, work: out + ".work", fresh: filepath.Join(out+".work", "index.new")}
 	b.built = Built{
 		Manifest: &Manifest{
 			Format: Format, Template: o.Template.String(), BM25: o.BM25,
@@ -145,30 +163,87 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 	if o.Fusion != nil {
 		b.built.Manifest.Fusion = o.Fusion.String()
 	}
-	// An older index is of use only if every byte of it is as it was.
-	if old, err := ReadManifest(out); err == nil {
-		if old.verify(out) == nil {
-			b.old = old
-		}
-	} else if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
-		if _, err := os.Stat(filepath.Join(out, manifestFile)); errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.New("there is a folder that is not an index (name another, or remove it)")
-		}
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	return b, b.checkTarget()
+}
+
+// weights returns the weights of the fusion, none if there is none.
+func (o *BuildOptions) weights() map[string]float64 {
+	if o.Fusion == nil {
+		return nil
 	}
-	return b, nil
+	return o.Fusion.Weights
+}
+
+// checkTarget reports an error if there is something at out that is not an index,
+// whole or damaged.
+func (b *builder) checkTarget() error {
+	entries, err := os.ReadDir(b.out)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Other programs have a manifest.json as well.
+	var ours struct {
+		Format    int
+		Catalogue *CatalogueInfo
+		Files     map[string]File
+	}
+	raw, err := os.ReadFile(filepath.Join(b.out, manifestFile))
+	if err != nil || json.Unmarshal(raw, &ours) != nil || ours.Format == 0 || ours.Catalogue == nil || ours.Files == nil {
+		return errors.New("there is a folder that is not an index (name another, or remove it)")
+	}
+	return nil
+}
+
+// readOld finds what of the older index can be taken over: it is of use only if
+// every byte of it is as it was.
+func (b *builder) readOld() {
+	old, err := ReadManifest(b.out)
+	if err != nil || old.verify(b.out) != nil {
+		return
+	}
+	for _, m := range old.Models { // which verify leaves to faiss.Open
+		if sum, err := atomicfile.SHA256(filepath.Join(b.out, m.System, faissFile)); err != nil || sum != m.Index.SHA256 {
+			return
+		}
+	}
+	b.old = old
+}
+
+// vectorFolders returns the folders that hold vectors: those given, and of an index
+// each of its models'.
+func vectorFolders(given []string) (out []string, err error) {
+	for _, dir := range given {
+		found := []string{}
+		for _, pattern := range []string{vectorsInfoFile, filepath.Join("*", vectorsInfoFile)} {
+			paths, err := filepath.Glob(filepath.Join(dir, pattern))
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range paths {
+				found = append(found, filepath.Dir(p))
+			}
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("there are no finished vectors in %s to take over", dir)
+		}
+		out = append(out, found...)
+	}
+	return out, nil
 }
 
 func (b *builder) run(ctx context.Context) error {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(b.work, "lock"))
+	unlock, err := lock(filepath.Join(b.work, "build.lock"))
 	if err != nil {
 		return fmt.Errorf("%w (another build of it is running)", err)
 	}
 	defer unlock()
+	b.readOld() // under the lock: another build may have replaced it meanwhile
 	if err := os.RemoveAll(b.fresh); err != nil {
 		return err
 	}
@@ -251,21 +326,37 @@ func ended(s Step, err error) error {
 }
 
 func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
-	vectorsDir := filepath.Join(b.work, m.System)
-	if err := os.MkdirAll(vectorsDir, 0o755); err != nil {
-		return nil, err
-	}
 	info := &ModelInfo{
 		System: m.System, Model: m.Encoder.Model.Name, Hash: m.Encoder.Model.Hash(), Path: m.Dir,
 		Precision: m.Encoder.Model.Precision, Dimension: m.Encoder.Model.Dimension,
 		Requested: b.Factory, Recall: b.Recall,
+	}
+	dir := filepath.Join(b.fresh, m.System)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	// Vectors and index belong together: models whose vectors depend on the batch
+	// would not make the same ones again.
+	if old := b.oldModel(info); old != nil && b.sameCatalogue() {
+		info.Index = old.Index
+		b.built.Reused = append(b.built.Reused, m.System)
+		b.built.Vectors[m.System] = Embedded{Rows: b.Catalog.Rows(), Reused: b.Catalog.Rows()}
+		return info, linkFiles(filepath.Join(b.out, m.System), dir, append([]string{faissFile}, vectorFiles...))
+	}
+	vectorsDir := filepath.Join(b.work, m.System)
+	if err := os.MkdirAll(vectorsDir, 0o755); err != nil {
+		return nil, err
+	}
+	reuse := []string{vectorsDir}
+	if b.old != nil {
+		reuse = append(reuse, filepath.Join(b.out, m.System))
 	}
 	step := b.Step("embedding for "+m.System, "products", b.Catalog.Rows())
 	job := &embedJob{
 		dir: vectorsDir, matrix: vectorsFile, products: b.Catalog.Products(), rows: b.Catalog.Rows(),
 		template: b.Template, model: m.Encoder.Model, encode: m.Encoder.Passages,
 		resume: true, started: step.Skip, progress: step.Set,
-		reuse: append([]string{vectorsDir, filepath.Join(b.out, m.System)}, b.Vectors...),
+		reuse: append(reuse, b.Vectors...),
 	}
 	done, err := job.run(ctx)
 	if err := ended(step, err); err != nil {
@@ -273,14 +364,8 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	}
 	b.built.Vectors[m.System] = Embedded(done)
 
-	dir := filepath.Join(b.fresh, m.System)
-	if err := linkTree(vectorsDir, dir); err != nil {
+	if err := linkFiles(vectorsDir, dir, vectorFiles); err != nil {
 		return nil, err
-	}
-	if old := b.oldModel(info); old != nil && b.sameCatalogue() {
-		info.Index = old.Index
-		b.built.Reused = append(b.built.Reused, m.System)
-		return info, link(filepath.Join(b.out, m.System, faissFile), filepath.Join(dir, faissFile))
 	}
 	matrix, err := npy.Open(filepath.Join(dir, vectorsFile))
 	if err != nil {
@@ -352,6 +437,18 @@ func linkTree(from, to string) error {
 		}
 		return link(path, target)
 	})
+}
+
+// vectorFiles are the files that hold the vectors of a model.
+var vectorFiles = []string{vectorsFile, vectorsInfoFile, textHashesFile}
+
+func linkFiles(from, to string, names []string) error {
+	for _, name := range names {
+		if err := link(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func link(from, to string) error {

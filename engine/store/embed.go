@@ -51,6 +51,13 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return fail(err)
 	}
+	lockFile := filepath.Join(o.Out, ".lock")
+	unlock, err := lock(lockFile)
+	if err != nil {
+		return fail(fmt.Errorf("%w (another trirank embed writes there)", err))
+	}
+	defer unlock()
+	defer os.Remove(lockFile) // before it is unlocked: deferred calls run last first
 	job := &embedJob{
 		dir: o.Out, matrix: embeddingsFile,
 		products: o.Catalog.Products(), rows: o.Catalog.Rows(), template: o.Template,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,9 +64,6 @@ type File struct {
 
 // ReadManifest reads and checks DIR/manifest.json, and no other file.
 func ReadManifest(dir string) (*Manifest, error) {
-	if err := atomicfile.RecoverDir(dir); err != nil {
-		return nil, fmt.Errorf("cannot open index %s: %w", dir, err)
-	}
 	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot open index %s: there is no %s (it is not an index directory; trirank index makes one)", dir, manifestFile)
@@ -86,8 +84,11 @@ func ReadManifest(dir string) (*Manifest, error) {
 			return nil, fmt.Errorf("cannot open index %s: %s names a file outside it: %q", dir, manifestFile, path)
 		}
 	}
+	if m.Catalogue.Rows < 1 || m.Catalogue.Rows > math.MaxInt32 {
+		return nil, fmt.Errorf("cannot open index %s: %s speaks of %d products", dir, manifestFile, m.Catalogue.Rows)
+	}
 	for _, x := range m.Models {
-		if !validSystem(x.System) || x.Dimension < 1 {
+		if !validSystem(x.System) || x.Dimension < 1 || x.Dimension > 1<<16 {
 			return nil, fmt.Errorf("cannot open index %s: %s has a model entry that cannot be: %q, dimension %d", dir, manifestFile, x.System, x.Dimension)
 		}
 	}

@@ -318,11 +318,11 @@ func (p *products) Filter(f engine.Filter) *bitset.BitSet {
 		categories[i] = len(wantCategories) == 0 || matches(wantCategories, path)
 	}
 	allow := bitset.New(uint(p.rows))
+	low, high := float32(f.MinPrice), float32(f.MaxPrice) // rounded as the column is
 	for row := range p.rows {
 		c := p.column(row)
-		price := float64(c.price)
 		if brands[c.brand] && categories[c.category] &&
-			(f.MinPrice == 0 || price >= f.MinPrice) && (f.MaxPrice == 0 || (price > 0 && price <= f.MaxPrice)) {
+			(low == 0 || c.price >= low) && (high == 0 || c.price > 0 && c.price <= high) {
 			allow.Set(uint(row))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
@@ -87,7 +88,7 @@ type embedded struct {
 func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 	dim := j.model.Dimension
 	info := vectorsInfo{Format: 1, Model: j.model.Name, Hash: j.model.Hash(), Template: j.template.String(), Dimension: dim}
-	old := openReusable(j.reuse, info)
+	old := openReusable(append(slices.Clone(j.reuse), filepath.Join(j.dir, earlierFolder)), info)
 	defer func() { err = errors.Join(err, old.close()) }()
 
 	if !j.resume || !sameOrigin(j.dir, vectorsInfoFile+partial, info) {
@@ -105,8 +106,10 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, values.Close(), hashes.Close()) }()
-	if done.rows > j.rows {
-		done.truncate(0)
+	if done.rows > j.rows { // the catalogue shrank
+		if err := done.truncate(j.rows / chunk * chunk); err != nil {
+			return out, err
+		}
 	}
 	out.Resumed = done.rows
 	if j.started != nil {
@@ -174,7 +177,11 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 				out.Rows++
 				continue
 			}
-			// The catalogue changed since: keep what comes before.
+			// The catalogue changed since: what comes before stays where it
+			// is, and what comes after is found by its text.
+			if err := j.setAside(done.rows, info); err != nil {
+				return out, err
+			}
 			if err := done.truncate((row - 1) / chunk * chunk); err != nil {
 				return out, err
 			}
@@ -210,13 +217,23 @@ func (j *embedJob) finish(info vectorsInfo) error {
 			return err
 		}
 		defer f.Close()
-		_, err = io.Copy(w, f)
+		n, err := io.Copy(w, f)
+		if want := 4 * int64(j.rows) * int64(info.Dimension); err == nil && n != want {
+			err = fmt.Errorf("%s has %d bytes, not %d: something else writes to it", f.Name(), n, want)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(j.dir, textHashesFile+partial), filepath.Join(j.dir, textHashesFile)); err != nil {
+	hashes, err := os.ReadFile(filepath.Join(j.dir, textHashesFile+partial))
+	if err != nil {
+		return err
+	}
+	if len(hashes) != j.rows*textHashBytes {
+		return fmt.Errorf("there are %d bytes of hashes for %d rows", len(hashes), j.rows)
+	}
+	if err := atomicfile.WriteBytes(filepath.Join(j.dir, textHashesFile), hashes); err != nil {
 		return err
 	}
 	info.Rows = j.rows
@@ -225,7 +242,51 @@ func (j *embedJob) finish(info vectorsInfo) error {
 	}
 	return errors.Join(
 		os.Remove(filepath.Join(j.dir, j.matrix+partial)),
-		os.Remove(filepath.Join(j.dir, vectorsInfoFile+partial)))
+		os.Remove(filepath.Join(j.dir, textHashesFile+partial)),
+		os.Remove(filepath.Join(j.dir, vectorsInfoFile+partial)),
+		os.RemoveAll(filepath.Join(j.dir, earlierFolder)))
+}
+
+// earlierFolder keeps what an interrupted run made for a catalogue that has
+// changed since.
+const earlierFolder = "earlier"
+
+// setAside makes a whole matrix of the rows that an interrupted run made, for the
+// rows to be found in by their text.
+func (j *embedJob) setAside(rows int, info vectorsInfo) error {
+	dir := filepath.Join(j.dir, earlierFolder)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		from, to string
+		header   []byte
+		bytes    int64
+	}{
+		{j.matrix + partial, vectorsFile, npy.Header(rows, info.Dimension), 4 * int64(rows) * int64(info.Dimension)},
+		{textHashesFile + partial, textHashesFile, nil, int64(rows) * textHashBytes},
+	} {
+		err := atomicfile.Write(filepath.Join(dir, part.to), func(w io.Writer) error {
+			f, err := os.Open(filepath.Join(j.dir, part.from))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			if _, err := w.Write(part.header); err != nil {
+				return err
+			}
+			_, err = io.CopyN(w, f, part.bytes)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	info.Rows = rows
+	return writeInfo(dir, vectorsInfoFile, info)
 }
 
 func writeInfo(dir, name string, info vectorsInfo) error {
@@ -321,7 +382,10 @@ func openReusable(dirs []string, info vectorsInfo) *reusable {
 				continue
 			}
 			for i := range have.Rows {
-				r.at[textHash(keys[i*textHashBytes:])] = [2]uint32{uint32(len(r.matrices)), uint32(i)}
+				h := textHash(keys[i*textHashBytes:])
+				if _, have := r.at[h]; !have {
+					r.at[h] = [2]uint32{uint32(len(r.matrices)), uint32(i)}
+				}
 			}
 			r.matrices = append(r.matrices, m)
 			break

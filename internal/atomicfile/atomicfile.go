@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Write makes or replaces the file at path with what write produces. If write
@@ -59,44 +60,40 @@ func SyncTree(dir string) error {
 }
 
 // ReplaceDir makes the directory fresh, complete and on the same file system,
-// known as path. What was there before is removed after the new one has its
-// place; between the two renames a crash leaves the old one as path.old, which
-// RecoverDir puts back.
+// known as path. What was there before is exchanged with it in one step, so that a
+// reader or a crash finds one of the two, and then removed.
 func ReplaceDir(fresh, path string) error {
 	if err := SyncTree(fresh); err != nil {
 		return fmt.Errorf("cannot put %s in place: %w", path, err)
 	}
-	old := path + ".old"
-	if err := os.RemoveAll(old); err != nil {
-		return err
-	}
-	had := true
-	if err := os.Rename(path, old); errors.Is(err, os.ErrNotExist) {
-		had = false
-	} else if err != nil {
-		return err
+	err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+	switch {
+	case err == nil:
+		return errors.Join(SyncDir(filepath.Dir(path)), os.RemoveAll(fresh)) // fresh is the old one now
+	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP):
+		// A file system that cannot exchange: for a moment there is nothing
+		// at path, and after a crash the old one lies in a folder beside it.
+		aside, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".replaced-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(aside)
+		old := filepath.Join(aside, filepath.Base(path))
+		if err := os.Rename(path, old); err != nil {
+			return err
+		}
+		if err := os.Rename(fresh, path); err != nil {
+			return errors.Join(err, os.Rename(old, path))
+		}
+		return SyncDir(filepath.Dir(path))
+	default:
+		return fmt.Errorf("cannot put %s in place: %w", path, err)
 	}
 	if err := os.Rename(fresh, path); err != nil {
-		if had {
-			err = errors.Join(err, os.Rename(old, path))
-		}
 		return err
 	}
-	if err := SyncDir(filepath.Dir(path)); err != nil {
-		return err
-	}
-	return os.RemoveAll(old)
-}
-
-// RecoverDir puts back what a crash within ReplaceDir left beside path.
-func RecoverDir(path string) error {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Rename(path+".old", path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return SyncDir(filepath.Dir(path))
 }
 
 // SHA256 returns the hash of the file at path in hexadecimal.

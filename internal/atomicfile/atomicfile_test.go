@@ -34,9 +34,10 @@ func TestFailedWriteKeepsTheOldFile(t *testing.T) {
 	}
 }
 
-func TestReplaceAndRecoverDir(t *testing.T) {
+func TestReplaceDir(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "d")
+	os.Mkdir(path+".old", 0o755) // somebody's, not ours to touch
 	for _, text := range []string{"one", "two"} {
 		fresh := filepath.Join(root, "fresh")
 		os.Mkdir(fresh, 0o755)
@@ -48,15 +49,43 @@ func TestReplaceAndRecoverDir(t *testing.T) {
 			t.Errorf("the directory holds %q, want %q", got, text)
 		}
 	}
-	// What a crash between the two renames leaves.
-	os.Rename(path, path+".old")
-	if err := RecoverDir(path); err != nil || read(t, filepath.Join(path, "f")) != "two" {
-		t.Errorf("not recovered: %v", err)
+	entries, err := os.ReadDir(root)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left: %v, %v; want d and d.old", entries, err)
 	}
-	if err := RecoverDir(path); err != nil {
-		t.Errorf("recovering what is whole: %v", err)
+}
+
+// TestReplaceDirUnderReaders looks all the while: there is never nothing.
+func TestReplaceDirUnderReaders(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "d")
+	put := func() {
+		fresh := filepath.Join(root, "fresh")
+		os.Mkdir(fresh, 0o755)
+		os.WriteFile(filepath.Join(fresh, "f"), nil, 0o644)
+		if err := ReplaceDir(fresh, path); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := RecoverDir(filepath.Join(root, "never")); err != nil {
-		t.Errorf("recovering what never was: %v", err)
+	put()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := os.Stat(path); err != nil {
+					t.Errorf("a reader finds nothing: %v", err)
+					return
+				}
+			}
+		}
+	}()
+	for range 50 {
+		put()
 	}
+	close(stop)
+	<-stopped
 }
