@@ -21,9 +21,9 @@ import (
 )
 
 // The tests in this file need the ESCI sample: 6,764 products of the US
-// marketplace with 4,135 judgements on 94 queries. TRIRANK_REAL_DATA names its
-// directory if it lies elsewhere.
-const realData = "../../shared/data/esci-us"
+// marketplace with 4,135 judgements on 94 queries. TRIRANK_REAL_DATA names the
+// directory around it if it lies elsewhere.
+const realData = "../../shared/data"
 
 type judged struct {
 	query  string
@@ -32,7 +32,7 @@ type judged struct {
 
 func loadReal(t testing.TB) ([]catalog.Product, []judged) {
 	t.Helper()
-	dir := cmp.Or(os.Getenv("TRIRANK_REAL_DATA"), realData)
+	dir := filepath.Join(cmp.Or(os.Getenv("TRIRANK_REAL_DATA"), realData), "esci-us")
 	products := loadRealProducts(t, filepath.Join(dir, "products.jsonl.gz"))
 	rows := map[string]uint32{}
 	for i, p := range products {
