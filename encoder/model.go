@@ -31,9 +31,12 @@ type Model struct {
 	Pooling       string `json:"pooling"` // "mean", the only one so far
 	QueryPrefix   string `json:"query_prefix"`
 	PassagePrefix string `json:"passage_prefix"`
-	MaxTokens     int    `json:"max_tokens"` // longer texts are cut
-	Dimension     int    `json:"dimension"`
-	Precision     string `json:"precision"` // "fp32", "fp16" or "int8"
+	// NoPrefixes says that the model was trained without prefixes. Otherwise both
+	// must be given: one that is forgotten costs relevance without a word.
+	NoPrefixes bool   `json:"no_prefixes,omitempty"`
+	MaxTokens  int    `json:"max_tokens"` // longer texts are cut
+	Dimension  int    `json:"dimension"`
+	Precision  string `json:"precision"` // "fp32", "fp16" or "int8"
 	// SHA256 holds the hash of each file that decides the vectors, by name.
 	SHA256 map[string]string `json:"sha256"`
 	// Parent and Run name the model that a fine-tuned one came from and the
@@ -67,6 +70,12 @@ func (m *Model) Validate() error {
 	}
 	if m.Pooling != "mean" {
 		bad("pooling %q is not supported (only mean)", m.Pooling)
+	}
+	switch {
+	case m.NoPrefixes && (m.QueryPrefix != "" || m.PassagePrefix != ""):
+		bad("no_prefixes is true, but there are prefixes")
+	case !m.NoPrefixes && (m.QueryPrefix == "" || m.PassagePrefix == "" || m.QueryPrefix == m.PassagePrefix):
+		bad("query_prefix %q and passage_prefix %q must be two different ones, as the model was trained with (E5: \"query: \" and \"passage: \"), or no_prefixes be true", m.QueryPrefix, m.PassagePrefix)
 	}
 	if m.MaxTokens < 3 || m.MaxTokens > 8192 {
 		bad("max_tokens %d is not within 3..8192", m.MaxTokens)

@@ -31,14 +31,11 @@ func (e *Encoder) selfTest(ctx context.Context) error {
 		texts[0] = append(texts[0], p[0])
 		texts[1] = append(texts[1], p[1])
 	}
-	queries, passages, bare := make([]float32, n*dim), make([]float32, n*dim), make([]float32, n*dim)
+	queries, passages := make([]float32, n*dim), make([]float32, n*dim)
 	if err := e.Queries(ctx, texts[0], queries); err != nil {
 		return err
 	}
 	if err := e.Passages(ctx, texts[1], passages); err != nil {
-		return err
-	}
-	if err := e.encode(ctx, "", texts[1], bare); err != nil {
 		return err
 	}
 	at := func(m []float32, i int) []float32 { return m[i*dim : (i+1)*dim] }
@@ -49,9 +46,16 @@ func (e *Encoder) selfTest(ctx context.Context) error {
 			}
 		}
 	}
-	if isE5 := e.Model.QueryPrefix != "" || e.Model.PassagePrefix != ""; isE5 {
-		if c := dot(at(passages, 0), at(bare, 0)); c > .9999 {
-			return fmt.Errorf("the prefix %q does not change the vectors (cosine %.5f)", e.Model.PassagePrefix, c)
+	if e.Model.NoPrefixes {
+		return nil
+	}
+	for i, prefix := range []string{e.Model.QueryPrefix, e.Model.PassagePrefix} {
+		bare := make([]float32, n*dim)
+		if err := e.encode(ctx, "", texts[i], bare); err != nil {
+			return err
+		}
+		if c := dot(at([][]float32{queries, passages}[i], 0), at(bare, 0)); c > .9999 {
+			return fmt.Errorf("the prefix %q does not change the vectors (cosine %.5f)", prefix, c)
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ func newModelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "model",
 		Short: "Work with embedding models",
+		Example: `  trirank model check e5-small-v2
+  trirank model check runs/a/model`,
 	}
 	c.AddCommand(newModelCheckCommand())
 	return c

@@ -107,9 +107,13 @@ func TestSelfTest(t *testing.T) {
 		}
 	}
 	e := open(t, "e5-small-v2")
-	e.Model.PassagePrefix = "\x00" // reaches the tokenizer as nothing
-	if err := e.SelfTest(context.Background()); err == nil {
-		t.Error("the self-test passes without the passage prefix")
+	for _, prefix := range []*string{&e.Model.QueryPrefix, &e.Model.PassagePrefix} {
+		was := *prefix
+		*prefix = ""
+		if err := e.SelfTest(context.Background()); err == nil {
+			t.Errorf("the self-test passes without the prefix %q", was)
+		}
+		*prefix = was
 	}
 }
 
@@ -249,6 +253,8 @@ func TestOpenErrors(t *testing.T) {
 			rehash(m, "tokenizer.json", emptySHA)
 		})},
 		{"dimension", "has dimension 384, model.json says 512", fresh(func(_ string, m *encoder.Model) { m.Dimension = 512 })},
+		{"no prefix", "must be two different ones", fresh(func(_ string, m *encoder.Model) { m.QueryPrefix, m.PassagePrefix = "", "" })},
+		{"one prefix", "must be two different ones", fresh(func(_ string, m *encoder.Model) { m.PassagePrefix = "query: " })},
 		{"pooling", `pooling "cls" is not supported`, fresh(func(_ string, m *encoder.Model) { m.Pooling = "cls" })},
 	} {
 		e, err := onnx.Open(c.dir, onnx.Options{})

@@ -58,6 +58,9 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	}
 	defer unlock()
 	defer os.Remove(lockFile) // before it is unlocked: deferred calls run last first
+	if info, err := os.Stat(filepath.Join(o.Out, textHashesFile+partial)); err == nil && info.Size() > 0 && !o.Resume {
+		return fail(fmt.Errorf("there are vectors of an interrupted run (go on with --resume, or remove %s)", o.Out))
+	}
 	job := &embedJob{
 		dir: o.Out, matrix: embeddingsFile,
 		products: o.Catalog.Products(), rows: o.Catalog.Rows(), template: o.Template,

@@ -324,6 +324,9 @@ func TestEmbedResume(t *testing.T) {
 		file.Write(make([]byte, 4000))
 		file.Close()
 	}
+	if _, err := embed(context.Background(), parts, false, math.MaxInt, nil); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("what is done is thrown away without a word: %v", err)
+	}
 	done, err := embed(context.Background(), parts, true, math.MaxInt, nil)
 	if err != nil || done.Resumed != 256 {
 		t.Fatalf("%+v, %v", done, err)
