@@ -14,6 +14,8 @@ build: native ## bin/trirank
 # trirank import understands.
 CATALOG ?= sample
 ADDR ?= 127.0.0.1:8080
+# The rankings made with models: make run MODELS="pretrained=e5-small-v2 finetuned=DIR"
+MODELS ?= pretrained=e5-small-v2
 run_name := $(notdir $(abspath $(CATALOG)))
 
 .PHONY: run
@@ -21,9 +23,9 @@ run: build ## index the sample shop, or CATALOG=DIR, and serve it on ADDR
 	@mkdir -p var
 	@catalog='$(CATALOG)'; \
 	if [ "$$catalog" != sample ] && [ ! -f "$$catalog/catalog.json" ]; then \
-		bin/trirank import "$$catalog" --out var/$(run_name).catalog && catalog=var/$(run_name).catalog; \
+		bin/trirank import "$$catalog" --out var/$(run_name).catalog --name $(run_name) && catalog=var/$(run_name).catalog; \
 	fi && \
-	bin/trirank index --catalog "$$catalog" --out var/$(run_name).index && \
+	bin/trirank index --catalog "$$catalog" $(addprefix --model ,$(MODELS)) --out var/$(run_name).index && \
 	exec bin/trirank serve --index var/$(run_name).index --addr $(ADDR)
 
 .PHONY: test format vet lint test-pure test-all test-race test-real bench fuzz golden
