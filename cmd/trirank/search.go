@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -69,7 +70,7 @@ With --json it prints what the server's /v1/compare answers.`,
 			return err
 		}
 		r.Query = strings.Join(args, " ")
-		ctx, cancel := withTimeout(c, timeout)
+		ctx, cancel := context.WithTimeout(c.Context(), timeout)
 		defer cancel()
 		resp, err := x.Engine.Compare(ctx, r)
 		if err != nil {

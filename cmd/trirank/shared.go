@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,11 +64,6 @@ func parseTemplate(s string) (*catalog.Template, error) {
 		return nil, usageError("--template: %v", err)
 	}
 	return t, nil
-}
-
-// withTimeout returns the command's context with a limit.
-func withTimeout(c *cobra.Command, limit time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.Context(), limit)
 }
 
 // plural writes "1 product", "2 products".

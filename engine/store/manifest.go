@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/bm25"
+	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/atomicfile"
 )
@@ -154,7 +155,7 @@ func (m *Manifest) write(dir string) error {
 // validSystem reports whether name can name a ranking made with a model: it is a
 // folder, an argument and a parameter of a URL as well.
 func validSystem(name string) bool {
-	if name == "" || len(name) > 40 || name == lexicalSystem || name == "hybrid" || name == productsFolder {
+	if name == "" || len(name) > 40 || name == lexicalSystem || name == engine.Hybrid || name == productsFolder {
 		return false
 	}
 	for _, r := range name {
