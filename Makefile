@@ -53,7 +53,7 @@ test-all: native
 	go test ./...
 
 test-race: native
-	go test -race ./bm25 ./encoder/... ./engine/... ./faiss ./httpapi
+	go test -race -short ./bm25 ./encoder/... ./engine/... ./faiss ./httpapi
 
 REAL_DATA ?= $(CURDIR)/../shared/data
 test-real: build ## the checks that need real data, in REAL_DATA

@@ -8,8 +8,8 @@ packages=() others=()
 want() { command -v "$1" >/dev/null || packages+=("$2"); } # want COMMAND PACKAGE
 tool() { command -v "$1" >/dev/null || others+=("$1: $2"); }
 
-tool go "Go 1.26 or newer, from the Go project's download page"
-tool cargo "Rust 1.85 or newer, by rustup"
+tool go "Go 1.26 or newer; run: curl -fsSL https://go.dev/dl/go1.26.0.linux-$(dpkg --print-architecture).tar.gz | tar -C /usr/local -xz && export PATH=\$PATH:/usr/local/go/bin"
+tool cargo "Rust 1.85 or newer; run: curl -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
 want mvn maven
 want cmake cmake
 want ninja ninja-build

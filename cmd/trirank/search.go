@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,7 +35,12 @@ With --json it prints what the server's /v1/compare answers.`,
 		Example: `  trirank search --index shop.index "usb c charger for iphone"
   trirank search --index shop.index --k 5 --systems bm25,hybrid --brand Norrvik charger
   trirank search --index shop.index --json --explain --distribution "red shoes" | jq .`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("trirank search needs a query")
+			}
+			return nil
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&index, "index", "", "index directory")
@@ -73,7 +79,10 @@ With --json it prints what the server's /v1/compare answers.`,
 		ctx, cancel := context.WithTimeout(c.Context(), timeout)
 		defer cancel()
 		resp, err := x.Engine.Compare(ctx, r)
-		if err != nil {
+		switch {
+		case errors.Is(err, engine.ErrRequest):
+			return usageError("cannot search %s for %.80q: %v", index, r.Query, err)
+		case err != nil:
 			return fmt.Errorf("cannot search %s for %q: %w", index, r.Query, err)
 		}
 		if asJSON {

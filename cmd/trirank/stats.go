@@ -92,7 +92,7 @@ func printStats(w io.Writer, r *stats.Report, out string) {
 		}
 	}
 	for _, o := range r.QueryWordsInTitles {
-		fmt.Fprintf(w, "title has %.0f %% of the query's words: label %v\n", 100*o.Mean, o.Label)
+		fmt.Fprintf(w, "label %v: the title has %.0f %% of the query's words\n", o.Label, 100*o.Mean)
 	}
 	fmt.Fprintf(w, "report: %s\n", filepath.Join(out, "index.html"))
 }

@@ -28,7 +28,11 @@ func FindModel(name string) (string, error) {
 			return "", fmt.Errorf("cannot find model %s: %w", name, err)
 		}
 	}
-	return "", fmt.Errorf("cannot find model %s: no model.json in %s (run make native where trirank was built, or give the path of a model directory)", name, strings.Join(tried, ", "))
+	remedy := "run make native where trirank was built, or give the path of a model directory"
+	if known := Models(); known != nil {
+		remedy = "there are " + strings.Join(known, ", ") + "; or give the path of a model directory"
+	}
+	return "", fmt.Errorf("cannot find model %s: no model.json in %s (%s)", name, strings.Join(tried, ", "), remedy)
 }
 
 // modelFolders returns where models with a plain name are looked for: where

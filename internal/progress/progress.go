@@ -47,11 +47,16 @@ func Start(w io.Writer, what, unit string, total int) *Progress {
 	return p
 }
 
-// Skip says that n units were found done.
+// Skip says that n units were found done, and reports at once where the job goes
+// on.
 func (p *Progress) Skip(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.skipped, p.done = n, max(n, p.done)
+	if n > 0 {
+		p.clear()
+		fmt.Fprintf(p.w, "%s: %d %s are done already; going on with the rest\n", p.what, n, p.unit)
+	}
 }
 
 // Set says that n units are done in all.

@@ -19,7 +19,8 @@ func TestPlainLines(t *testing.T) {
 	at = at.Add(20 * time.Second)
 	p.Set(1000)
 	p.Done()
-	want := "embedding: 300 of 1000 products (30%), 20/s, 35s left\n" +
+	want := "embedding: 100 products are done already; going on with the rest\n" +
+		"embedding: 300 of 1000 products (30%), 20/s, 35s left\n" +
 		"embedding: 1000 of 1000 products (100%), 30/s\n" +
 		"embedding: 1000 products in 30s, 30/s\n"
 	if b.String() != want {
