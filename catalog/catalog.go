@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // The files of a catalogue directory.

@@ -9,7 +9,7 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // maxStored is the longest product, in bytes of JSON, that a catalogue holds.

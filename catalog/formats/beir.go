@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // corpus yields the products of a BEIR folder. Where a document has no title,

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // csv yields the products of tables.

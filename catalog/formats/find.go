@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // files are the files of a source by what they hold.

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // fuzzReader returns a reader as Read makes it, and the bytes as a file.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // The names that tables of judgements give to their columns.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/catalog/internal/textfile"
+	"github.com/trirank/trirank/internal/textfile"
 )
 
 // withPopularity yields products with the popularity that a table of its own
