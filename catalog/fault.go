@@ -61,7 +61,8 @@ type Faults struct {
 	First  []*Fault          `json:"first,omitempty"`
 }
 
-func (f *Faults) add(fault *Fault) {
+// Add counts fault.
+func (f *Faults) Add(fault *Fault) {
 	f.Count++
 	if f.ByKind == nil {
 		f.ByKind = map[FaultKind]int{}

@@ -273,7 +273,7 @@ func (w *writer) fault(err error) error {
 		w.bySource = true
 		return err
 	}
-	w.report.Faults.add(f)
+	w.report.Faults.Add(f)
 	return nil
 }
 
