@@ -267,7 +267,7 @@ type Agreement struct {
 // Popularity says whether rankings follow popularity.
 type Popularity struct {
 	K       int                `json:"k"`
-	Head    float64            `json:"head"` // least popularity of the head, which holds half of all
+	Head    float64            `json:"head"` // least popularity of the head: the better half of the judged products
 	Systems []PopularitySystem `json:"systems"`
 	Metric  string             `json:"metric"`
 }

@@ -1,0 +1,452 @@
+package eval
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// Input is what an evaluation looks at.
+type Input struct {
+	Name    string // of the catalogue, or whatever the reader knows the data by
+	Program string // version
+	Index   *IndexInfo
+	Qrels   *Qrels
+	Faults  catalog.Faults // of the judgements
+	Split   string         // the part of the judgements that Qrels are, if any
+	// Full are the systems' rankings of the whole catalogue, and Pool their
+	// rankings of each query's judged products, of the same systems in the same
+	// order. Either may be empty. All are sorted (Run.Sort).
+	Full, Pool []*Run
+	// Models holds the hash of the model of a system that has one.
+	Models map[string]string
+	// Products is the size of the catalogue, 0 if unknown, and Product finds one
+	// product of it; nil if products are not at hand.
+	Products int
+	Product  func(id string) (catalog.Product, bool)
+	// Training holds, by system, what its model saw in training.
+	Training map[string]*Training
+	// Spaces holds, by system, the vectors of its model.
+	Spaces map[string]Space
+}
+
+// Training is what a model saw while it was trained.
+type Training struct {
+	Queries  []string // texts
+	Products []string // ids
+}
+
+// Values are the metrics of one system for each query, for tables by query.
+type Values struct {
+	Task, System string
+	Metrics      []Metric
+	Queries      []Query
+	// Rows holds the metrics of each query; NaN where one does not exist.
+	Rows [][]float64
+}
+
+// evaluation is an evaluation at work.
+type evaluation struct {
+	Input
+	options Options
+	report  *Report
+	systems []string
+	// unseen and seen are the queries apart: main results are of the unseen.
+	unseen, seen *Qrels
+	full, pool   *table // of unseen queries; nil without runs
+}
+
+// Evaluate compares the systems of in.
+func Evaluate(ctx context.Context, in Input, o Options) (*Report, []Values, error) {
+	e := &evaluation{Input: in}
+	if err := e.check(); err != nil {
+		return nil, nil, fmt.Errorf("cannot evaluate: %w", err)
+	}
+	var err error
+	if e.options, err = o.WithDefaults(in.Qrels.Scale); err != nil {
+		return nil, nil, fmt.Errorf("cannot evaluate: %w", err)
+	}
+	e.report = &Report{Format: ReportFormat, Program: in.Program, Name: in.Name, Index: in.Index, Verdicts: []string{}, Queries: []QueryReport{}}
+	steps := []func(context.Context) error{
+		e.describe, e.apart, e.measure, e.leakage, e.verdicts, e.queries,
+		e.movements, e.segments, e.agreement, e.popularity, e.drift,
+	}
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		if err := step(ctx); err != nil {
+			return nil, nil, fmt.Errorf("cannot evaluate: %w", err)
+		}
+	}
+	return e.report, e.values(), nil
+}
+
+func (e *evaluation) check() error {
+	runs := e.Full
+	if len(runs) == 0 {
+		runs = e.Pool
+	}
+	switch {
+	case e.Qrels == nil || len(e.Qrels.Queries) == 0:
+		return errors.New("there are no judgements")
+	case len(runs) == 0:
+		return errors.New("there are no rankings")
+	}
+	for i, r := range runs {
+		if slices.Contains(e.systems, r.System) || r.System == "" {
+			return fmt.Errorf("system name %q is empty or given twice", r.System)
+		}
+		e.systems = append(e.systems, r.System)
+		if len(e.Full) > 0 && len(e.Pool) > 0 && (len(e.Pool) != len(e.Full) || e.Pool[i].System != r.System) {
+			return errors.New("full catalogue and judged pool are not of the same systems")
+		}
+	}
+	return nil
+}
+
+// describe records what is evaluated.
+func (e *evaluation) describe(context.Context) error {
+	r, o, q := e.report, e.options, e.Qrels
+	r.Judgments = JudgmentsInfo{Hash: q.Hash(), Queries: len(q.Queries), Count: q.Count, Scale: q.Scale.Name, Faults: e.Faults}
+	relevant, err := q.Scale.relevant(o.Relevant)
+	if err != nil {
+		return err
+	}
+	counts := make([]int, len(q.Scale.Levels))
+	for _, query := range q.Queries {
+		for _, l := range query.Levels {
+			counts[l]++
+		}
+	}
+	for i, l := range q.Scale.Levels {
+		r.Judgments.Levels = append(r.Judgments.Levels, LevelInfo{Label: l.Label, Gain: o.Tables[0].Gains[i], Count: counts[i], Relevant: relevant[i]})
+	}
+	r.Options = OptionsInfo{Gains: o.Tables, Relevant: o.Relevant, Seed: o.Seed, Draws: o.Draws, Confidence: confidence, Tie: o.Tie, Split: e.Split}
+	if len(e.Full) > 0 {
+		r.Options.Metrics = texts(o.Metrics)
+	}
+	if len(e.Pool) > 0 {
+		r.Options.PoolMetrics = texts(o.PoolMetrics)
+	}
+	runs := e.Full
+	if len(runs) == 0 {
+		runs = e.Pool
+	}
+	for _, run := range runs {
+		r.Systems = append(r.Systems, SystemInfo{Name: run.System, Kind: run.Kind, Detail: run.Detail, Model: e.Models[run.System]})
+		if run.Kind == "lexical" && r.Control == "" {
+			r.Control = run.System
+		}
+	}
+	r.Baseline, r.Candidate = e.pair()
+	if e.Faults.Count > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d faulty judgements were left out.", e.Faults.Count))
+	}
+	return nil
+}
+
+func texts(metrics []Metric) (out []string) {
+	for _, m := range metrics {
+		out = append(out, m.String())
+	}
+	return out
+}
+
+// pair chooses the two systems to look into first: pretrained and fine-tuned if
+// they are there, else the first that is not lexical and the one before it.
+func (e *evaluation) pair() (baseline, candidate string) {
+	has := func(s string) bool { return slices.Contains(e.systems, s) }
+	switch {
+	case len(e.systems) < 2:
+		return "", ""
+	case has("pretrained") && has("finetuned"):
+		return "pretrained", "finetuned"
+	}
+	return e.systems[0], e.systems[1]
+}
+
+// Hash is the SHA-256 of the judgements, in hexadecimal: of a line for each with
+// the query's id and text, the product and the label, tabs between.
+func (q *Qrels) Hash() string {
+	h := sha256.New()
+	for _, query := range q.Queries {
+		for i, p := range query.Products {
+			fmt.Fprintf(h, "%s\t%s\t%s\t%s\n", query.ID, query.Text, p, q.Scale.Levels[query.Levels[i]].Label)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// fold makes texts of queries comparable.
+func fold(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), unicode.IsSpace), " ")
+}
+
+// apart parts the queries that some model saw in training from the others.
+func (e *evaluation) apart(context.Context) error {
+	seen := map[string]bool{}
+	for _, t := range e.Training {
+		for _, q := range t.Queries {
+			seen[fold(q)] = true
+		}
+	}
+	e.unseen = &Qrels{Scale: e.Qrels.Scale}
+	e.seen = &Qrels{Scale: e.Qrels.Scale}
+	for _, q := range e.Qrels.Queries {
+		to := e.unseen
+		if seen[fold(q.Text)] {
+			to = e.seen
+		}
+		to.Queries = append(to.Queries, q)
+		to.Count += len(q.Products)
+	}
+	if len(e.unseen.Queries) == 0 {
+		return errors.New("every judged query was seen in training, so that nothing can be said of queries that were not (judge others, or keep some from training)")
+	}
+	return nil
+}
+
+// measure computes the metrics of both tasks.
+func (e *evaluation) measure(context.Context) (err error) {
+	var task *Task
+	if len(e.Full) > 0 {
+		if task, e.full, err = e.task(FullTask, e.unseen, e.Full, e.options.Metrics); err != nil {
+			return err
+		}
+		e.report.Tasks = append(e.report.Tasks, *task)
+	}
+	if len(e.Pool) > 0 {
+		if task, e.pool, err = e.task(PoolTask, e.unseen, e.Pool, e.options.PoolMetrics); err != nil {
+			return err
+		}
+		e.report.Tasks = append(e.report.Tasks, *task)
+	}
+	return nil
+}
+
+var titles = map[string]string{
+	FullTask: "Full catalogue: search all products",
+	PoolTask: "Judged pool: rank a query's judged products",
+}
+
+// task measures runs on queries.
+func (e *evaluation) task(name string, q *Qrels, runs []*Run, metrics []Metric) (*Task, *table, error) {
+	c, err := NewCalculator(q.Scale, metrics, e.options.Tables, e.options.Relevant)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := newTable(e.systems, metrics, len(q.Queries))
+	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries), Missing: make([]int, len(runs))}
+	floor := make([]float64, len(metrics))
+	floors := make([]int, len(metrics))
+	for i := range q.Queries {
+		query := &q.Queries[i]
+		for s, run := range runs {
+			hits, answered := run.Hits[query.ID]
+			if !answered {
+				out.Missing[s]++
+			}
+			c.Query(query, hits, t.row(i, s))
+		}
+		n := e.Products
+		if name == PoolTask {
+			n = len(query.Products)
+		}
+		for m, metric := range metrics {
+			if v := c.targets[m].randomly(metric, n); !math.IsNaN(v) {
+				floor[m] += v
+				floors[m]++
+			}
+		}
+	}
+	stats := t.analyse(e.options)
+	for m := range stats.metrics {
+		if floors[m] > 0 {
+			stats.metrics[m].Random = Number(floor[m] / float64(floors[m]))
+		}
+	}
+	out.Metrics, out.Comparisons = stats.metrics, stats.comparisons
+	if out.Comparisons == nil {
+		out.Comparisons = []Comparison{}
+	}
+	for s, n := range out.Missing {
+		if n == 0 {
+			continue
+		}
+		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %d of %d queries are not in its run and count as answered with nothing.", e.systems[s], name, n, len(q.Queries)))
+	}
+	if d := out.Metrics[0]; d.Queries == 0 {
+		return nil, nil, fmt.Errorf("no query has a value for %s: the judgements hold no relevant product", d.Title)
+	}
+	return out, t, nil
+}
+
+// deciding returns the table and the metric index by which details are told.
+func (e *evaluation) deciding() (*table, []*Run) {
+	if e.full != nil {
+		return e.full, e.Full
+	}
+	return e.pool, e.Pool
+}
+
+// verdicts picks the conclusions that a reader wants first: the candidate against
+// the baseline and the control, then what else is shown, by the deciding metric
+// of each task.
+func (e *evaluation) verdicts(context.Context) error {
+	r := e.report
+	for _, task := range r.Tasks {
+		var first, rest []string
+		for _, c := range task.Comparisons {
+			if c.Metric != task.Metrics[0].Metric {
+				continue
+			}
+			text := c.Verdict
+			if len(r.Tasks) > 1 {
+				text = map[string]string{FullTask: "Full catalogue: ", PoolTask: "Judged pool: "}[task.Name] + text
+			}
+			about := func(a, b string) bool { return a != "" && (c.A == a && c.B == b || c.A == b && c.B == a) }
+			switch {
+			case about(r.Baseline, r.Candidate):
+				first = slices.Insert(first, 0, text)
+			case about(r.Control, r.Candidate):
+				first = append(first, text)
+			default:
+				rest = append(rest, text)
+			}
+		}
+		r.Verdicts = append(r.Verdicts, first...)
+		r.Verdicts = append(r.Verdicts, rest...)
+		e.warn(task)
+	}
+	return nil
+}
+
+// warn notes what weakens a task's numbers.
+func (e *evaluation) warn(task Task) {
+	r := e.report
+	if len(task.Metrics) > 0 && task.Metrics[0].Left > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d queries have no relevant product and are left out of %s.", task.Title, task.Metrics[0].Left, task.Queries, task.Metrics[0].Title))
+	}
+	if task.Queries < 50 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %d queries only large differences can be shown.", task.Title, task.Queries))
+	}
+	for _, m := range task.Metrics {
+		if m.Metric != "judged@10" {
+			continue
+		}
+		low, lowest := 1., ""
+		for s, v := range m.Values {
+			if float64(v.Mean) < low {
+				low, lowest = float64(v.Mean), e.systems[s]
+			}
+		}
+		if low < .9 {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. Compare condensed nDCG and the bounds before believing a difference.", task.Title, 100*low, lowest))
+		}
+	}
+}
+
+// values returns the metrics of all queries.
+func (e *evaluation) values() (out []Values) {
+	for _, part := range []struct {
+		task string
+		t    *table
+	}{{FullTask, e.full}, {PoolTask, e.pool}} {
+		if part.t == nil {
+			continue
+		}
+		for s, system := range e.systems {
+			v := Values{Task: part.task, System: system, Metrics: part.t.metrics, Queries: e.unseen.Queries}
+			for q := range part.t.queries {
+				v.Rows = append(v.Rows, part.t.row(q, s))
+			}
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// queries shows queries in full.
+func (e *evaluation) queries(context.Context) error {
+	t, runs := e.deciding()
+	b, c := slices.Index(e.systems, e.report.Baseline), slices.Index(e.systems, e.report.Candidate)
+	relevant, err := e.Qrels.Scale.relevant(e.options.Relevant)
+	if err != nil {
+		return err
+	}
+	type place struct {
+		at         int
+		difference float64
+	}
+	var order []place
+	for q := range e.unseen.Queries {
+		d := math.NaN()
+		if b >= 0 {
+			d = t.at(q, c, 0) - t.at(q, b, 0)
+		}
+		order = append(order, place{q, d})
+	}
+	// Largest gain first; queries without a value last, in order of id.
+	slices.SortStableFunc(order, func(x, y place) int {
+		switch {
+		case math.IsNaN(x.difference) != math.IsNaN(y.difference):
+			if math.IsNaN(x.difference) {
+				return 1
+			}
+			return -1
+		case math.IsNaN(x.difference):
+			return 0
+		}
+		return cmp.Compare(y.difference, x.difference)
+	})
+	if n := e.options.Shown; len(order) > n {
+		e.report.Omitted = len(order) - n
+		order = append(slices.Clone(order[:(n+1)/2]), order[len(order)-n/2:]...)
+	}
+	titles := map[string]string{}
+	for _, p := range order {
+		q := &e.unseen.Queries[p.at]
+		out := QueryReport{ID: q.ID, Text: q.Text, Split: q.Split, Judged: len(q.Products), Difference: Number(p.difference)}
+		for _, l := range q.Levels {
+			if relevant[l] {
+				out.Relevant++
+			}
+		}
+		for s, run := range runs {
+			result := QueryResult{Value: Number(t.at(p.at, s, 0)), Hits: []HitReport{}}
+			for _, h := range cut(run.Hits[q.ID], e.options.Depth) {
+				hit := HitReport{Product: h.Product, Score: h.Score, Title: e.title(titles, h.Product)}
+				if l := q.Level(h.Product); l != Unjudged {
+					hit.Label = e.Qrels.Scale.Levels[l].Label
+				}
+				result.Hits = append(result.Hits, hit)
+			}
+			out.Systems = append(out.Systems, result)
+		}
+		e.report.Queries = append(e.report.Queries, out)
+	}
+	return nil
+}
+
+func (e *evaluation) title(known map[string]string, id string) string {
+	if e.Product == nil {
+		return ""
+	}
+	title, ok := known[id]
+	if !ok {
+		p, _ := e.Product(id)
+		title = p.Title
+		known[id] = title
+	}
+	return title
+}
