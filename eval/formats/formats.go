@@ -1,0 +1,265 @@
+// Package formats reads judgements and runs, and writes what other evaluators
+// read. Files may be compressed by gzip or zstd.
+//
+// Readers of judgements are iterators that hold one query at a time. A row that
+// cannot be used is yielded as a *catalog.Fault, and reading goes on; any other
+// error ends it. Broken or hostile files give errors, never panics. A Source
+// holds no file open between iterations and may be read again, but by one
+// goroutine at a time.
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/textfile"
+)
+
+// The formats of judgements.
+const (
+	// CSV is a table whose first line names the columns, in any order and
+	// spelling: query or query_id or both, product_id (or doc_id, asin,
+	// item_id ...), label (or esci_label, rating, relevance, grade ...) and,
+	// where known, split.
+	CSV = "csv"
+	// TREC is the qrels of trec_eval: "query iteration product label" a line,
+	// parted by white space.
+	TREC = "trec"
+	// BEIR is a table parted by tabs with the columns query-id, corpus-id and
+	// score. It is of the split that its name tells: train.tsv, dev.tsv, test.tsv.
+	BEIR = "beir"
+	// Quepid is what Quepid exports: the ratings of a case as a table with the
+	// columns query, docid and rating, or with "Query Text", "Doc ID" and "Rating"
+	// among others; the judgements of a book as a table with the columns query,
+	// docid and one for each judge; and cases and books as JSON:
+	//
+	//	{"queries": [{"query_text": "tv", "ratings": {"id1": 3}}]}
+	//	{"query_doc_pairs": [{"query_text": "tv", "doc_id": "id1", "judgements": [{"rating": 3}]}]}
+	//
+	// What is not rated is passed over. Several ratings of one pair become one by
+	// Quepid's own rule: the mean of two, else the least of the three greatest.
+	Quepid = "quepid"
+	// RRE is a ratings file of the Rated Ranking Evaluator. Each query of a group
+	// has the judgements of the group; topics and groups may be left out:
+	//
+	//	{"topics": [{"query_groups": [{
+	//	  "queries": [{"placeholders": {"$query": "tv"}}],
+	//	  "relevant_documents": {"3": ["id1"], "2": ["id2", "id3"]}
+	//	}]}]}
+	//
+	// The documents may also read {"id1": {"gain": 3}} or
+	// [{"document_id": "id1", "gain": 3}].
+	RRE = "rre"
+	// OpenSearch is a judgement list of OpenSearch's Search Relevance Workbench, as
+	// it is imported or as a search for it returns it (in _source, in hits):
+	//
+	//	{"judgmentRatings": [{"query": "tv", "ratings": [{"docId": "id1", "rating": "1.0"}]}]}
+	//
+	// Lists of earlier versions read
+	// {"judgmentScores": {"tv": [{"docId": "id1", "score": "1.0"}]}}.
+	OpenSearch = "opensearch"
+)
+
+// All lists the formats of judgements.
+var All = []string{CSV, TREC, BEIR, Quepid, RRE, OpenSearch}
+
+// Options say how judgements are read; the zero value recognises everything.
+type Options struct {
+	// Format is one of All. Default: what the files look like.
+	Format string
+	// Delimiter parts the fields of tables: one character or "tab". Default: what
+	// the header looks like.
+	Delimiter string
+	// Queries is a file with the texts of queries, for judgements that name
+	// queries by id only: lines of id, tab and text, or BEIR's queries.jsonl. For
+	// BEIR the default is queries.jsonl beside the judgements or one folder up.
+	Queries string
+}
+
+// Source is judgements about to be read.
+type Source struct {
+	// Format is one of All: what was recognised, or asked for.
+	Format string
+	// Judgments yields the judgements in the order of the files. A faulty row is
+	// yielded as a *catalog.Fault, and reading goes on; other errors end it.
+	Judgments iter.Seq2[eval.Judgment, error]
+	// Where tells the place of the judgement yielded last.
+	Where func() (file string, line int)
+}
+
+const (
+	maxLine = 1 << 20 // bytes, of a line of a TREC file or a file of queries
+	maxRow  = 1 << 24 // bytes, of a record of a table, which may span lines
+)
+
+// Judgments prepares to read judgements from files of one format. It looks at
+// the beginning of each file, and reads the texts of queries if they come apart.
+func Judgments(paths []string, o Options) (*Source, error) {
+	s, err := prepare(paths, o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read judgements: %w", err)
+	}
+	return s, nil
+}
+
+func prepare(paths []string, o Options) (*Source, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no file is named")
+	}
+	if o.Format != "" && !slices.Contains(All, o.Format) {
+		return nil, fmt.Errorf("format %q is none of %s", o.Format, strings.Join(All, ", "))
+	}
+	comma, err := delimiter(o.Delimiter)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{format: o.Format, comma: comma}
+	for _, path := range paths {
+		format, err := examine(path, o.Format, comma)
+		if err != nil {
+			return nil, err
+		}
+		if r.format == "" {
+			r.format = format
+		}
+		if r.format != format {
+			return nil, fmt.Errorf("%s is of format %s, but %s is of format %s: name files of one format at a time, or say which with --judgments-format",
+				paths[0], r.format, path, format)
+		}
+	}
+	if o.Queries != "" {
+		if r.queries, err = readQueries(o.Queries); err != nil {
+			return nil, err
+		}
+	}
+	return &Source{
+		Format:    r.format,
+		Judgments: func(yield func(eval.Judgment, error) bool) { r.files(paths, yield) },
+		Where:     func() (string, int) { return r.file, r.line },
+	}, nil
+}
+
+// reader reads the files of one source.
+type reader struct {
+	format  string
+	comma   rune     // 0: what the header looks like
+	queries *queries // nil: unknown
+
+	yield   func(eval.Judgment, error) bool
+	yielded bool // anything
+
+	// The place of the judgement yielded last.
+	file string
+	line int
+}
+
+// errStop ends reading because the consumer of judgements is done.
+var errStop = errors.New("stop")
+
+func (r *reader) files(paths []string, yield func(eval.Judgment, error) bool) {
+	r.yield, r.yielded = yield, false
+	for _, path := range paths {
+		switch err := r.one(path); {
+		case err == errStop:
+			return
+		case err != nil:
+			yield(eval.Judgment{}, fmt.Errorf("cannot read judgements: %w", err))
+			return
+		}
+	}
+	if !r.yielded {
+		yield(eval.Judgment{}, fmt.Errorf("cannot read judgements: %s has none of format %s (if it is of another, say so with --judgments-format)",
+			strings.Join(paths, ", "), r.format))
+	}
+}
+
+func (r *reader) one(path string) error {
+	r.file, r.line = path, 0
+	f, err := textfile.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return r.read(f)
+}
+
+// read reads the file at hand.
+func (r *reader) read(f *textfile.File) error {
+	switch r.format {
+	case TREC:
+		return r.trec(f)
+	case BEIR:
+		return r.beir(f)
+	case Quepid:
+		return r.quepid(f)
+	case RRE:
+		return r.rre(f)
+	case OpenSearch:
+		return r.openSearch(f)
+	}
+	return r.csv(f)
+}
+
+// emit yields a judgement of the line at hand, or what is wrong with it. An
+// error ends reading.
+func (r *reader) emit(j eval.Judgment) error {
+	if j.Label == "" && r.format == Quepid {
+		return nil // it lists what nobody has rated yet, too
+	}
+	id := j.QueryID
+	if j.Query == "" && id != "" && r.queries != nil {
+		text, ok := r.queries.texts[id]
+		if !ok {
+			return r.fault(catalog.MissingField, "query %.80q is not in %s", id, r.queries.path)
+		}
+		j.Query = text
+	}
+	if id == "" {
+		id = j.Query
+	}
+	switch {
+	case trim(id) == "":
+		return r.fault(catalog.MissingField, "the judgement names no query")
+	case trim(j.Product) == "":
+		return r.fault(catalog.MissingField, "query %.80q: the product id is empty", id)
+	case trim(j.Label) == "":
+		return r.fault(catalog.BadLabel, "query %.80q, product %.80q: there is no label", id, j.Product)
+	case !utf8.ValidString(id), !utf8.ValidString(j.Query), !utf8.ValidString(j.Product), !utf8.ValidString(j.Label), !utf8.ValidString(j.Split):
+		return r.fault(catalog.NotUTF8, "query %.80q, product %.80q: the text is not valid UTF-8 (convert the file)", id, j.Product)
+	case hasControl(j.QueryID):
+		return r.fault(catalog.BadID, "query id %.80q has a control character", j.QueryID)
+	case hasControl(j.Product):
+		return r.fault(catalog.BadID, "product id %.80q has a control character", j.Product)
+	}
+	r.yielded = true
+	if !r.yield(j, nil) {
+		return errStop
+	}
+	return nil
+}
+
+// fault yields what is wrong with the line at hand. An error ends reading.
+func (r *reader) fault(kind catalog.FaultKind, format string, args ...any) error {
+	r.yielded = true
+	if !r.yield(eval.Judgment{}, &catalog.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}) {
+		return errStop
+	}
+	return nil
+}
+
+// broken says where an error was met that ends reading.
+func (r *reader) broken(err error) error {
+	if r.line == 0 {
+		return fmt.Errorf("%s: %w", r.file, err)
+	}
+	return fmt.Errorf("%s: line %d: %w", r.file, r.line, err)
+}
+
+func hasControl(id string) bool { return strings.ContainsFunc(id, unicode.IsControl) }

@@ -1,0 +1,218 @@
+package formats
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/textfile"
+)
+
+// quepid yields the judgements of an export of Quepid.
+func (r *reader) quepid(f *textfile.File) error {
+	if start := bytes.TrimSpace(f.Peek()); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		d := r.document(f)
+		return d.all(d.quepidExport)
+	}
+	return r.quepidTable(f)
+}
+
+// quepidExport reads a case or a book.
+func (d *document) quepidExport() error {
+	implicit := false
+	return d.walk("an export of Quepid", func(name string) error {
+		switch name {
+		case "queries":
+			query := func() error { return d.ratedQuery(d.skipField, nil) }
+			return d.walk(name, func(string) error { return query() }, query)
+		case "support_implicit_judgements":
+			s, _, err := d.text()
+			implicit = s == "true"
+			return err
+		case "query_doc_pairs":
+			return d.walk(name, nil, func() error { return d.quepidPair(implicit) })
+		}
+		return d.skip()
+	}, nil)
+}
+
+// quepidPair reads a query and a product with what each judge of a book says.
+func (d *document) quepidPair(implicit bool) error {
+	var j eval.Judgment
+	var ratings []string
+	line := d.line
+	err := d.walk("a pair of query and document", func(name string) (err error) {
+		switch plain(name) {
+		case "query", "querytext":
+			j.Query, _, err = d.text()
+			line = d.line
+		case "docid":
+			j.Product, _, err = d.text()
+		case "judgements", "judgments":
+			err = d.walk(name, nil, func() error {
+				rating, unrateable := "", ""
+				err := d.walk("a judgement", func(name string) (err error) {
+					switch name {
+					case "rating":
+						rating, _, err = d.text()
+					case "unrateable":
+						unrateable, _, err = d.text()
+					default:
+						err = d.skip()
+					}
+					return err
+				}, nil)
+				if unrateable != "true" {
+					ratings = append(ratings, rating)
+				}
+				return err
+			})
+		default:
+			err = d.skip()
+		}
+		return err
+	}, nil)
+	if err != nil {
+		return err
+	}
+	here := d.line
+	d.line = line
+	err = d.quepidRatings(j, ratings, implicit)
+	d.line = here
+	return err
+}
+
+// quepidTable yields the judgements of a table. Tables of Quepid are not quite
+// CSV: a query without ratings is a row of one field, and quotes may stand in
+// fields that are not quoted.
+func (r *reader) quepidTable(f *textfile.File) error {
+	limit := &limited{r: f}
+	t := csv.NewReader(limit)
+	t.Comma, t.LazyQuotes, t.FieldsPerRecord, t.ReuseRecord = r.comma, true, -1, true
+	if r.comma == 0 {
+		t.Comma = guessComma(firstLine(f.Peek()))
+	}
+	first, err := t.Read()
+	if err != nil {
+		return r.broken(fmt.Errorf("the first line must name the columns: %w", err))
+	}
+	header := make([]string, len(first))
+	for i := range first {
+		header[i] = strings.Clone(trim(first[i]))
+	}
+	if !isQuepid(header) {
+		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(header, ", ")))
+	}
+	c := findColumns(header)
+	for {
+		limit.n = 0
+		record, err := t.Read()
+		if err == io.EOF {
+			return nil
+		}
+		var bad *csv.ParseError
+		switch {
+		case errors.As(err, &bad):
+			r.line = bad.StartLine
+			err = r.fault(catalog.Malformed, "%v", bad.Err)
+		case err != nil:
+			r.line++ // what follows the last good record
+			return r.broken(err)
+		case c.label >= 0:
+			r.line, _ = t.FieldPos(0)
+			j := eval.Judgment{Query: field(record, c.query), Product: field(record, c.product), Label: quepidRating(field(record, c.label))}
+			err = r.emit(j)
+		default:
+			r.line, _ = t.FieldPos(0)
+			j := eval.Judgment{Query: field(record, 0), Product: field(record, 1)}
+			err = r.quepidRatings(j, record[min(2, len(record)):], false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// isQuepid reports whether a header is of a table of Quepid: of a case, or of a
+// book, where columns are named for judges.
+func isQuepid(header []string) bool {
+	c := findColumns(header)
+	if c.query < 0 || c.product < 0 || c.queryID >= 0 || c.split >= 0 || plain(header[c.product]) != "docid" {
+		return false
+	}
+	if c.label >= 0 {
+		return plain(header[c.label]) == "rating"
+	}
+	return c.query == 0 && c.product == 1 && len(header) > 2
+}
+
+// quepidRatings yields the judgement j with the rating that Quepid makes of those
+// of several judges. Whole ratings stay whole, unless they are implicit, which is
+// to say derived from clicks.
+func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool) error {
+	var given []string
+	var values []float64
+	agreed, whole := true, true
+	for _, s := range ratings {
+		if s = quepidRating(trim(s)); s == "" {
+			continue
+		}
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return r.fault(catalog.BadLabel, "query %.80q, product %.80q: rating %.40q is no number", j.Query, j.Product, s)
+		}
+		given, values = append(given, s), append(values, v)
+		agreed = agreed && s == given[0]
+		whole = whole && v == math.Trunc(v)
+	}
+	switch {
+	case len(given) == 0:
+		return nil
+	case agreed:
+		j.Label = strings.Clone(given[0])
+		return r.emit(j)
+	}
+	slices.Sort(values)
+	rating := values[max(0, len(values)-3)]
+	if len(values) == 2 {
+		rating = (values[0] + values[1]) / 2
+	}
+	if whole && !implicit {
+		rating = math.Round(rating)
+	}
+	j.Label = strconv.FormatFloat(rating, 'g', -1, 64)
+	return r.emit(j)
+}
+
+// quepidRating returns "" for what stands where nothing is rated.
+func quepidRating(s string) string {
+	switch s {
+	case "--", "null", "undefined":
+		return ""
+	}
+	return s
+}
+
+// limited fails when one record is longer than records may be: one quote that is
+// never closed would otherwise make a record of the whole file.
+type limited struct {
+	r io.Reader
+	n int // bytes since the last record
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.n > maxRow {
+		return 0, fmt.Errorf("%w: over %d bytes in one record (is a quote left open?)", textfile.ErrTooLong, maxRow)
+	}
+	n, err := l.r.Read(p)
+	l.n += n
+	return n, err
+}

@@ -1,0 +1,147 @@
+package formats
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/textfile"
+)
+
+// examine tells the format of the file at path, if it is not given, by what the
+// file begins with.
+func examine(path, format string, comma rune) (string, error) {
+	f, err := textfile.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	start := f.Peek()
+	if err := legible(start); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	if format == "" {
+		if format, err = recognise(start, comma); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return format, nil
+}
+
+// legible refuses what is no text, for which every parser would have an error
+// that helps nobody.
+func legible(start []byte) error {
+	switch {
+	case len(bytes.TrimSpace(start)) == 0:
+		return fmt.Errorf("it is empty")
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
+		return fmt.Errorf("it is in UTF-16: save it as UTF-8")
+	case bytes.HasPrefix(start, []byte("PAR1")):
+		return fmt.Errorf("it is a Parquet file: save it as CSV with the columns query, product_id and label")
+	case bytes.IndexByte(start, 0) >= 0:
+		return fmt.Errorf("it is no text")
+	}
+	return nil
+}
+
+// recognise tells the format of a file by its beginning.
+func recognise(start []byte, comma rune) (string, error) {
+	unknown := fmt.Errorf("its format cannot be recognised: say with --judgments-format which of %s it is", strings.Join(All, ", "))
+	if text := bytes.TrimSpace(start); text[0] == '{' || text[0] == '[' {
+		if format := recogniseJSON(text); format != "" {
+			return format, nil
+		}
+		return "", unknown
+	}
+	line := firstLine(start)
+	header := splitHeader(line, comma)
+	c := findColumns(header)
+	switch {
+	case isQuepid(header):
+		return Quepid, nil
+	case c.queryID >= 0 && c.product >= 0 && plain(header[c.product]) == "corpusid":
+		return BEIR, nil
+	case c.missing() == "":
+		return CSV, nil
+	}
+	words := strings.Fields(string(line))
+	switch {
+	case len(words) == 4 && isLabel(words[3]):
+		return TREC, nil
+	case len(words) == 6 && isNumber(words[3]) && isNumber(words[4]):
+		return "", fmt.Errorf("it is a run, which lists results, where judgements are needed")
+	case isRow(header):
+		return "", errNoHeader
+	}
+	return "", unknown
+}
+
+// decisive are the names of fields that one format alone has.
+var decisive = map[string]string{
+	"query_doc_pairs": Quepid, "case_name": Quepid, "query_text": Quepid,
+	"topics": RRE, "query_groups": RRE, "id_field": RRE, "query_placeholder": RRE, "placeholders": RRE, "relevant_documents": RRE,
+	"judgmentRatings": OpenSearch, "judgmentScores": OpenSearch, "_source": OpenSearch, "docId": OpenSearch,
+}
+
+// recogniseJSON goes by the first field with a decisive name.
+func recogniseJSON(start []byte) string {
+	d := json.NewDecoder(bytes.NewReader(start))
+	var inObject []bool // for each value that is open
+	key, queries := true, false
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return "" // at the end of what was read, at the latest
+		}
+		within := len(inObject) > 0 && inObject[len(inObject)-1]
+		name, isString := t.(string)
+		if within && key && isString {
+			if format := decisive[name]; format != "" {
+				return format
+			}
+			// Quepid's ratings alone; others have their ratings elsewhere.
+			if name == "ratings" && queries {
+				return Quepid
+			}
+			queries = queries || name == "queries"
+			key = false
+			continue
+		}
+		switch t {
+		case json.Delim('{'), json.Delim('['):
+			inObject = append(inObject, t == json.Delim('{'))
+		case json.Delim('}'), json.Delim(']'):
+			inObject = inObject[:len(inObject)-1]
+		}
+		key = true // next in an object, for here a value has begun or ended
+	}
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+func isLabel(s string) bool {
+	_, err := catalog.ParseLabel(s)
+	return err == nil || isNumber(s)
+}
+
+// delimiter reads Options.Delimiter.
+func delimiter(s string) (rune, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if s == "tab" || s == `\t` {
+		return '\t', nil
+	}
+	c, size := utf8.DecodeRuneInString(s)
+	if size != len(s) || c == utf8.RuneError || strings.ContainsRune("\r\n\"\ufeff", c) {
+		return 0, fmt.Errorf("delimiter %.20q cannot part fields: name one character, such as , or ; or |, or tab", s)
+	}
+	return c, nil
+}

@@ -1,0 +1,237 @@
+package formats
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/textfile"
+)
+
+// ReadRun reads what a system returned from a run file of TREC: lines of query
+// id, "Q0", product id, rank, score and tag, parted by white space. The order is
+// by score, and by product id where scores are equal; rank and tag count for
+// nothing. The first line that cannot be used is an error, a *catalog.Fault, or,
+// with skip, such lines are left out and counted.
+func ReadRun(path, system string, skip bool) (*eval.Run, catalog.Faults, error) {
+	f, err := textfile.Open(path)
+	if err != nil {
+		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %w", err)
+	}
+	defer f.Close()
+	if err := legible(f.Peek()); err != nil {
+		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %s: %w", path, err)
+	}
+	r := runReader{
+		file: path, line: textfile.NewLines(f, maxLine),
+		queries: map[string]int{}, products: map[string]int{}, seen: map[[2]uint32]struct{}{},
+	}
+	if err := r.read(skip); err != nil {
+		return nil, r.faults, err
+	}
+	run := &eval.Run{System: system, Hits: make(map[string][]eval.Hit, len(r.ids))}
+	for i, id := range r.ids {
+		run.Hits[id] = r.hits[i]
+	}
+	if len(run.Hits) == 0 {
+		return nil, r.faults, fmt.Errorf("cannot read the run: %s has no line that can be used", path)
+	}
+	return run, r.faults, run.Sort()
+}
+
+// runReader gathers the hits of a run. Queries and products are numbered in order
+// of appearance, so that each id is kept once.
+type runReader struct {
+	file   string
+	line   *textfile.Lines
+	faults catalog.Faults
+
+	queries  map[string]int
+	ids      []string // of queries
+	hits     [][]eval.Hit
+	products map[string]int
+	names    []string // of products
+	seen     map[[2]uint32]struct{}
+}
+
+func (r *runReader) read(skip bool) error {
+	query := -1 // the query of the last line, which most often is that of the next
+	for {
+		line, err := r.line.Next()
+		if err == io.EOF {
+			return nil
+		}
+		switch {
+		case errors.Is(err, textfile.ErrTooLong):
+			err = r.fault(catalog.TooLong, "%v", err)
+		case err != nil:
+			return fmt.Errorf("cannot read the run: %s: line %d: %w", r.file, r.line.Number()+1, err)
+		default:
+			err = r.add(line, &query)
+		}
+		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) && skip {
+			r.faults.Add(fault)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *runReader) add(line []byte, query *int) error {
+	var words [7][]byte
+	n := split(line, words[:])
+	if n == 0 {
+		return nil
+	}
+	if n != 6 {
+		return r.fault(catalog.Malformed, "%s fields, but a line of a run has 6: query, Q0, product, rank, score, tag", count(n, 6))
+	}
+	score, err := strconv.ParseFloat(string(words[4]), 64)
+	if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
+		return r.fault(catalog.BadNumber, "score %.40q is no finite number", words[4])
+	}
+	if *query < 0 || r.ids[*query] != string(words[0]) {
+		q, ok := r.queries[string(words[0])]
+		if !ok {
+			id, err := r.id("query", words[0])
+			if err != nil {
+				return err
+			}
+			q = len(r.ids)
+			r.queries[id], r.ids, r.hits = q, append(r.ids, id), append(r.hits, nil)
+		}
+		*query = q
+	}
+	product, ok := r.products[string(words[2])]
+	if !ok {
+		id, err := r.id("product", words[2])
+		if err != nil {
+			return err
+		}
+		product = len(r.names)
+		r.products[id], r.names = product, append(r.names, id)
+	}
+	pair := [2]uint32{uint32(*query), uint32(product)}
+	if _, ok := r.seen[pair]; ok {
+		return r.fault(eval.Duplicate, "query %.80q lists product %.80q twice", words[0], words[2])
+	}
+	r.seen[pair] = struct{}{}
+	r.hits[*query] = append(r.hits[*query], eval.Hit{Product: r.names[product], Score: score})
+	return nil
+}
+
+// id returns an id that is new.
+func (r *runReader) id(what string, b []byte) (string, error) {
+	id := string(b)
+	switch {
+	case !utf8.ValidString(id):
+		return "", r.fault(catalog.NotUTF8, "%s id %.80q is not valid UTF-8 (convert the file)", what, id)
+	case trim(id) == "":
+		return "", r.fault(catalog.MissingField, "%s id %.80q is empty", what, id)
+	case hasControl(id):
+		return "", r.fault(catalog.BadID, "%s id %.80q has a control character", what, id)
+	}
+	return id, nil
+}
+
+func (r *runReader) fault(kind catalog.FaultKind, format string, args ...any) error {
+	return &catalog.Fault{File: r.file, Line: r.line.Number(), Kind: kind, Reason: fmt.Sprintf(format, args...)}
+}
+
+// WriteRun writes the hits of queries, in that order, as a run file of TREC: query
+// id, "Q0", product id, rank, score and system. Scores are lowered, by as little
+// as a 32-bit number allows, where they do not decrease, because evaluators order
+// by score, in 32 bits some of them, and each has its own rule for equal ones.
+func WriteRun(w io.Writer, run *eval.Run, queries []eval.Query) error {
+	out := bufio.NewWriter(w)
+	// A tag is for people; no reader needs it as it was.
+	tag := cmp.Or(strings.Join(strings.FieldsFunc(run.System, unbearable), "_"), "run")
+	var line []byte
+	for i := range queries {
+		id := queries[i].ID
+		hits := run.Hits[id]
+		scores, err := decreasing(hits)
+		if err == nil {
+			err = writable("query", id)
+		}
+		for rank, h := range hits {
+			if err == nil {
+				err = writable("product", h.Product)
+			}
+			if err != nil {
+				break
+			}
+			line = append(append(append(append(line[:0], id...), " Q0 "...), h.Product...), ' ')
+			line = append(strconv.AppendInt(line, int64(rank)+1, 10), ' ')
+			line = append(strconv.AppendFloat(line, float64(scores[rank]), 'g', -1, 32), ' ')
+			_, err = out.Write(append(append(line, tag...), '\n'))
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write run %s: query %.80q: %w", run.System, id, err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("cannot write run %s: %w", run.System, err)
+	}
+	return nil
+}
+
+// decreasing returns the scores of hits as 32-bit numbers, each less than the one
+// before.
+func decreasing(hits []eval.Hit) ([]float32, error) {
+	scores := make([]float32, len(hits))
+	before := order(math.MaxFloat32) + 1
+	for i, h := range hits {
+		if math.IsNaN(h.Score) {
+			return nil, fmt.Errorf("the score of product %.80q is not a number", h.Product)
+		}
+		// The least number that leaves room for the scores that follow.
+		least := order(-math.MaxFloat32) + int64(len(hits)-1-i)
+		finite := min(max(h.Score, -math.MaxFloat32), math.MaxFloat32)
+		before = max(least, min(order(float32(finite)), before-1))
+		scores[i] = number(before)
+	}
+	return scores, nil
+}
+
+// order numbers the finite 32-bit numbers in ascending order, and 0 is 0.
+func order(f float32) int64 {
+	bits := int64(math.Float32bits(f))
+	if bits < 1<<31 {
+		return bits
+	}
+	return 1<<31 - bits
+}
+
+// number undoes order.
+func number(order int64) float32 {
+	if order < 0 {
+		return math.Float32frombits(uint32(1<<31 - order))
+	}
+	return math.Float32frombits(uint32(order))
+}
+
+// unbearable reports whether c cannot stand in a field of a TREC file.
+func unbearable(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
+
+// writable refuses ids that cannot stand in a TREC file.
+func writable(what, id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("a %s has no id", what)
+	case !utf8.ValidString(id):
+		return fmt.Errorf("%s id %.80q is not valid UTF-8", what, id)
+	case strings.ContainsFunc(id, unbearable):
+		return fmt.Errorf("%s id %.80q has white space or a control character in it, which TREC files cannot hold (give it another id)", what, id)
+	}
+	return nil
+}
