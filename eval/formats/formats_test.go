@@ -81,8 +81,8 @@ func TestJudgments(t *testing.T) {
 		{"older quepid case", "c.json", `{"queries": [{"query_text": "tv", "ratings": [{"doc_id": "d1", "rating": 3, "user_email": "a"}]}]}`, Quepid, "1: |tv|d1|3|\n"},
 		{"quepid ratings", "c.json", `{"queries": [{"query": "tv", "ratings": {"d1": 3}}]}`, Quepid, "1: |tv|d1|3|\n"},
 		{"rre", "r.json", rreFile, RRE, "8: |fender|id1|3|\n9: |fender|id2|2|\n9: |fender|7|2|\n8: |Fender|id1|3|\n9: |Fender|id2|2|\n9: |Fender|7|2|\n"},
-		{"rre gains", "r.json", `{"query_groups": [{"relevant_documents": {"1": {"gain": 3}, "2": 2}, "queries": [{"placeholders": {"$query": "q"}}]}]}`, RRE,
-			"1: |q|1|3|\n1: |q|2|2|\n"},
+		{"rre gains", "r.json", `{"query_groups": [{"relevant_documents": {"1": {"gain": 3}, "2": 2, "3": {}}, "queries": [{"placeholders": {"$query": "q"}}]}]}`, RRE,
+			"1: |q|1|3|\n1: |q|2|2|\nr.json: line 1: query \"q\", product \"3\": there is no label\n"},
 		{"rre list", "r.json", `{"query_placeholder": "text", "query_groups": [{"queries": [{"placeholders": {"$query": "no", "text": "yes"}}],
 "relevant_documents": [{"document_id": "d1", "gain": 2}, {"gain": 0, "document_id": "d2"}]}]}`, RRE, "2: |yes|d1|2|\n2: |yes|d2|0|\n"},
 		{"rre of quepid", "r.json", `{"id_field": "id", "index": "i", "template": "t.json", "queries": [

@@ -145,13 +145,10 @@ func (r *reader) quepidTable(f *textfile.File) error {
 // book, where columns are named for judges.
 func isQuepid(header []string) bool {
 	c := findColumns(header)
-	if c.query < 0 || c.product < 0 || c.queryID >= 0 || c.split >= 0 || plain(header[c.product]) != "docid" {
-		return false
+	if c.label < 0 {
+		return len(header) > 2 && strings.EqualFold(header[0], "query") && strings.EqualFold(header[1], "docid")
 	}
-	if c.label >= 0 {
-		return plain(header[c.label]) == "rating"
-	}
-	return c.query == 0 && c.product == 1 && len(header) > 2
+	return c.query >= 0 && c.product >= 0 && c.queryID < 0 && c.split < 0 && plain(header[c.product]) == "docid" && plain(header[c.label]) == "rating"
 }
 
 // quepidRatings yields the judgement j with the rating that Quepid makes of those

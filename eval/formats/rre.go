@@ -142,18 +142,22 @@ func (d *ratingsFile) documents() (list []rated, err error) {
 			list = append(list, rated{key, label, d.line})
 			return err
 		}
-		return d.walkFrom(t, key, func(name string) error {
+		document := rated{product: key, line: d.line}
+		err = d.walkFrom(t, key, func(name string) (err error) {
 			if name != "gain" && name != "rating" {
 				return d.skip()
 			}
-			label, _, err := d.text()
-			list = append(list, rated{key, label, d.line})
+			document.label, _, err = d.text()
 			return err
 		}, func() error {
 			id, _, err := d.text()
 			list = append(list, rated{id, key, d.line})
 			return err
 		})
+		if t == json.Delim('{') {
+			list = append(list, document)
+		}
+		return err
 	}, func() error {
 		r := rated{line: d.line}
 		err := d.walk("a document", func(name string) (err error) {

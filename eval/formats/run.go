@@ -28,45 +28,55 @@ func ReadRun(path, system string, skip bool) (*eval.Run, catalog.Faults, error) 
 		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %w", err)
 	}
 	defer f.Close()
+	return readRun(f, path, system, skip)
+}
+
+func readRun(f *textfile.File, path, system string, skip bool) (*eval.Run, catalog.Faults, error) {
 	if err := legible(f.Peek()); err != nil {
 		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %s: %w", path, err)
 	}
-	r := runReader{
-		file: path, line: textfile.NewLines(f, maxLine),
-		queries: map[string]int{}, products: map[string]int{}, seen: map[[2]uint32]struct{}{},
-	}
+	r := runReader{file: path, lines: textfile.NewLines(f, maxLine), byID: map[string]*answer{}, products: map[string]int{}}
 	if err := r.read(skip); err != nil {
 		return nil, r.faults, err
 	}
-	run := &eval.Run{System: system, Hits: make(map[string][]eval.Hit, len(r.ids))}
-	for i, id := range r.ids {
-		run.Hits[id] = r.hits[i]
-	}
-	if len(run.Hits) == 0 {
+	if len(r.byID) == 0 {
 		return nil, r.faults, fmt.Errorf("cannot read the run: %s has no line that can be used", path)
+	}
+	run := &eval.Run{System: system, Hits: make(map[string][]eval.Hit, len(r.byID))}
+	for id, a := range r.byID {
+		run.Hits[id] = a.hits
 	}
 	return run, r.faults, run.Sort()
 }
 
-// runReader gathers the hits of a run. Queries and products are numbered in order
-// of appearance, so that each id is kept once.
+// runReader gathers the hits of a run. It is made for files of millions of lines,
+// in which the lines of a query most often come in one piece.
 type runReader struct {
 	file   string
-	line   *textfile.Lines
+	lines  *textfile.Lines
 	faults catalog.Faults
 
-	queries  map[string]int
-	ids      []string // of queries
-	hits     [][]eval.Hit
+	byID map[string]*answer
+	last *answer // of the last line
+
+	// Products are numbered in order of appearance, so that each id is kept once.
 	products map[string]int
-	names    []string // of products
-	seen     map[[2]uint32]struct{}
+	names    []string
+	of       []*answer // whose first piece has the product, the last such
+}
+
+// answer is what was returned for a query.
+type answer struct {
+	id   string
+	hits []eval.Hit
+	// listed has the products of hits once lines of other queries came between;
+	// until then runReader.of tells.
+	listed map[string]bool
 }
 
 func (r *runReader) read(skip bool) error {
-	query := -1 // the query of the last line, which most often is that of the next
 	for {
-		line, err := r.line.Next()
+		line, err := r.lines.Next()
 		if err == io.EOF {
 			return nil
 		}
@@ -74,9 +84,9 @@ func (r *runReader) read(skip bool) error {
 		case errors.Is(err, textfile.ErrTooLong):
 			err = r.fault(catalog.TooLong, "%v", err)
 		case err != nil:
-			return fmt.Errorf("cannot read the run: %s: line %d: %w", r.file, r.line.Number()+1, err)
+			return fmt.Errorf("cannot read the run: %s: line %d: %w", r.file, r.lines.Number()+1, err)
 		default:
-			err = r.add(line, &query)
+			err = r.add(line)
 		}
 		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) && skip {
 			r.faults.Add(fault)
@@ -86,7 +96,7 @@ func (r *runReader) read(skip bool) error {
 	}
 }
 
-func (r *runReader) add(line []byte, query *int) error {
+func (r *runReader) add(line []byte) error {
 	var words [7][]byte
 	n := split(line, words[:])
 	if n == 0 {
@@ -99,34 +109,66 @@ func (r *runReader) add(line []byte, query *int) error {
 	if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
 		return r.fault(catalog.BadNumber, "score %.40q is no finite number", words[4])
 	}
-	if *query < 0 || r.ids[*query] != string(words[0]) {
-		q, ok := r.queries[string(words[0])]
-		if !ok {
-			id, err := r.id("query", words[0])
-			if err != nil {
-				return err
-			}
-			q = len(r.ids)
-			r.queries[id], r.ids, r.hits = q, append(r.ids, id), append(r.hits, nil)
-		}
-		*query = q
+	product, err := r.product(words[2])
+	if err != nil {
+		return err
 	}
-	product, ok := r.products[string(words[2])]
-	if !ok {
-		id, err := r.id("product", words[2])
-		if err != nil {
-			return err
-		}
-		product = len(r.names)
-		r.products[id], r.names = product, append(r.names, id)
+	a, err := r.answer(words[0])
+	if err != nil {
+		return err
 	}
-	pair := [2]uint32{uint32(*query), uint32(product)}
-	if _, ok := r.seen[pair]; ok {
-		return r.fault(eval.Duplicate, "query %.80q lists product %.80q twice", words[0], words[2])
+	name := r.names[product]
+	if a.listed == nil && r.of[product] == a || a.listed[name] {
+		return r.fault(eval.Duplicate, "query %.80q lists product %.80q twice", a.id, name)
 	}
-	r.seen[pair] = struct{}{}
-	r.hits[*query] = append(r.hits[*query], eval.Hit{Product: r.names[product], Score: score})
+	if a.listed == nil {
+		r.of[product] = a
+	} else {
+		a.listed[name] = true
+	}
+	a.hits = append(a.hits, eval.Hit{Product: name, Score: score})
 	return nil
+}
+
+// product returns the number of a product.
+func (r *runReader) product(b []byte) (int, error) {
+	n, ok := r.products[string(b)]
+	if !ok {
+		id, err := r.id("product", b)
+		if err != nil {
+			return 0, err
+		}
+		n = len(r.names)
+		r.products[id], r.names, r.of = n, append(r.names, id), append(r.of, nil)
+	}
+	return n, nil
+}
+
+// answer returns the hits of a query so far.
+func (r *runReader) answer(b []byte) (*answer, error) {
+	if r.last != nil && r.last.id == string(b) {
+		return r.last, nil
+	}
+	a := r.byID[string(b)]
+	switch {
+	case a == nil:
+		id, err := r.id("query", b)
+		if err != nil {
+			return nil, err
+		}
+		a = &answer{id: id}
+		if r.last != nil {
+			a.hits = make([]eval.Hit, 0, len(r.last.hits)) // most often as many
+		}
+		r.byID[id] = a
+	case a.listed == nil:
+		a.listed = make(map[string]bool, len(a.hits))
+		for _, h := range a.hits {
+			a.listed[h.Product] = true
+		}
+	}
+	r.last = a
+	return a, nil
 }
 
 // id returns an id that is new.
@@ -144,7 +186,7 @@ func (r *runReader) id(what string, b []byte) (string, error) {
 }
 
 func (r *runReader) fault(kind catalog.FaultKind, format string, args ...any) error {
-	return &catalog.Fault{File: r.file, Line: r.line.Number(), Kind: kind, Reason: fmt.Sprintf(format, args...)}
+	return &catalog.Fault{File: r.file, Line: r.lines.Number(), Kind: kind, Reason: fmt.Sprintf(format, args...)}
 }
 
 // WriteRun writes the hits of queries, in that order, as a run file of TREC: query

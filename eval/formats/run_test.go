@@ -40,6 +40,7 @@ func TestFaultsOfRuns(t *testing.T) {
 		"q Q0 d 1 inf t":               {Kind: catalog.BadNumber, Reason: `score "inf" is no finite number`},
 		"q Q0 d 1 1e999 t":             {Kind: catalog.BadNumber, Reason: `score "1e999" is no finite number`},
 		"q Q0 a 7 0.5 t":               {Kind: eval.Duplicate, Reason: `query "q" lists product "a" twice`},
+		"r Q0 a 7 0.5 t":               {Kind: eval.Duplicate, Reason: `query "r" lists product "a" twice`},
 		"q Q0 \xff 1 1 t":              {Kind: catalog.NotUTF8, Reason: `product id "\xff" is not valid UTF-8 (convert the file)`},
 		"\x01 Q0 d 1 1 t":              {Kind: catalog.BadID, Reason: `query id "\x01" has a control character`},
 		strings.Repeat("x", maxLine+9): {Kind: catalog.TooLong, Reason: "it is too long: over 1048576 bytes in one line"},
