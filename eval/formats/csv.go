@@ -170,4 +170,4 @@ func splitHeader(line []byte, comma rune) []string {
 }
 
 // isRow reports whether fields look like a judgement rather than like a header.
-func isRow(fields []string) bool { return len(fields) == 3 && isLabel(fields[2]) }
+func isRow(fields []string) bool { return len(fields) >= 3 && isLabel(fields[len(fields)-1]) }

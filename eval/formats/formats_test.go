@@ -46,7 +46,7 @@ func TestJudgments(t *testing.T) {
 		{"semicolon", "a.csv", "Search Term;ASIN;Relevance\nq,r;1;2\n", CSV, "2: |q,r|1|2|\n"},
 		{"pipe", "a.txt", "query|item_id|grade\nq|1|2\n", CSV, "2: |q|1|2|\n"},
 		{"tab", "a.tsv", "query_id\tquery\tproduct_id\tlabel\n1\t13\" tv, new\tp\tE\n", CSV, "2: 1|13\" tv, new|p|E|\n"},
-		{"ids only", "a.csv", "query_id,docid,judgement\n1,d,0\n", CSV, "2: 1||d|0|\n"},
+		{"ids only", "a.csv", "query_id,docid,judgement\n1,d,0\n\x02,d,0\n", CSV, "2: 1||d|0|\na.csv: line 3: query id \"\\x02\" has a control character\n"},
 		{"faults of a table", "a.csv", "query,product_id,label\nq,1\n,2,E\nq,,E\nq,4,\nq,\"5\n\",E\nq,\xff,E\nq,\x01,E\nq,8,E\n", CSV,
 			"a.csv: line 2: 2 fields, but the header has 3\n" +
 				"a.csv: line 3: the judgement names no query\n" +
@@ -70,6 +70,8 @@ func TestJudgments(t *testing.T) {
 			"3: |star wars|11|3|\n4: |-1|12|0|\n"},
 		{"quepid detailed", "r.csv", "Team Name,Case Name,Case ID,Query Text,Doc ID,Title,Rating,name\nT,C,1,tv,d1,5\"\" screen,3,x\nT,C,1,tv,d2,t,,x\nT,C,1,tv,,t,2,x\n", Quepid,
 			"2: |tv|d1|3|\nr.csv: line 4: query \"tv\": the product id is empty\n"},
+		{"quepid without quotes", "r.csv", "Query Text,Doc ID,Rating\ntv,d1,--\ntv,d2,undefined\ntv,\"d\n3,2\n\",1\n", Quepid,
+			"r.csv: line 4: product id \"d\\n3,2\" has a control character\n"},
 		{"quepid positions", "r.csv", "Team Name,Case Name,Case ID,Query Text,Doc ID,Doc Position,Rating\nT,C,1,tv,d1,1,3\n", Quepid, "2: |tv|d1|3|\n"},
 		{"quepid book", "r.csv", "query,docid,Ann,Bob,Zoe,Anonymous\ntv,d1,3,,,\ntv,d2,3,2,,\ntv,d3,3,3,1,0\ntv,d4,,,,\ntv,d5,x,1,,\ntv,d6,0.5,1,,\n", Quepid,
 			"2: |tv|d1|3|\n3: |tv|d2|3|\n4: |tv|d3|1|\nr.csv: line 6: query \"tv\", product \"d5\": rating \"x\" is no number\n7: |tv|d6|0.75|\n"},
@@ -79,6 +81,8 @@ func TestJudgments(t *testing.T) {
 		{"quepid case as JSON", "c.json", "{\"case_name\": \"c\", \"queries\": [{\"query_text\": \"tv\", \"options\": {\"ratings\": 1}, \"ratings\": {\"d1\": 3,\n \"d2\": null, \"d3\": \"1\"}}, {\"query_text\": \"x\", \"ratings\": {}}]}",
 			Quepid, "1: |tv|d1|3|\n2: |tv|d3|1|\n"},
 		{"older quepid case", "c.json", `{"queries": [{"query_text": "tv", "ratings": [{"doc_id": "d1", "rating": 3, "user_email": "a"}]}]}`, Quepid, "1: |tv|d1|3|\n"},
+		{"quepid queries by id", "c.json", `{"case_name": "c", "queries": {"17": {"query_text": "tv", "ratings": {"d1": true}}, "18": [], "19": 1.5}}`, Quepid,
+			"1: |tv|d1|true|\nc.json: line 1: a query cannot be a list\nc.json: line 1: a query cannot be \"1.5\"\n"},
 		{"quepid ratings", "c.json", `{"queries": [{"query": "tv", "ratings": {"d1": 3}}]}`, Quepid, "1: |tv|d1|3|\n"},
 		{"rre", "r.json", rreFile, RRE, "8: |fender|id1|3|\n9: |fender|id2|2|\n9: |fender|7|2|\n8: |Fender|id1|3|\n9: |Fender|id2|2|\n9: |Fender|7|2|\n"},
 		{"rre gains", "r.json", `{"query_groups": [{"relevant_documents": {"1": {"gain": 3}, "2": 2, "3": {}}, "queries": [{"placeholders": {"$query": "q"}}]}]}`, RRE,
@@ -98,6 +102,8 @@ func TestJudgments(t *testing.T) {
 {"_source": {"judgmentRatings": [{"query": "r", "ratings": [{"docId": "2", "rating": 0}]}]}}`, OpenSearch, "1: |q|1|1|\n2: |r|2|0|\n"},
 		{"opensearch scores", "o.json", "{\"judgmentScores\": {\"red dress\": [\n{\"docId\": \"B1\", \"score\": \"0.5\"}],\n\"jeans\": {\"B2\": 1}}}", OpenSearch,
 			"2: |red dress|B1|0.5|\n3: |jeans|B2|1|\n"},
+		{"opensearch of another kind", "o.json", `{"judgmentScores": {"q": {"d": 1}}, "hits": {"hits": {"a": 1}}} ]`, OpenSearch,
+			"1: |q|d|1|\nerror: cannot read judgements: o.json: line 1: not valid JSON: invalid character ']' looking for beginning of value\n"},
 		{"opensearch queries", "o.json", `[{"query": "q", "ratings": [{"docId": "1", "rating": 1}]}]`, OpenSearch, "1: |q|1|1|\n"},
 		{"faults of JSON", "o.json", "{\"judgmentRatings\": [\n{\"query\": \"q\", \"ratings\": [{\"rating\": 1},\n{\"docId\": \"a\"}, 7, {\"docId\": \"\\u0001\", \"rating\": 1},\n{\"docId\": \"b\", \"rating\": [1, {}]}, {\"docId\": \"\xff\", \"rating\": 1}]},\n{\"ratings\": {\"x\": 1}}, {\"query\": \"r\", \"ratings\": \"none\"}, null, {\"query\": \"r\", \"ratings\": {\"c\": 1}}]}", OpenSearch,
 			"o.json: line 3: a rating cannot be \"7\"\n" +
@@ -185,6 +191,28 @@ func TestFolderOfBEIR(t *testing.T) {
 	}
 }
 
+// TestEarlyEnd stops at the first judgement or fault of each format.
+func TestEarlyEnd(t *testing.T) {
+	for _, text := range []string{
+		"query,product_id,label\nq,1,2\nq,2,2\n", "query,product_id,label\nq,1\nq,2,2\n", "1 0 d 1\n1 0 e 1\n", "query-id\tcorpus-id\tscore\n1\t\t1\n1\ta\t1\n",
+		"query,docid,rating\nq,1,2\nq,2,2\n", "query,docid,A\nq,1,2\nq,2,2\n", quepidBook, rreFile, opensearchList,
+		`{"query_groups": 1, "topics": 2}`, `{"judgmentRatings": 1, "judgmentScores": 2}`,
+	} {
+		s, err := Judgments([]string{file(t, "f", text)}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for range s.Judgments {
+			n++
+			break // the runtime panics if the reader goes on
+		}
+		if n != 1 {
+			t.Errorf("%.40q: nothing was yielded", text)
+		}
+	}
+}
+
 func TestGivenFormat(t *testing.T) {
 	table := file(t, "a", "query,doc_id,rating\nq,1,2\nq,2,\n")
 	for _, c := range []struct {
@@ -224,6 +252,8 @@ func TestRefused(t *testing.T) {
 		{f("\xff\xfeq\x00"), Options{}, "UTF-16"},
 		{f("\x00\x01"), Options{}, "no text"},
 		{f("cable,B1,E\n"), Options{}, "the first line must name the columns"},
+		{f("1,usb cable,B1,2\n"), Options{}, "the first line must name the columns"},
+		{f("cable,B1,E\n"), Options{Format: Quepid, Queries: "nowhere"}, "nowhere"},
 		{f("1\tB1\t1\n"), Options{}, "the first line must name the columns"},
 		{f("1 Q0 d 1 2.5 tag\n"), Options{}, "it is a run"},
 		{f("hello, world\n"), Options{}, "which of csv, trec, beir, quepid, rre, opensearch it is"},

@@ -200,10 +200,14 @@ func (d *document) textFrom(t json.Token) (s string, there bool, err error) {
 	switch t := t.(type) {
 	case nil:
 		return "", false, nil
+	case string:
+		return trim(t), true, nil
+	case json.Number:
+		return t.String(), true, nil
 	case json.Delim:
 		return "", true, d.skipFrom(t)
 	}
-	return trim(fmt.Sprint(t)), true, nil
+	return fmt.Sprint(t), true, nil // true or false
 }
 
 func trim(s string) string { return strings.TrimSpace(s) }
