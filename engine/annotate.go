@@ -149,28 +149,3 @@ func (e *Engine) Info() Info {
 	}
 	return info
 }
-
-// ScoreProducts returns the scores that a system gives to the products with the
-// given ids, in their order: how the judged products of a query are ranked
-// among themselves.
-func (e *Engine) ScoreProducts(ctx context.Context, system, query string, ids []string) ([]float64, error) {
-	at, ok := e.byName[system]
-	if !ok {
-		return nil, requestError("there is no system %.40q that scores products by itself", system)
-	}
-	s, ok := e.config.Systems[at].Ranker.(Scorer)
-	if !ok {
-		return nil, requestError("system %s cannot score a given product", system)
-	}
-	rows := make([]uint32, len(ids))
-	for i, id := range ids {
-		if rows[i], ok = e.config.Products.Row(id); !ok {
-			return nil, fmt.Errorf("%w product %.40q", ErrUnknown, id)
-		}
-	}
-	scores := make([]float64, len(ids))
-	if err := s.Scores(ctx, Query{Text: query}, rows, scores); err != nil {
-		return nil, fmt.Errorf("cannot score products by %s: %w", system, err)
-	}
-	return scores, nil
-}

@@ -302,18 +302,13 @@ func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, answers []
 			return out
 		}
 		slowest = max(slowest, a.took)
-		c := component{system: name, hits: a.ranked.Hits}
-		if s, ok := e.config.Systems[a.at].Ranker.(Scorer); ok {
-			c.score = func(rows []uint32, dst []float64) error { return s.Scores(ctx, q, rows, dst) }
-		}
-		components = append(components, c)
+		components = append(components, e.component(ctx, q, name, a.ranked.Hits))
 	}
-	all, err := f.fuse(components)
+	all, err := e.fuse(f, components)
 	if err != nil {
 		out.Error = err.Error()
 		return out
 	}
-	slices.SortFunc(all, func(a, b fused) int { return e.compare(a.Scored, b.Scored) })
 	all = all[:min(depth, len(all))]
 	lists[Hybrid] = all
 	ranks[Hybrid] = make(map[uint32]int, len(all))
@@ -324,6 +319,22 @@ func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, answers []
 	out.Stages = []Stage{{Name: "wait", Took: slowest, MS: ms(slowest)}, {Name: "fuse", Took: took, MS: ms(took)}}
 	out.TookMS = ms(slowest + took)
 	return out
+}
+
+// component makes a system's hits ready for fusion.
+func (e *Engine) component(ctx context.Context, q Query, name string, hits []Scored) component {
+	c := component{system: name, hits: hits}
+	if s, ok := e.config.Systems[e.byName[name]].Ranker.(Scorer); ok {
+		c.score = func(rows []uint32, dst []float64) error { return s.Scores(ctx, q, rows, dst) }
+	}
+	return c
+}
+
+// fuse joins components, which are in order of name, into one sorted list.
+func (e *Engine) fuse(f *Fusion, components []component) ([]fused, error) {
+	all, err := f.fuse(components)
+	slices.SortFunc(all, func(a, b fused) int { return e.compare(a.Scored, b.Scored) })
+	return all, err
 }
 
 // fill turns scored rows into hits.

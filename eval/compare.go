@@ -301,3 +301,17 @@ func pValue(p float64) string {
 	}
 	return "= " + Short(p)
 }
+
+// ComparePaired compares paired values of two systems, b against a; a pair with a
+// value that is NaN is left out.
+func ComparePaired(a, b []float64, o Options) Comparison {
+	o, err := o.WithDefaults(ESCI())
+	if err != nil || len(a) != len(b) {
+		panic(fmt.Sprintf("eval: cannot compare %d with %d values: %v", len(a), len(b), err))
+	}
+	t := newTable([]string{"a", "b"}, o.Metrics[:1], len(a))
+	for i := range a {
+		t.row(i, 0)[0], t.row(i, 1)[0] = a[i], b[i]
+	}
+	return t.analyse(o).comparisons[0]
+}

@@ -163,6 +163,9 @@ const mostSegments = 12
 func (e *evaluation) segments(context.Context) error {
 	t, _ := e.deciding()
 	queries := e.unseen.Queries
+	if slices.ContainsFunc(queries, func(q Query) bool { return q.Text == "" }) {
+		return nil // there are ids only
+	}
 	type property struct {
 		by     string
 		values []string // in the order in which they are shown; nil: by number of queries
@@ -446,13 +449,13 @@ func (e *evaluation) leakage(context.Context) error {
 			l.Recorded = true
 			queries, products := map[string]bool{}, map[string]bool{}
 			for _, q := range t.Queries {
-				queries[fold(q)] = true
+				queries[Fold(q)] = true
 			}
 			for _, id := range t.Products {
 				products[id] = true
 			}
 			for _, q := range e.Qrels.Queries {
-				if queries[fold(q.Text)] {
+				if queries[Fold(q.Text)] {
 					l.Queries++
 				}
 			}

@@ -39,12 +39,6 @@ type Input struct {
 	Spaces map[string]Space
 }
 
-// Training is what a model saw while it was trained.
-type Training struct {
-	Queries  []string // texts
-	Products []string // ids
-}
-
 // Values are the metrics of one system for each query, for tables by query.
 type Values struct {
 	Task, System string
@@ -187,8 +181,8 @@ func (q *Qrels) Hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// fold makes texts of queries comparable.
-func fold(s string) string {
+// Fold makes texts of queries comparable.
+func Fold(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), unicode.IsSpace), " ")
 }
 
@@ -197,19 +191,11 @@ func (e *evaluation) apart(context.Context) error {
 	seen := map[string]bool{}
 	for _, t := range e.Training {
 		for _, q := range t.Queries {
-			seen[fold(q)] = true
+			seen[Fold(q)] = true
 		}
 	}
-	e.unseen = &Qrels{Scale: e.Qrels.Scale}
-	e.seen = &Qrels{Scale: e.Qrels.Scale}
-	for _, q := range e.Qrels.Queries {
-		to := e.unseen
-		if seen[fold(q.Text)] {
-			to = e.seen
-		}
-		to.Queries = append(to.Queries, q)
-		to.Count += len(q.Products)
-	}
+	e.unseen = e.Qrels.Only(func(q *Query) bool { return !seen[Fold(q.Text)] })
+	e.seen = e.Qrels.Only(func(q *Query) bool { return seen[Fold(q.Text)] })
 	if len(e.unseen.Queries) == 0 {
 		return errors.New("every judged query was seen in training, so that nothing can be said of queries that were not (judge others, or keep some from training)")
 	}
@@ -416,7 +402,7 @@ func (e *evaluation) queries(context.Context) error {
 	titles := map[string]string{}
 	for _, p := range order {
 		q := &e.unseen.Queries[p.at]
-		out := QueryReport{ID: q.ID, Text: q.Text, Split: q.Split, Judged: len(q.Products), Difference: Number(p.difference)}
+		out := QueryReport{ID: q.ID, Text: cmp.Or(q.Text, q.ID), Split: q.Split, Judged: len(q.Products), Difference: Number(p.difference)}
 		for _, l := range q.Levels {
 			if relevant[l] {
 				out.Relevant++

@@ -85,7 +85,7 @@ const maxLevels = 64
 
 // Query is a judged query.
 type Query struct {
-	ID, Text, Split string
+	ID, Text, Split string // Text is empty if the source has ids only
 	// Products are the judged products, in order of id, and Levels their levels
 	// in the scale.
 	Products []string
@@ -287,7 +287,7 @@ func (b *qrelsBuilder) finish() (*Qrels, error) {
 		if len(q.labels) == 0 {
 			continue
 		}
-		query := Query{ID: id, Text: cmp.Or(q.text, id), Split: q.split, Products: make([]string, 0, len(q.labels))}
+		query := Query{ID: id, Text: q.text, Split: q.split, Products: make([]string, 0, len(q.labels))}
 		for p := range q.labels {
 			query.Products = append(query.Products, p)
 		}
@@ -305,4 +305,16 @@ func (b *qrelsBuilder) finish() (*Qrels, error) {
 	slices.SortFunc(out.Queries, func(a, b Query) int { return strings.Compare(a.ID, b.ID) })
 	number(out.Queries)
 	return out, nil
+}
+
+// Only returns the judgements of the queries that keep allows.
+func (q *Qrels) Only(keep func(*Query) bool) *Qrels {
+	out := &Qrels{Scale: q.Scale}
+	for i := range q.Queries {
+		if keep(&q.Queries[i]) {
+			out.Queries = append(out.Queries, q.Queries[i])
+			out.Count += len(q.Queries[i].Products)
+		}
+	}
+	return out
 }

@@ -23,18 +23,19 @@ const exactBelow = 5000
 // dense ranks by the inner product of vectors. It implements engine.Ranker,
 // Scorer, Similar and Embedder.
 type dense struct {
+	model   string // directory
 	encoder *encoder.Encoder
 	index   *faiss.Index
 	vectors *npy.Matrix // exact, in row order
 	queries *lru.Cache[string, []float32]
 }
 
-func newDense(enc *encoder.Encoder, index *faiss.Index, vectors *npy.Matrix) *dense {
+func newDense(model string, enc *encoder.Encoder, index *faiss.Index, vectors *npy.Matrix) *dense {
 	cache, err := lru.New[string, []float32](queryCacheSize)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &dense{enc, index, vectors, cache}
+	return &dense{model, enc, index, vectors, cache}
 }
 
 // vector returns the vector of a query, which the caller must not change.

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/atomicfile"
@@ -24,15 +25,22 @@ type judged struct {
 	labels  []catalog.Label
 }
 
+// judgmentColumns are the columns of judgmentsFile, which is a table that an
+// evaluation reads as it reads any other.
+var judgmentColumns = []string{"query_id", "query", "product_id", "esci_label", "split"}
+
 // writeJudgments writes those that the hits of an index can be labelled with.
 func writeJudgments(dir string, judgments iter.Seq2[catalog.Judgment, error]) error {
 	return atomicfile.Write(filepath.Join(dir, judgmentsFile), func(w io.Writer) error {
 		out := csv.NewWriter(w)
+		if err := out.Write(judgmentColumns); err != nil {
+			return err
+		}
 		for j, err := range judgments {
 			if err != nil {
 				return err
 			}
-			if err := out.Write([]string{j.Query, j.ProductID, j.Label.String()}); err != nil {
+			if err := out.Write([]string{j.QueryID, j.Query, j.ProductID, j.Label.String(), j.Split}); err != nil {
 				return err
 			}
 		}
@@ -55,8 +63,11 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 	byQuery := map[string][]pair{}
 	var order []string
 	in := csv.NewReader(f)
-	in.FieldsPerRecord = 3
+	in.FieldsPerRecord = len(judgmentColumns)
 	in.ReuseRecord = true
+	if _, err := in.Read(); err != nil {
+		return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
+	}
 	for {
 		rec, err := in.Read()
 		if errors.Is(err, io.EOF) {
@@ -65,18 +76,18 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
 		}
-		label, err := catalog.ParseLabel(rec[2])
+		label, err := catalog.ParseLabel(rec[3])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
 		}
-		at, ok := row(rec[1])
+		at, ok := row(rec[2])
 		if !ok {
 			continue
 		}
-		key := fold(rec[0])
+		key := fold(rec[1])
 		if _, seen := byQuery[key]; !seen {
 			order = append(order, key)
-			j.queries = append(j.queries, rec[0])
+			j.queries = append(j.queries, strings.Clone(rec[1]))
 		}
 		byQuery[key] = append(byQuery[key], pair{at, label})
 	}

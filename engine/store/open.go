@@ -33,7 +33,9 @@ type Index struct {
 	Manifest *Manifest
 	Engine   *engine.Engine
 
-	closers []func() error
+	products *products
+	dense    map[string]*dense // by system
+	closers  []func() error
 }
 
 // exampleQueries is how many of the judged queries are offered for trying.
@@ -49,7 +51,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 	if err := m.verify(dir); err != nil {
 		return nil, err
 	}
-	x := &Index{Manifest: m}
+	x := &Index{Manifest: m, dense: map[string]*dense{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())
@@ -59,6 +61,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 	if err != nil {
 		return nil, err
 	}
+	x.products = ps
 	x.closers = append(x.closers, ps.close)
 	if ps.judged, err = openJudged(filepath.Join(dir, productsFolder), ps.Row); err != nil {
 		return nil, err
@@ -112,7 +115,7 @@ func bm25Detail(o bm25.Options) string {
 }
 
 func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o OpenOptions) (s engine.System, err error) {
-	enc, err := openEncoder(info, o)
+	enc, model, err := openEncoder(info, o)
 	if err != nil {
 		return s, err
 	}
@@ -138,7 +141,8 @@ func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o Ope
 		return s, fmt.Errorf("%d products, %d x %d vectors and an index of %d x %d do not fit together", rows, vectors.Rows, vectors.Cols, index.Len(), index.Dimension())
 	}
 	index.Params = info.Index.Params
-	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info), Ranker: newDense(enc, index, vectors)}, nil
+	x.dense[info.System] = newDense(model, enc, index, vectors)
+	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info), Ranker: x.dense[info.System]}, nil
 }
 
 func denseDetail(info ModelInfo) string {
@@ -151,19 +155,19 @@ func denseDetail(info ModelInfo) string {
 
 // openEncoder finds the model of a ranking where it is said to be, where it was,
 // or among those fetched under its name.
-func openEncoder(info ModelInfo, o OpenOptions) (*encoder.Encoder, error) {
-	dir, given := o.Models[info.System]
+func openEncoder(info ModelInfo, o OpenOptions) (_ *encoder.Encoder, dir string, err error) {
+	from, given := o.Models[info.System]
 	if !given {
-		dir = info.Path
+		from = info.Path
 	}
-	found, err := FindModel(dir)
-	if err != nil && !given {
-		found, err = FindModel(info.Model)
+	if dir, err = FindModel(from); err != nil && !given {
+		dir, err = FindModel(info.Model)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; or say where it is with --model %s=DIR", err, info.System)
+		return nil, "", fmt.Errorf("%w; or say where it is with --model %s=DIR", err, info.System)
 	}
-	return onnx.Open(found, o.ONNX)
+	enc, err := onnx.Open(dir, o.ONNX)
+	return enc, dir, err
 }
 
 // Close closes all parts. No request may use the engine any more; closing twice is

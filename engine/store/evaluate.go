@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/atomicfile"
+)
+
+// JudgmentsPath returns the table of judgements in the index directory dir.
+func JudgmentsPath(dir string) string { return filepath.Join(dir, productsFolder, judgmentsFile) }
+
+// Hash is the SHA-256, in hexadecimal, of what the index holds and answers with.
+// It does not depend on where the index or the models are.
+func (m *Manifest) Hash() string {
+	c := *m
+	c.Models = slices.Clone(m.Models)
+	for i := range c.Models {
+		c.Models[i].Path = ""
+	}
+	b, err := json.Marshal(&c)
+	if err != nil {
+		panic(err) // a struct of strings and numbers
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// SetFusion makes f the fusion of the index in dir: the one change that needs no
+// new index. A server takes it over like a new index.
+func SetFusion(dir string, f *engine.Fusion) error {
+	fail := func(err error) error { return fmt.Errorf("cannot set the fusion of index %s: %w", dir, err) }
+	m, err := ReadManifest(dir)
+	if err != nil {
+		return err
+	}
+	for s := range f.Weights {
+		if s != lexicalSystem && !slices.ContainsFunc(m.Models, func(i ModelInfo) bool { return i.System == s }) {
+			return fail(fmt.Errorf("it has no ranking %q", s))
+		}
+	}
+	m.Fusion = f.String()
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err == nil {
+		err = atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(b, '\n'))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// Product returns the product with the given id.
+func (x *Index) Product(id string) (catalog.Product, bool) {
+	p, err := x.Engine.Product(id)
+	return p, err == nil
+}
+
+// Has reports whether there is a product with the given id, without reading it.
+func (x *Index) Has(id string) bool {
+	_, ok := x.products.Row(id)
+	return ok
+}
+
+// Space gives access to the vectors of a model's ranking.
+type Space struct {
+	system string
+	x      *Index
+	dense  *dense
+}
+
+// Space returns the vectors of a system; ok is false if it has none.
+func (x *Index) Space(system string) (s *Space, ok bool) {
+	d, ok := x.dense[system]
+	return &Space{system, x, d}, ok
+}
+
+// Model returns the directory of the model that made the vectors.
+func (s *Space) Model() string { return s.dense.model }
+
+// Rows returns the number of products.
+func (s *Space) Rows() int { return s.dense.vectors.Rows }
+
+// Vector returns the vector of a row, which the caller must not change.
+func (s *Space) Vector(row int) []float32 { return s.dense.vectors.Row(row) }
+
+// ID returns the product of a row.
+func (s *Space) ID(row int) string { return s.x.products.ID(uint32(row)) }
+
+// Similar returns the k products nearest to a product by its vector.
+func (s *Space) Similar(ctx context.Context, id string, k int) ([]string, error) {
+	row, ok := s.x.products.Row(id)
+	if !ok {
+		return nil, errors.New("there is no product " + id)
+	}
+	ranked, err := s.dense.Similar(ctx, row, k+1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find products like %s by %s: %w", id, s.system, err)
+	}
+	var out []string
+	for _, h := range ranked.Hits {
+		if h.Row != row && len(out) < k {
+			out = append(out, s.x.products.ID(h.Row))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,143 @@
+package eval
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// folds of the cross-validation, and the fewest queries that make it worth while.
+const (
+	folds      = 5
+	fewestDev  = 20
+	fewestTest = 10
+)
+
+// Tuner chooses a fusion by cross-validation. It holds one number for each query
+// and setting.
+type Tuner struct {
+	settings   []string
+	metric     Metric
+	calculator *Calculator
+	options    Options
+	dev, test  [][]float64 // [query][setting]
+	devIDs     []string
+}
+
+// NewTuner prepares to choose among settings, the texts of fusions, by a metric.
+func NewTuner(settings []string, metric Metric, scale Scale, o Options) (*Tuner, error) {
+	o, err := o.WithDefaults(scale)
+	if err != nil {
+		return nil, err
+	}
+	if len(settings) < 2 {
+		return nil, errors.New("cannot tune: there are not two settings to choose from")
+	}
+	c, err := NewCalculator(scale, []Metric{metric}, o.Tables, o.Relevant)
+	return &Tuner{settings: settings, metric: metric, calculator: c, options: o}, err
+}
+
+// DevQueries says which queries serve for choosing: those of a split called train
+// or dev where there are enough, else half of all, by the hash of their text.
+func DevQueries(q *Qrels) func(*Query) bool {
+	split := func(q *Query) bool { return q.Split == "train" || q.Split == "dev" }
+	if len(q.Only(split).Queries) >= fewestDev {
+		return split
+	}
+	return func(q *Query) bool {
+		sum := sha256.Sum256([]byte(Fold(q.Text)))
+		return sum[0]%2 == 0
+	}
+}
+
+// Add takes in a query with the ranking of each setting.
+func (t *Tuner) Add(q *Query, rankings [][]Hit, dev bool) {
+	values := make([]float64, len(t.settings))
+	for i, hits := range rankings {
+		t.calculator.Query(q, hits, values[i:i+1])
+	}
+	if math.IsNaN(values[0]) { // no relevant product: the same for all settings
+		return
+	}
+	if dev {
+		t.dev, t.devIDs = append(t.dev, values), append(t.devIDs, q.ID)
+	} else {
+		t.test = append(t.test, values)
+	}
+}
+
+// best returns the setting with the highest mean over some queries, the first of
+// equal ones.
+func best(values [][]float64, use func(query int) bool) int {
+	sums := make([]float64, len(values[0]))
+	for q, row := range values {
+		if use(q) {
+			for i, v := range row {
+				sums[i] += v
+			}
+		}
+	}
+	at := 0
+	for i, s := range sums {
+		if s > sums[at]+1e-9 {
+			at = i
+		}
+	}
+	return at
+}
+
+// Choose picks the setting that is best on the dev queries, and tells by
+// cross-validation what such choosing is worth, and on the test queries what the
+// choice is worth against the current setting, which must be one of the settings
+// or empty; then the choice is compared with the first setting.
+func (t *Tuner) Choose(current string) (*FusionTuning, error) {
+	if len(t.dev) < fewestDev || len(t.test) < fewestTest {
+		return nil, fmt.Errorf("cannot tune the fusion: %d queries for choosing and %d for testing are too few (at least %d and %d)", len(t.dev), len(t.test), fewestDev, fewestTest)
+	}
+	out := &FusionTuning{Metric: t.metric.String(), Folds: folds, Dev: len(t.dev), Test: len(t.test), Current: current}
+	// Folds by hash of the query's id: which query is in which does not depend on
+	// the others.
+	fold := make([]int, len(t.dev))
+	for i, id := range t.devIDs {
+		sum := sha256.Sum256([]byte(id))
+		fold[i] = int(binary.BigEndian.Uint64(sum[:8]) % folds)
+	}
+	var crossed mean
+	for f := range folds {
+		choice := best(t.dev, func(q int) bool { return fold[q] != f })
+		for q, row := range t.dev {
+			if fold[q] == f {
+				crossed.add(row[choice])
+			}
+		}
+	}
+	out.CrossValidated = crossed.value()
+	for i, s := range t.settings {
+		var dev, test mean
+		for _, row := range t.dev {
+			dev.add(row[i])
+		}
+		for _, row := range t.test {
+			test.add(row[i])
+		}
+		out.Settings = append(out.Settings, FusionSetting{Fusion: s, Dev: dev.value(), Test: test.value()})
+	}
+	chosen := best(t.dev, func(int) bool { return true })
+	out.Chosen = t.settings[chosen]
+	against := max(0, slices.Index(t.settings, current))
+	names := []string{"the fusion " + cmp.Or(current, t.settings[0]), "the chosen fusion"}
+	if against == chosen {
+		return out, nil
+	}
+	table := newTable(names, []Metric{t.metric}, len(t.test))
+	for q, row := range t.test {
+		table.row(q, 0)[0], table.row(q, 1)[0] = row[against], row[chosen]
+	}
+	c := table.analyse(t.options).comparisons[0]
+	out.Comparison = &c
+	return out, nil
+}
