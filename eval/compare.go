@@ -246,10 +246,10 @@ func (c *Comparison) judge(metric string, tie float64) {
 			cap1(c.B), c.A, metric, Signed(d), Short(tie), c.Queries, low, high)
 	case c.PHolm < alpha && d > 0:
 		c.Outcome = Better
-		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, low, high, pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm)))
 	case c.PHolm < alpha:
 		c.Outcome = Worse
-		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, low, high, pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm)))
 	default:
 		c.Outcome = Unclear
 		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %d queries: %s [%s, %s], p %s; %s could have been.",

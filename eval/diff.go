@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -92,6 +93,7 @@ func Diff(a, b Outcome, conditions []*Condition, o Options) (*DiffReport, error)
 		if err != nil {
 			return nil, fmt.Errorf("cannot compare %s with %s: %w", a.Name, b.Name, err)
 		}
+		d.decidingFirst(a.Report)
 		out.Systems = append(out.Systems, *d)
 	}
 	for _, vb := range b.Values {
@@ -116,9 +118,6 @@ func changed(a, b *Report) (out []string) {
 		if x != y {
 			out = append(out, fmt.Sprintf("%s: %.16s, then %.16s", what, x, y))
 		}
-	}
-	if a == nil || b == nil {
-		return nil
 	}
 	note("program", a.Program, b.Program)
 	note("judgements", a.Judgments.Hash, b.Judgments.Hash)
@@ -169,6 +168,25 @@ func diffSystem(a, b Values, o Options) (*SystemDiff, error) {
 		}
 	}
 	return &SystemDiff{Task: a.Task, System: a.System, Queries: len(rows), Comparisons: t.analyse(o).comparisons}, nil
+}
+
+// decidingFirst puts the metric by which r decides before the others.
+func (d *SystemDiff) decidingFirst(r *Report) {
+	for _, t := range r.Tasks {
+		if t.Name != d.Task || len(t.Metrics) == 0 {
+			continue
+		}
+		slices.SortStableFunc(d.Comparisons, func(x, y Comparison) int {
+			return cmp.Compare(notEqual(x.Metric, t.Metrics[0].Metric), notEqual(y.Metric, t.Metrics[0].Metric))
+		})
+	}
+}
+
+func notEqual(a, b string) int {
+	if a == b {
+		return 0
+	}
+	return 1
 }
 
 func exists(v Values, metric int) bool {

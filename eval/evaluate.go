@@ -220,6 +220,9 @@ func (e *evaluation) measure(context.Context) (err error) {
 	return nil
 }
 
+// names and titles of tasks, for sentences and for headings.
+var names = map[string]string{FullTask: "Full catalogue", PoolTask: "Judged pool"}
+
 var titles = map[string]string{
 	FullTask: "Full catalogue: search all products",
 	PoolTask: "Judged pool: rank a query's judged products",
@@ -298,7 +301,7 @@ func (e *evaluation) verdicts(context.Context) error {
 			}
 			text := c.Verdict
 			if len(r.Tasks) > 1 {
-				text = map[string]string{FullTask: "Full catalogue: ", PoolTask: "Judged pool: "}[task.Name] + text
+				text = names[task.Name] + ": " + text
 			}
 			about := func(a, b string) bool { return a != "" && (c.A == a && c.B == b || c.A == b && c.B == a) }
 			switch {
@@ -321,10 +324,10 @@ func (e *evaluation) verdicts(context.Context) error {
 func (e *evaluation) warn(task Task) {
 	r := e.report
 	if len(task.Metrics) > 0 && task.Metrics[0].Left > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d queries have no relevant product and are left out of %s.", task.Title, task.Metrics[0].Left, task.Queries, task.Metrics[0].Title))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d queries have no relevant product and are left out of %s.", names[task.Name], task.Metrics[0].Left, task.Queries, task.Metrics[0].Title))
 	}
 	if task.Queries < 50 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %d queries only large differences can be shown.", task.Title, task.Queries))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %d queries only large differences can be shown.", names[task.Name], task.Queries))
 	}
 	for _, m := range task.Metrics {
 		if m.Metric != "judged@10" {
@@ -337,7 +340,7 @@ func (e *evaluation) warn(task Task) {
 			}
 		}
 		if low < .9 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. Compare condensed nDCG and the bounds before believing a difference.", task.Title, 100*low, lowest))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. Compare condensed nDCG and the bounds before believing a difference.", names[task.Name], 100*low, lowest))
 		}
 	}
 }

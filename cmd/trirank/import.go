@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,17 +180,5 @@ func printImport(w io.Writer, out string, in *formats.Input, r *catalog.Report) 
 	if r.Duplicates > 0 {
 		fmt.Fprintf(w, "left out: %s\n", plural(r.Duplicates, "repeated judgement"))
 	}
-	if r.Faults.Count == 0 {
-		return
-	}
-	fmt.Fprintf(w, "left out: %s\n", plural(r.Faults.Count, "faulty row"))
-	for _, kind := range slices.Sorted(maps.Keys(r.Faults.ByKind)) {
-		fmt.Fprintf(w, "  %d: %s\n", r.Faults.ByKind[kind], kind)
-	}
-	for _, f := range r.Faults.First {
-		fmt.Fprintf(w, "  %v\n", f)
-	}
-	if more := r.Faults.Count - len(r.Faults.First); more > 0 {
-		fmt.Fprintf(w, "  and %d more\n", more)
-	}
+	printFaults(w, r.Faults)
 }

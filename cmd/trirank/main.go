@@ -97,7 +97,7 @@ page, and prepares all that they need.`,
 	})
 	root.AddCommand(
 		newImportCommand(), newStatsCommand(), newModelCommand(), newEmbedCommand(), newIndexCommand(),
-		newSearchCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
+		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)

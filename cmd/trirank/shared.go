@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,4 +74,21 @@ func plural(n int, unit string) string {
 		return "1 " + unit
 	}
 	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// printFaults says what was left out for being wrong.
+func printFaults(w io.Writer, f catalog.Faults) {
+	if f.Count == 0 {
+		return
+	}
+	fmt.Fprintf(w, "left out: %s\n", plural(f.Count, "faulty row"))
+	for _, kind := range slices.Sorted(maps.Keys(f.ByKind)) {
+		fmt.Fprintf(w, "  %d: %s\n", f.ByKind[kind], kind)
+	}
+	for _, fault := range f.First {
+		fmt.Fprintf(w, "  %v\n", fault)
+	}
+	if more := f.Count - len(f.First); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
 }

@@ -1,0 +1,467 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/eval/judge"
+	"github.com/trirank/trirank/eval/report"
+	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/progress"
+)
+
+// evalFlags are the flags of trirank eval.
+type evalFlags struct {
+	index, out                   string
+	judgments, runs, poolRuns    []string
+	formats                      formats.Options
+	onFault, split               string
+	metrics, poolMetrics         []string
+	gains, relevant              string
+	fusions, models, bleve       []string
+	tune, writeFusion, printJSON bool
+	options                      eval.Options
+}
+
+func newEvalCommand() *cobra.Command {
+	var o evalFlags
+	c := &cobra.Command{
+		Use:   "eval {--index INDEX | --run NAME=FILE ...} --out REPORT_DIR",
+		Short: "Tell which ranking is better, by how much, and whether to believe it",
+		Long: `Eval asks all rankings of an index every judged query and writes a report to
+REPORT_DIR: index.html to read, report.json for machines, per_query.csv, tables
+for papers and pull requests (table.tex, table.md), lines for benchstat
+(benchmark.txt), and the rankings themselves (runs/, pool/, qrels.trec,
+queries.tsv), which trec_eval and its kin read.
+
+There are two tasks: search the full catalogue, and rank each query's judged
+products (the pool). Differences are tested query by query, by a randomisation
+test and the bootstrap, and corrected for the number of pairs.
+
+Judgements are those of the index, or --judgments FILE: tables with the columns
+query, product_id and label, TREC qrels, BEIR, exports of Quepid, RRE and
+OpenSearch's Search Relevance Workbench. Where they have a split called test,
+that is what is evaluated, unless --split says otherwise. Queries that a model
+saw in training (training.json in its directory) are scored apart.
+
+With --run, rankings made elsewhere take part, as TREC run files; without
+--index they are all there is.`,
+		Example: `  trirank eval --index shop.index --out report
+  trirank eval --index shop.index --judgments ratings.csv --relevant E+S --out report
+  trirank eval --judgments qrels.trec --run old=old.trec --run new=new.trec --out report
+  trirank eval --index shop.index --tune-fusion --write-fusion --out report
+  trirank eval diff report-monday report --fail-if 'ndcg@10 drop > 0.01'`,
+		Args: cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.StringVar(&o.index, "index", "", "index directory")
+	f.StringVar(&o.out, "out", "", "folder for the report")
+	f.StringArrayVar(&o.judgments, "judgments", nil, "judgements instead of those of the index; may be repeated")
+	f.StringVar(&o.formats.Format, "judgments-format", "", strings.Join(formats.All, ", ")+" (default: recognized)")
+	f.StringVar(&o.formats.Delimiter, "delimiter", "", "what parts the fields of a table of judgements, such as ; or tab (default: recognized)")
+	f.StringVar(&o.formats.Queries, "queries", "", "texts of the queries, for judgements that have ids only: queries.tsv or BEIR's queries.jsonl")
+	f.StringVar(&o.onFault, "on-fault", "fail", "what a faulty judgement or line of a run does: fail or skip")
+	f.StringVar(&o.split, "split", "", "only queries of this split; all for every query (default: test where there is one)")
+	f.StringArrayVar(&o.runs, "run", nil, "a ranking made elsewhere, as a TREC run: NAME=FILE; may be repeated")
+	f.StringArrayVar(&o.poolRuns, "pool-run", nil, "its ranking of the judged products: NAME=FILE; may be repeated")
+	f.StringSliceVar(&o.metrics, "metrics", nil, "metrics of the full catalogue, the first deciding, such as ndcg@10,recall[E+S]@100,rbp(0.9)")
+	f.StringSliceVar(&o.poolMetrics, "pool-metrics", nil, "metrics of the judged pool, the first deciding")
+	f.StringVar(&o.gains, "gains", "", "gains of the labels, such as E=1,S=0.1,C=0.01,I=0 (default: these, or the numbers themselves)")
+	f.StringVar(&o.relevant, "relevant", "", "labels that count as relevant for recall and its like, such as E+S or >=2 (default E, or >=1)")
+	f.StringArrayVar(&o.fusions, "fusion", nil, "judge another fusion as well: NAME=rrf(60):bm25=1,pretrained=2; may be repeated")
+	f.BoolVar(&o.tune, "tune-fusion", false, "choose weights of a fusion by cross-validation")
+	f.BoolVar(&o.writeFusion, "write-fusion", false, "make the chosen fusion that of the index (with --tune-fusion)")
+	f.StringArrayVar(&o.models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
+	f.StringSliceVar(&o.bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
+	f.Uint64Var(&o.options.Seed, "seed", 1, "of the random draws")
+	f.IntVar(&o.options.Draws, "draws", eval.DefaultDraws, "of the bootstrap and of the randomisation test")
+	f.Float64Var(&o.options.Tie, "tie", eval.DefaultTie, "differences below are called a tie")
+	f.IntVar(&o.options.Shown, "shown", 200, "queries that the report shows in full, half of them gains, half losses")
+	f.BoolVar(&o.printJSON, "json", false, "print report.json instead of the summary")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runEval(c, &o) }
+	c.AddCommand(newEvalDiffCommand())
+	return c
+}
+
+func (o *evalFlags) check(c *cobra.Command) error {
+	switch {
+	case o.index == "" && len(o.runs) == 0:
+		return usageError("trirank eval needs --index or --run (see trirank eval --help)")
+	case o.index == "" && len(o.judgments) == 0:
+		return usageError("trirank eval needs --judgments where there is no index (see trirank eval --help)")
+	case o.onFault != "fail" && o.onFault != "skip":
+		return usageError("--on-fault is %q, not fail or skip", o.onFault)
+	case o.index == "" && (o.tune || len(o.fusions) > 0 || len(o.bleve) > 0):
+		return usageError("--tune-fusion, --fusion and --bleve need --index")
+	case o.writeFusion && !o.tune:
+		return usageError("--write-fusion needs --tune-fusion")
+	}
+	for _, list := range []struct {
+		from []string
+		to   *[]eval.Metric
+	}{{o.metrics, &o.options.Metrics}, {o.poolMetrics, &o.options.PoolMetrics}} {
+		for _, text := range list.from {
+			m, err := eval.ParseMetric(text)
+			if err != nil {
+				return usageError("%v", err)
+			}
+			*list.to = append(*list.to, m)
+		}
+	}
+	return required(c, "out")
+}
+
+func runEval(c *cobra.Command, o *evalFlags) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	if err := checkReportDir(o.out); err != nil {
+		return err
+	}
+	e := &evaluating{evalFlags: o, c: c, in: eval.Input{Program: version, Name: "runs"}}
+	defer e.close()
+	for _, step := range []func(context.Context) error{e.openIndex, e.readJudgments, e.rank, e.readRuns} {
+		if err := step(c.Context()); err != nil {
+			return err
+		}
+	}
+	p := progress.Start(c.ErrOrStderr(), "comparing", "queries", len(e.in.Qrels.Queries))
+	r, values, err := eval.Evaluate(c.Context(), e.in, o.options)
+	if err != nil {
+		p.Stop()
+		return err
+	}
+	p.Set(len(e.in.Qrels.Queries))
+	p.Done()
+	if r.Notes = append(e.notes, r.Notes...); o.tune {
+		if err := e.tuneFusion(c.Context(), r); err != nil {
+			return err
+		}
+	}
+	if err := e.write(r, values); err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
+	}
+	if o.writeFusion {
+		f, err := engine.ParseFusion(r.Fusion.Chosen)
+		if err == nil {
+			err = store.SetFusion(o.index, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.printJSON {
+		return writeJSON(c.OutOrStdout(), r)
+	}
+	if err := report.Text(c.OutOrStdout(), r); err != nil {
+		return err
+	}
+	if o.writeFusion {
+		fmt.Fprintf(c.OutOrStdout(), "fusion of %s: %s\n", o.index, r.Fusion.Chosen)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "report: %s\n", filepath.Join(o.out, "index.html"))
+	return nil
+}
+
+// evaluating is an evaluation between its steps.
+type evaluating struct {
+	*evalFlags
+	c       *cobra.Command
+	x       *store.Index // nil without --index
+	in      eval.Input
+	all     *eval.Qrels // of every split
+	further []judge.Fusion
+	notes   []string
+}
+
+func (e *evaluating) close() {
+	if e.x != nil {
+		e.x.Close()
+	}
+}
+
+func (e *evaluating) openIndex(ctx context.Context) (err error) {
+	if e.index == "" {
+		return nil
+	}
+	_, dirs, err := modelFlag(e.models)
+	if err != nil {
+		return err
+	}
+	for _, text := range e.fusions {
+		name, spec, ok := strings.Cut(text, "=")
+		if !ok || name == "" || strings.ContainsAny(name, ":(/ ") {
+			return usageError("--fusion %q is not NAME=FUSION, such as even=rrf(60):bm25=1,pretrained=1", text)
+		}
+		f, err := engine.ParseFusion(spec)
+		if err != nil {
+			return usageError("--fusion: %v", err)
+		}
+		e.further = append(e.further, judge.Fusion{Name: name, Fusion: f})
+	}
+	if e.x, err = store.Open(ctx, e.index, store.OpenOptions{Models: dirs, Bleve: e.bleve}); err != nil {
+		return err
+	}
+	m := e.x.Manifest
+	e.in.Name, e.in.Products, e.in.Product = m.Catalogue.Name, m.Catalogue.Rows, e.x.Product
+	e.in.Index = &eval.IndexInfo{Hash: m.Hash(), Catalogue: m.Catalogue.Name, Contents: m.Catalogue.Hash, Products: m.Catalogue.Rows}
+	e.in.Models, e.in.Training, e.in.Spaces = map[string]string{}, map[string]*eval.Training{}, map[string]eval.Space{}
+	for _, info := range m.Models {
+		e.in.Models[info.System] = info.Hash
+		space, _ := e.x.Space(info.System)
+		e.in.Spaces[info.System] = space
+		f, err := os.Open(filepath.Join(space.Model(), eval.TrainingFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		t, err := eval.ReadTraining(f)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("model of %s: %w", info.System, err)
+		}
+		e.in.Training[info.System] = t
+	}
+	return nil
+}
+
+func (e *evaluating) readJudgments(context.Context) error {
+	paths := e.judgments
+	if len(paths) == 0 {
+		paths = []string{store.JudgmentsPath(e.index)}
+	}
+	src, err := formats.Judgments(paths, e.formats)
+	if err != nil {
+		return err
+	}
+	o := eval.QrelsOptions{Skip: e.onFault == "skip", Where: src.Where}
+	if e.x != nil {
+		o.Known = e.x.Has
+	}
+	if e.all, e.in.Faults, err = eval.NewQrels(src.Judgments, o); err != nil {
+		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+			err = fmt.Errorf("%w (correct it, or leave such judgements out with --on-fault skip)", err)
+		}
+		return fmt.Errorf("cannot read judgements: %w", err)
+	}
+	printFaults(e.c.ErrOrStderr(), e.in.Faults)
+	if e.gains != "" {
+		own, err := e.all.Scale.ParseGains("own", e.gains)
+		if err != nil {
+			return usageError("--gains: %v", err)
+		}
+		e.options.Tables = append([]eval.GainTable{own}, e.all.Scale.Tables()...)
+	}
+	e.options.Relevant = e.relevant
+	split := e.split
+	has := func(split string) bool {
+		return slices.ContainsFunc(e.all.Queries, func(q eval.Query) bool { return q.Split == split })
+	}
+	if split == "" && has("test") {
+		split = "test"
+		if has("train") {
+			e.notes = append(e.notes, "Only queries of the split test are evaluated; --split all takes every query.")
+		}
+	}
+	e.in.Qrels = e.all
+	if split != "" && split != "all" {
+		if !has(split) {
+			return usageError("--split: no judged query is in split %q", split)
+		}
+		e.in.Split = split
+		e.in.Qrels = e.all.Only(func(q *eval.Query) bool { return q.Split == split })
+	}
+	if e.x != nil {
+		for _, q := range e.all.Queries {
+			if q.Text == "" {
+				return fmt.Errorf("cannot search for query %s: the judgements have no text for it (name a file of texts with --queries)", q.ID)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *evaluating) rank(ctx context.Context) (err error) {
+	if e.x == nil {
+		return nil
+	}
+	p := progress.Start(e.c.ErrOrStderr(), "judging", "queries", len(e.in.Qrels.Queries))
+	if e.in.Full, e.in.Pool, err = judge.Runs(ctx, e.x.Engine, e.in.Qrels, e.further, p.Set); err != nil {
+		p.Stop()
+		return err
+	}
+	p.Done()
+	return nil
+}
+
+func (e *evaluating) readRuns(context.Context) error {
+	read := func(flag string, values []string, runs *[]*eval.Run) error {
+		for _, v := range values {
+			name, path, ok := strings.Cut(v, "=")
+			if !ok || name == "" || path == "" || strings.ContainsAny(name, "/ \t") {
+				return usageError("--%s %q is not NAME=FILE, such as old=old.trec", flag, v)
+			}
+			run, faults, err := formats.ReadRun(path, name, e.onFault == "skip")
+			if err != nil {
+				if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+					err = fmt.Errorf("%w (correct it, or leave such lines out with --on-fault skip)", err)
+				}
+				return fmt.Errorf("--%s %s: %w", flag, name, err)
+			}
+			printFaults(e.c.ErrOrStderr(), faults)
+			if faults.Count > 0 {
+				e.notes = append(e.notes, fmt.Sprintf("%s: %d faulty lines of its run were left out.", name, faults.Count))
+			}
+			if !slices.ContainsFunc(e.in.Qrels.Queries, func(q eval.Query) bool { _, ok := run.Hits[q.ID]; return ok }) {
+				return fmt.Errorf("--%s %s: no query of %s is judged: its ids are not those of the judgements", flag, name, path)
+			}
+			*runs = append(*runs, run)
+		}
+		return nil
+	}
+	if err := read("run", e.runs, &e.in.Full); err != nil {
+		return err
+	}
+	if err := read("pool-run", e.poolRuns, &e.in.Pool); err != nil {
+		return err
+	}
+	if n := len(e.in.Pool); n > 0 && n != len(e.in.Full) {
+		e.in.Pool = nil
+		e.notes = append(e.notes, "The judged pool is left out: not every system has a ranking of it (give one with --pool-run).")
+	}
+	return nil
+}
+
+// tuneFusion chooses the weights of the default fusion's two systems.
+func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
+	var models []string
+	for _, m := range e.x.Manifest.Models {
+		models = append(models, m.System)
+	}
+	fusion := store.DefaultFusion(models)
+	if fusion == nil {
+		return usageError("--tune-fusion: the index has no model to fuse BM25 with")
+	}
+	var names []string
+	for s := range fusion.Weights {
+		names = append(names, s)
+	}
+	slices.Sort(names)
+	seen := map[string]bool{}
+	for _, t := range e.in.Training {
+		for _, q := range t.Queries {
+			seen[eval.Fold(q)] = true
+		}
+	}
+	unseen := e.all.Only(func(q *eval.Query) bool { return !seen[eval.Fold(q.Text)] })
+	p := progress.Start(e.c.ErrOrStderr(), "tuning the fusion", "queries", len(unseen.Queries))
+	o, err := e.options.WithDefaults(unseen.Scale)
+	if err == nil {
+		r.Fusion, err = judge.Tune(ctx, e.x.Engine, unseen, eval.DevQueries(unseen), judge.Settings(names[0], names[1]), o.Metrics[0], o, p.Set)
+	}
+	if err != nil {
+		p.Stop()
+		return err
+	}
+	p.Done()
+	return nil
+}
+
+// write writes all files of a report aside and puts them in their place.
+func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
+	fresh, err := os.MkdirTemp(filepath.Dir(filepath.Clean(e.out)), "."+filepath.Base(e.out)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	if err := os.Chmod(fresh, 0o755); err != nil {
+		return err
+	}
+	var rows []report.Row
+	for _, v := range values {
+		for _, row := range v.Rows {
+			out := report.Row{Task: v.Task, System: v.System}
+			for _, x := range row {
+				out.Values = append(out.Values, eval.Number(x))
+			}
+			rows = append(rows, out)
+		}
+	}
+	files := map[string]func(w io.Writer) error{
+		"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
+		"report.json":   func(w io.Writer) error { return writeJSON(w, r) },
+		"per_query.csv": func(w io.Writer) error { return eval.WriteValues(w, values) },
+		"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
+		"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },
+		"benchmark.txt": func(w io.Writer) error { return report.Bench(w, r, rows) },
+		"qrels.trec":    func(w io.Writer) error { return formats.WriteQrels(w, e.in.Qrels) },
+		"queries.tsv":   func(w io.Writer) error { return formats.WriteQueries(w, e.in.Qrels) },
+	}
+	for folder, runs := range map[string][]*eval.Run{"runs": e.in.Full, "pool": e.in.Pool} {
+		if len(runs) == 0 {
+			continue
+		}
+		if err := os.Mkdir(filepath.Join(fresh, folder), 0o755); err != nil {
+			return err
+		}
+		for _, run := range runs {
+			files[filepath.Join(folder, run.System+".trec")] = func(w io.Writer) error { return formats.WriteRun(w, run, e.in.Qrels.Queries) }
+		}
+	}
+	for name, write := range files {
+		if err := atomicfile.Write(filepath.Join(fresh, name), write); err != nil {
+			return err
+		}
+	}
+	return atomicfile.ReplaceDir(fresh, e.out)
+}
+
+// checkReportDir refuses to replace a folder that is not a report.
+func checkReportDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
+	}
+	if _, err := readReport(dir); err != nil {
+		return fmt.Errorf("cannot write the report: there is a folder %s that is not a report (name another, or remove it)", dir)
+	}
+	return nil
+}
+
+func readReport(dir string) (*eval.Report, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read report %s: %w", dir, err)
+	}
+	var r eval.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
+	}
+	if r.Format != eval.ReportFormat {
+		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads %d", dir, r.Format, eval.ReportFormat)
+	}
+	return &r, nil
+}
