@@ -89,7 +89,9 @@ func fixture() *eval.Report {
 			r.Agreement = append(r.Agreement, eval.Agreement{A: b.Name, B: a.Name, RBO: eval.Number(x), Overlap: eval.Number(x - .06), Tau: eval.Number(x - .2)})
 		}
 	}
-	r.Popularity = &eval.Popularity{K: 10, Head: 1042, Metric: "ndcg@10", Systems: []eval.PopularitySystem{{.031, 2.112, .512, .466}, {.012, 2.044, .577, .561}, {.044, 2.181, .601, .588}, {-.002, 2.15, .622, .597}}}
+	r.Popularity = &eval.Popularity{K: 10, Head: 1042, Metric: "ndcg@10", Systems: []eval.PopularitySystem{
+		{Rho: .031, MeanLog: 2.112, Head: .512, Tail: .466}, {Rho: .012, MeanLog: 2.044, Head: .577, Tail: .561},
+		{Rho: .044, MeanLog: 2.181, Head: .601, Tail: .588}, {Rho: -.002, MeanLog: 2.15, Head: .622, Tail: .597}}}
 	r.Drift = &eval.Drift{A: "pretrained", B: "finetuned", Products: 10000, Neighbours: .412, Overlap: .387,
 		Cosine: &eval.Spread{Mean: .871, Std: .031, Least: .641, P5: .818, Median: .874, P95: .917, Most: .966},
 		Models: []eval.Geometry{
@@ -155,7 +157,7 @@ func metricOf(r *eval.Report, metric string, from float64, random eval.Number, q
 
 func addComparisons(r *eval.Report, t *eval.Task) {
 	outcomes := map[string]string{eval.Better: "is better than", eval.Worse: "is worse than", eval.Tie: "is as good as", eval.Unclear: "cannot be told from"}
-	for k, m := range t.Metrics {
+	for _, m := range t.Metrics {
 		for i := range r.Systems {
 			for j := range i {
 				a, b := m.Values[j].Mean, m.Values[i].Mean
@@ -175,7 +177,6 @@ func addComparisons(r *eval.Report, t *eval.Task) {
 					c.Outcome, c.P, c.PHolm = eval.Unclear, .031, .062
 				}
 				c.Verdict = fmt.Sprintf("%s %s %s by %s (%s, %s).", c.B, outcomes[c.Outcome], c.A, title(m.Metric), signed(d), equals("p", c.PHolm))
-				_ = k
 				t.Comparisons = append(t.Comparisons, c)
 			}
 		}

@@ -120,14 +120,10 @@ func newView(r *eval.Report) *view {
 	if r.Drift != nil {
 		v.Drift = newDrift(r)
 	}
-	if r.Leakage != nil {
-		for _, s := range r.Leakage.Systems {
-			v.Leaks = v.Leaks || s.Queries > 0 || s.Products > 0
-		}
-		if r.Leakage.Seen != nil {
-			t := newTask(r, r.Leakage.Seen, "seen")
-			v.Seen, v.Leaks = &t, true
-		}
+	v.Leaks = leaks(r)
+	if r.Leakage != nil && r.Leakage.Seen != nil {
+		t := newTask(r, r.Leakage.Seen, "seen")
+		v.Seen = &t
 	}
 	if r.Fusion != nil {
 		v.Fusion = newFusion(r)
@@ -351,13 +347,21 @@ func newMetricTable(r *eval.Report, t *eval.Task, metrics []*eval.MetricInfo, ca
 			v := at(m.Values, i)
 			p.Rows[i].Cells = append(p.Rows[i].Cells, cell{value(v.Mean), interval(v.Low, v.High), i < len(marks) && marks[i]})
 		}
-		p.Random = append(p.Random, value(m.Random))
+		p.Random = append(p.Random, floor(m.Random))
 		floors = floors || m.Random.Exists()
 	}
 	if !floors {
 		p.Random = nil
 	}
 	return p
+}
+
+// floor prints what a random order reaches, which is little but not nothing.
+func floor(x eval.Number) string {
+	if x > 0 && x < .0005 {
+		return "< .001"
+	}
+	return value(x)
 }
 
 // ranked orders the systems by a metric; equal ones keep the report's order.

@@ -75,7 +75,7 @@ func define(text string, o eval.OptionsInfo) string {
 	if !ok {
 		return "A metric that this version does not know."
 	}
-	hits := "hits"
+	hits := "hits returned"
 	if m.K > 0 {
 		hits = fmt.Sprintf("first %d hits", m.K)
 	}

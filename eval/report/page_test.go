@@ -38,6 +38,8 @@ func TestPage(t *testing.T) {
 		b.Size(1280, 900)
 		b.Dark(false)
 		b.Open((&url.URL{Scheme: "file", Path: path}).String())
+		// What is not in view is not drawn, which a picture of all should show.
+		b.Do(chromedp.Evaluate[chromedp.Void](`document.head.append(Object.assign(document.createElement("style"), { textContent: ".query { content-visibility: visible !important }" }))`))
 		readable(name + ", light")
 		look("light")
 		b.Dark(true)
@@ -45,7 +47,9 @@ func TestPage(t *testing.T) {
 		look("dark")
 		b.Dark(false)
 		b.Size(390, 844)
-		holds(`document.documentElement.scrollWidth <= 390`)
+		if wide := browser.Eval[[]string](b, tooWide); len(wide) > 0 {
+			t.Errorf("%s: wider than a telephone: %q", name, wide)
+		}
 		look("phone")
 		holds(`window.pwned === undefined && !document.querySelector("main script, main img")`)
 		holds(`new Set([...document.querySelectorAll("[id]")].map(e => e.id)).size == document.querySelectorAll("[id]").length`)
@@ -67,6 +71,10 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page complains: %q", problems)
 	}
 }
+
+// tooWide finds what makes the page scroll sideways on a telephone.
+const tooWide = `Math.max(document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth) <= 390 ? [] :
+	[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 390 && !e.parentElement.closest(".scroll")).map((e) => e.tagName + "." + e.className + " " + e.textContent.slice(0, 30)).concat(innerWidth + " wide")`
 
 // contrast finds texts whose contrast with what is behind them is below the AA
 // level of WCAG 2.2. Pictures do not count.

@@ -75,32 +75,33 @@ func probability(p eval.Number) string {
 
 // equals puts the sign before what probability prints: "p = .002", "p < .001".
 func equals(name string, p eval.Number) string {
-	if s := probability(p); strings.HasPrefix(s, "<") {
-		return name + " " + s
-	} else {
-		return name + " = " + s
+	s := probability(p)
+	if !strings.HasPrefix(s, "<") {
+		s = "= " + s
 	}
+	return name + " " + s
 }
 
 // number prints what may be of any size, with four digits.
 func number(x float64) string {
 	a := math.Abs(x)
+	var s string
 	switch {
 	case math.IsNaN(x) || math.IsInf(x, 0):
 		return none
 	case x == math.Trunc(x) && a < 1e6:
-		return strings.Replace(strconv.FormatFloat(x, 'f', -1, 64), "-", minus, 1)
+		s = strconv.FormatFloat(a, 'f', -1, 64)
 	case a >= 1e6 || a < 1e-4:
-		return strings.Replace(strconv.FormatFloat(x, 'g', 4, 64), "-", minus, 1)
+		s = strconv.FormatFloat(a, 'g', 4, 64)
+	default:
+		s = strconv.FormatFloat(a, 'f', max(0, 3-int(math.Floor(math.Log10(a)))), 64)
+		if strings.Contains(s, ".") {
+			s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+		}
+		s = strings.TrimPrefix(s, "0")
 	}
-	digits := 3 - int(math.Floor(math.Log10(a)))
-	s := strconv.FormatFloat(a, 'f', max(digits, 0), 64)
-	if strings.Contains(s, ".") {
-		s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
-	}
-	s = strings.TrimPrefix(s, "0")
 	if x < 0 {
-		s = minus + s
+		return minus + s
 	}
 	return s
 }
@@ -223,3 +224,8 @@ func faults(r *eval.Report) string {
 
 // confidence spells the level of intervals: "95 %".
 func confidence(r *eval.Report) string { return percentage(r.Options.Confidence) }
+
+// leaks reports whether a model saw anything of the judgements in training.
+func leaks(r *eval.Report) bool {
+	return r.Leakage != nil && (r.Leakage.Seen != nil || slices.ContainsFunc(r.Leakage.Systems, func(s eval.LeakageSystem) bool { return s.Queries > 0 || s.Products > 0 }))
+}
