@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
@@ -19,12 +20,20 @@ import (
 func JudgmentsPath(dir string) string { return filepath.Join(dir, productsFolder, judgmentsFile) }
 
 // Hash is the SHA-256, in hexadecimal, of what the index holds and answers with.
-// It does not depend on where the index or the models are.
+// It does not depend on where the index or the models are, nor on the files of the
+// text index, which bleve writes differently each time: what they answer follows
+// from the products and the options.
 func (m *Manifest) Hash() string {
 	c := *m
 	c.Models = slices.Clone(m.Models)
 	for i := range c.Models {
 		c.Models[i].Path = ""
+	}
+	c.Files = map[string]File{}
+	for path, f := range m.Files {
+		if !strings.HasPrefix(path, lexicalSystem+"/") {
+			c.Files[path] = f
+		}
 	}
 	b, err := json.Marshal(&c)
 	if err != nil {
