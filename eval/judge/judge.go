@@ -73,18 +73,15 @@ func hits(l engine.List) []eval.Hit {
 
 // each calls do for 0..n-1, as many at a time as there are processors.
 func each(ctx context.Context, n int, progress func(done int), do func(ctx context.Context, i int) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	var done atomic.Int64
 	for i := range n {
-		if ctx.Err() != nil {
+		if inner.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			err := do(ctx, i)
+			err := do(inner, i)
 			if progress != nil {
 				progress(int(done.Add(1)))
 			}
