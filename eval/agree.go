@@ -89,14 +89,27 @@ func KendallTau(a, b []string) float64 {
 	if n < 2 {
 		return math.NaN()
 	}
-	concordant := 0
+	pairs := n * (n - 1) / 2
+	return float64(pairs-2*inversions(ranks, make([]int, n))) / float64(pairs)
+}
+
+// inversions counts the pairs that are out of order while it sorts by merging,
+// since runs may be thousands of hits deep; spare is as long as ranks.
+func inversions(ranks, spare []int) (n int) {
+	if len(ranks) < 2 {
+		return 0
+	}
+	half := len(ranks) / 2
+	n = inversions(ranks[:half], spare[:half]) + inversions(ranks[half:], spare[half:])
+	copy(spare, ranks)
+	a, b := spare[:half], spare[half:]
 	for i := range ranks {
-		for _, later := range ranks[i+1:] {
-			if later > ranks[i] {
-				concordant++
-			}
+		if len(b) == 0 || len(a) > 0 && a[0] < b[0] {
+			ranks[i], a = a[0], a[1:]
+		} else {
+			n += len(a) // all that are left of a stood before b[0]
+			ranks[i], b = b[0], b[1:]
 		}
 	}
-	pairs := n * (n - 1) / 2
-	return float64(2*concordant-pairs) / float64(pairs)
+	return n
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Significance below which a difference counts, and the power of which the
@@ -172,8 +174,8 @@ func (t *table) compare(metric, a, b int, o Options) Comparison {
 		deviation = math.Sqrt(squares / (n - 1))
 	}
 	c.Difference, c.Effect = Number(mean), Number(mean/deviation)
-	if deviation == 0 {
-		c.Effect = Number(math.NaN())
+	if deviation <= 1e-12*(1+math.Abs(mean)) { // the same difference everywhere, but for rounding
+		deviation, c.Effect = 0, Number(math.NaN())
 		if mean == 0 {
 			c.Effect = 0
 		}
@@ -190,7 +192,7 @@ func (t *table) randomisation(flips []float64, exact bool, cols, a, b int, total
 	whole := total[b] - total[a]
 	// Sums were taken in different orders, so that equal differences may differ
 	// in their last bits; a difference that close counts as equal.
-	slack := 1e-9 * (1 + math.Abs(total[a]) + math.Abs(total[b])) / 1e3
+	slack := 1e-12 * (1 + math.Abs(total[a]) + math.Abs(total[b]))
 	at := math.Abs(whole) - slack
 	n, count := len(flips)/cols, 0
 	for d := range n {
@@ -261,7 +263,11 @@ func cap1(s string) string {
 	if s == "" || s == "bm25" {
 		return strings.ToUpper(s)
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	first, size := utf8.DecodeRuneInString(s)
+	if first == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 // Short writes a number as papers do: three decimals, no zero before the point.

@@ -472,6 +472,9 @@ func (e *evaluation) leakage(context.Context) error {
 				l.SeenProducts = e.only(run, func(id string) bool { return products[id] })
 				l.UnseenProducts = e.only(run, func(id string) bool { return !products[id] })
 			}
+			if n := len(e.Qrels.Only(func(q *Query) bool { return q.Text == "" }).Queries); n > 0 && len(t.Queries) > 0 {
+				e.report.Notes = append(e.report.Notes, fmt.Sprintf("%d of the %d judged queries have no text, so that nobody can tell whether %s saw them in training.", n, len(e.Qrels.Queries), s.Name))
+			}
 			if l.Queries > 0 {
 				e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s saw %d of the %d judged queries in training. They are left out of all results and scored apart.", s.Name, l.Queries, len(e.Qrels.Queries)))
 			}

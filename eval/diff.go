@@ -112,11 +112,18 @@ func Diff(a, b Outcome, conditions []*Condition, o Options) (*DiffReport, error)
 	return out, nil
 }
 
+// sha256Digits is the length of a hash in hexadecimal. The first digits of one say
+// which it is; texts such as gain tables may differ at their ends only.
+const sha256Digits = 64
+
 // changed names what two reports were made from and do not share.
 func changed(a, b *Report) (out []string) {
 	note := func(what, x, y string) {
 		if x != y {
-			out = append(out, fmt.Sprintf("%s: %.16s, then %.16s", what, x, y))
+			if len(x) == sha256Digits && len(y) == sha256Digits {
+				x, y = x[:16], y[:16]
+			}
+			out = append(out, fmt.Sprintf("%s: %.200s, then %.200s", what, x, y))
 		}
 	}
 	note("program", a.Program, b.Program)

@@ -149,9 +149,10 @@ func (e *evaluation) geometry(system string, rows []int) (Geometry, error) {
 	at := func(i int) []float32 { return vectors[i*dim : (i+1)*dim] }
 	random := rand.New(rand.NewPCG(e.options.Seed, 3))
 	var cosines mean
-	for n := len(rows); cosines.n < driftPairs && n > 1; {
+	for n, pairs := len(rows), 0; pairs < driftPairs && n > 1; { // counted here: a cosine may be NaN
 		if i, j := random.IntN(n), random.IntN(n); i != j {
 			cosines.add(dot(at(i), at(j)))
+			pairs++
 		}
 	}
 	g.Anisotropy = cosines.value()
@@ -239,7 +240,7 @@ func (e *evaluation) scores(run *Run) ([]LabelScores, Number) {
 			}
 		}
 	}
-	var out []LabelScores
+	out := []LabelScores{}
 	for l, values := range byLevel {
 		if len(values) == 0 {
 			continue

@@ -105,6 +105,15 @@ func (e *evaluation) check() error {
 			return errors.New("full catalogue and judged pool are not of the same systems")
 		}
 	}
+	for _, r := range slices.Concat(e.Full, e.Pool) {
+		for _, q := range e.Qrels.Queries {
+			for _, h := range r.Hits[q.ID] {
+				if math.IsNaN(h.Score) || math.IsInf(h.Score, 0) { // it has no place in a histogram, nor in JSON
+					return fmt.Errorf("run %s, query %.80q: the score of product %.80q is not a finite number", r.System, q.ID, h.Product)
+				}
+			}
+		}
+	}
 	return nil
 }
 
@@ -115,6 +124,9 @@ func (e *evaluation) describe(context.Context) error {
 	relevant, err := q.Scale.relevant(o.Relevant)
 	if err != nil {
 		return err
+	}
+	if n := len(o.Tables[0].Gains); n != len(q.Scale.Levels) {
+		return fmt.Errorf("gain table %q has %d gains for a scale of %d levels", o.Tables[0].Name, n, len(q.Scale.Levels))
 	}
 	counts := make([]int, len(q.Scale.Levels))
 	for _, query := range q.Queries {
@@ -157,7 +169,7 @@ func texts(metrics []Metric) (out []string) {
 }
 
 // pair chooses the two systems to look into first: pretrained and fine-tuned if
-// they are there, else the first that is not lexical and the one before it.
+// they are there, else the first two.
 func (e *evaluation) pair() (baseline, candidate string) {
 	has := func(s string) bool { return slices.Contains(e.systems, s) }
 	switch {
@@ -217,6 +229,11 @@ func (e *evaluation) measure(context.Context) (err error) {
 		}
 		e.report.Tasks = append(e.report.Tasks, *task)
 	}
+	for _, task := range e.report.Tasks {
+		if d := task.Metrics[0]; d.Queries == 0 {
+			return fmt.Errorf("no query has a value for %s: the judgements hold no relevant product", d.Title)
+		}
+	}
 	return nil
 }
 
@@ -273,9 +290,6 @@ func (e *evaluation) task(name string, q *Qrels, runs []*Run, metrics []Metric) 
 			continue
 		}
 		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %d of %d queries are not in its run and count as answered with nothing.", e.systems[s], name, n, len(q.Queries)))
-	}
-	if d := out.Metrics[0]; d.Queries == 0 {
-		return nil, nil, fmt.Errorf("no query has a value for %s: the judgements hold no relevant product", d.Title)
 	}
 	return out, t, nil
 }
@@ -400,7 +414,15 @@ func (e *evaluation) queries(context.Context) error {
 	})
 	if n := e.options.Shown; len(order) > n {
 		e.report.Omitted = len(order) - n
-		order = append(slices.Clone(order[:(n+1)/2]), order[len(order)-n/2:]...)
+		valued := slices.IndexFunc(order, func(p place) bool { return math.IsNaN(p.difference) })
+		if valued < 0 {
+			valued = len(order)
+		}
+		if valued > n { // those without a value must not take the place of losses
+			order = append(slices.Clone(order[:(n+1)/2]), order[valued-n/2:valued]...)
+		} else {
+			order = order[:n]
+		}
 	}
 	titles := map[string]string{}
 	for _, p := range order {

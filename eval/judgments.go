@@ -159,7 +159,6 @@ type qrelsBuilder struct {
 	options QrelsOptions
 	byID    map[string]*queryBuilder
 	values  map[string]float64 // of numeric labels; NaN: a label of ESCI
-	esci    int
 	faults  catalog.Faults
 }
 
@@ -183,7 +182,7 @@ func (b *qrelsBuilder) add(j Judgment) error {
 	case b.options.Known != nil && !b.options.Known(j.Product):
 		return b.fault(UnknownProduct, "query %.80q: there is no product %.80q", id, j.Product)
 	}
-	label, err := b.label(j.Label)
+	label, value, err := b.label(j.Label)
 	if err != nil {
 		return err
 	}
@@ -208,28 +207,25 @@ func (b *qrelsBuilder) add(j Judgment) error {
 		return b.fault(catalog.Contradiction, "query %.80q: product %.80q is judged %s, but %s before", id, j.Product, label, known)
 	}
 	q.labels[j.Product] = label
+	b.values[label] = value // of kept judgements only: what is left out must not decide the scale
+	if len(b.values) > maxLevels {
+		return fmt.Errorf("cannot use the judgements: they have more than %d different labels, so they look like scores", maxLevels)
+	}
 	return nil
 }
 
-// label returns the one spelling of a label.
-func (b *qrelsBuilder) label(s string) (string, error) {
+// label returns the one spelling of a label and its value, NaN for one of ESCI.
+func (b *qrelsBuilder) label(s string) (string, float64, error) {
 	s = strings.TrimSpace(s)
 	if l, err := catalog.ParseLabel(s); err == nil {
-		s = l.String()
-		b.values[s] = math.NaN()
-	} else {
-		v, err := strconv.ParseFloat(s, 64)
-		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) > 1e6 {
-			return "", b.fault(catalog.BadLabel, "label %.40q is none of E, S, C, I and no number", s)
-		}
-		v = max(0, v) // trec_eval takes a negative judgement for "not relevant"
-		s = strconv.FormatFloat(v, 'g', -1, 64)
-		b.values[s] = v
+		return l.String(), math.NaN(), nil
 	}
-	if len(b.values) > maxLevels {
-		return "", fmt.Errorf("cannot use the judgements: they have more than %d different labels, so they look like scores", maxLevels)
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) > 1e6 {
+		return "", 0, b.fault(catalog.BadLabel, "label %.40q is none of E, S, C, I and no number", s)
 	}
-	return s, nil
+	v = max(0, v) // trec_eval takes a negative judgement for "not relevant"
+	return strconv.FormatFloat(v, 'g', -1, 64), v, nil
 }
 
 // scale finds the scale of all labels seen, and what each is spelled in it.
@@ -263,13 +259,15 @@ func (b *qrelsBuilder) scale() (Scale, func(string) string, error) {
 }
 
 // number gives queries short ids if some id cannot stand in a TREC file, such as
-// the text of a query where the source has no ids.
+// the text of a query where the source has no ids. An id that is replaced stays as
+// the text of a query that has none.
 func number(queries []Query) {
 	if !slices.ContainsFunc(queries, func(q Query) bool { return strings.ContainsFunc(q.ID, unicode.IsSpace) }) {
 		return
 	}
 	width := len(strconv.Itoa(len(queries)))
 	for i := range queries {
+		queries[i].Text = cmp.Or(queries[i].Text, queries[i].ID)
 		queries[i].ID = fmt.Sprintf("q%0*d", width, i+1)
 	}
 }
@@ -284,9 +282,6 @@ func (b *qrelsBuilder) finish() (*Qrels, error) {
 	}
 	out := &Qrels{Scale: scale, Queries: make([]Query, 0, len(b.byID))}
 	for id, q := range b.byID {
-		if len(q.labels) == 0 {
-			continue
-		}
 		query := Query{ID: id, Text: q.text, Split: q.split, Products: make([]string, 0, len(q.labels))}
 		for p := range q.labels {
 			query.Products = append(query.Products, p)

@@ -22,6 +22,7 @@ type target struct {
 	ideal       []float64 // gains of all judged products, best first
 	relevant    []bool    // by level
 	R, N        int       // judged products that are relevant, and that are not
+	best        float64   // greatest grade of a judged product
 	grades      []float64 // by level
 	persistence float64
 }
@@ -101,8 +102,12 @@ const maxAssignments = 20_000
 // bounds tries labellings of the unjudged hits. The ideal order knows only how
 // many hits get each label, so for given numbers the least DCG has the good labels
 // last and the greatest has them first: it is enough to try numbers. A newly
-// labelled product also enters the ideal, so that nDCG may fall by one.
+// labelled product also enters the ideal, so that nDCG may fall by one. A query
+// without any gain has no nDCG and so no bounds: theirs are of the same queries.
 func (r *ranking) bounds(t *target, k int) (low, high float64) {
+	if t.idcg(k) == 0 {
+		return math.NaN(), math.NaN()
+	}
 	hits := cut(r.levels, k)
 	var places []int
 	for i, l := range hits {
@@ -142,9 +147,6 @@ func (r *ranking) bounds(t *target, k int) (low, high float64) {
 				assigned[i] = t.gains[order[level]]
 			}
 			ideal := mergedIDCG(t.ideal, assigned, k)
-			if ideal == 0 {
-				return
-			}
 			best, worst := base, base
 			for i, g := range assigned {
 				best += g * discount(places[i])
@@ -287,9 +289,10 @@ func (r *ranking) rbp(t *target, k int) float64 {
 
 // err is expected reciprocal rank (Chapelle et al., 2009): a hit of grade g
 // satisfies with probability (2^g-1)/2^G, G being the greatest grade of the scale.
+// It does not exist for a query of whose products none has a grade.
 func (r *ranking) err(t *target, k int) float64 {
 	top := t.grades[len(t.grades)-1]
-	if t.ideal[0] == 0 {
+	if t.best == 0 {
 		return math.NaN()
 	}
 	sum, left := 0., 1.
@@ -398,7 +401,7 @@ func (c *Calculator) Query(q *Query, hits []Hit, dst []float64) {
 
 // aim fills in what t says of query q.
 func (t *target) aim(q *Query) {
-	t.R, t.N = 0, 0
+	t.R, t.N, t.best = 0, 0, 0
 	t.ideal = t.ideal[:0]
 	for _, l := range q.Levels {
 		if t.relevant[l] {
@@ -406,6 +409,7 @@ func (t *target) aim(q *Query) {
 		} else {
 			t.N++
 		}
+		t.best = max(t.best, t.grades[l])
 		t.ideal = append(t.ideal, t.gains[l])
 	}
 	slices.SortFunc(t.ideal, func(a, b float64) int {

@@ -60,7 +60,7 @@ func Names() (names []string) {
 	return names
 }
 
-var metricSyntax = regexp.MustCompile(`^([a-z]+)(?:\[([^\[\]]{1,60})\])?(?:\(([0-9.]{1,10})\))?(?:\{([a-z0-9-]{1,20})\})?(?:@([0-9]{1,7}))?$`)
+var metricSyntax = regexp.MustCompile(`^([a-z]+)(?:\[([^\[\]]{1,60})\])?(?:\(([0-9]?\.?[0-9]{1,9})\))?(?:\{([a-z0-9-]{1,20})\})?(?:@([0-9]{1,7}))?$`)
 
 // ParseMetric reads a metric; case does not matter but in labels.
 func ParseMetric(s string) (Metric, error) {
@@ -69,7 +69,7 @@ func ParseMetric(s string) (Metric, error) {
 	}
 	lower := strings.ToLower(s)
 	if i, j := strings.IndexByte(s, '['), strings.IndexByte(s, ']'); 0 <= i && i < j { // labels keep their case
-		lower = lower[:i] + s[i:j] + lower[j:]
+		lower = strings.ToLower(s[:i]) + s[i:j] + strings.ToLower(s[j:])
 	}
 	parts := metricSyntax.FindStringSubmatch(lower)
 	if parts == nil {
@@ -127,7 +127,7 @@ func (m Metric) suffix() string {
 		fmt.Fprintf(&b, "[%s]", m.Relevant)
 	}
 	if m.Name == "rbp" {
-		fmt.Fprintf(&b, "(%s)", strconv.FormatFloat(m.Persistence, 'g', -1, 64))
+		fmt.Fprintf(&b, "(%s)", strconv.FormatFloat(m.Persistence, 'f', -1, 64))
 	}
 	if m.Gains != "" {
 		fmt.Fprintf(&b, "{%s}", m.Gains)

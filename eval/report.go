@@ -374,7 +374,8 @@ type FusionTuning struct {
 	// setting that was best on the other folds: what choosing is worth.
 	CrossValidated Number `json:"cross_validated"`
 	// Comparison is of the chosen setting against the current one, or against
-	// the best single system, on test queries that took no part in choosing.
+	// the first if none is current, on test queries that took no part in
+	// choosing; nil if the two are one.
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Written    bool        `json:"-"`
 }

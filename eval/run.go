@@ -3,6 +3,7 @@ package eval
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,7 +27,8 @@ type Run struct {
 // Sort puts the hits of each query in order, score descending and equal scores by
 // product id. A product listed twice and a score that is not a number are errors.
 func (r *Run) Sort() error {
-	for query, hits := range r.Hits {
+	for _, query := range slices.Sorted(maps.Keys(r.Hits)) { // the first fault is the same each time
+		hits := r.Hits[query]
 		slices.SortFunc(hits, func(a, b Hit) int {
 			return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Product, b.Product))
 		})

@@ -49,7 +49,7 @@ func DevQueries(q *Qrels) func(*Query) bool {
 		return split
 	}
 	return func(q *Query) bool {
-		sum := sha256.Sum256([]byte(Fold(q.Text)))
+		sum := sha256.Sum256([]byte(cmp.Or(Fold(q.Text), q.ID)))
 		return sum[0]%2 == 0
 	}
 }
@@ -60,7 +60,7 @@ func (t *Tuner) Add(q *Query, rankings [][]Hit, dev bool) {
 	for i, hits := range rankings {
 		t.calculator.Query(q, hits, values[i:i+1])
 	}
-	if math.IsNaN(values[0]) { // no relevant product: the same for all settings
+	if slices.ContainsFunc(values, math.IsNaN) { // no relevant product: the same for all settings
 		return
 	}
 	if dev {
@@ -97,6 +97,9 @@ func best(values [][]float64, use func(query int) bool) int {
 func (t *Tuner) Choose(current string) (*FusionTuning, error) {
 	if len(t.dev) < fewestDev || len(t.test) < fewestTest {
 		return nil, fmt.Errorf("cannot tune the fusion: %d queries for choosing and %d for testing are too few (at least %d and %d)", len(t.dev), len(t.test), fewestDev, fewestTest)
+	}
+	if current != "" && !slices.Contains(t.settings, current) {
+		return nil, fmt.Errorf("cannot tune the fusion: the current one, %.80q, is none of the settings", current)
 	}
 	out := &FusionTuning{Metric: t.metric.String(), Folds: folds, Dev: len(t.dev), Test: len(t.test), Current: current}
 	// Folds by hash of the query's id: which query is in which does not depend on
