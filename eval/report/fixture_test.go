@@ -48,6 +48,8 @@ func fixture() *eval.Report {
 		Notes: []string{
 			"Of the first ten hits, 61 to 83 % are judged: what is unjudged counts as irrelevant, which favours the systems that the judgements were pooled from.",
 			"14 queries have no relevant product; nDCG does not exist for them.",
+			"finetuned saw 41 of the 2956 judged queries in training. They are left out of all results and scored apart.",
+			"3 faulty judgements were left out.",
 		},
 	}
 	r.Tasks = []eval.Task{fullTask(r), poolTask(r)}
@@ -57,6 +59,9 @@ func fixture() *eval.Report {
 		"On the full catalogue, " + c.Verdict,
 		r.Tasks[0].Comparisons[5].Verdict,
 		"In the judged pool the order of all four systems is the same.",
+		"Full catalogue: " + r.Tasks[0].Comparisons[0].Verdict,
+		"Full catalogue: " + r.Tasks[0].Comparisons[1].Verdict,
+		"Judged products: " + r.Tasks[1].Comparisons[2].Verdict,
 	}
 	r.Queries, r.Omitted = queries(r, 14), 2942
 	r.Movements = []eval.Movement{
@@ -125,6 +130,11 @@ func fullTask(r *eval.Report) eval.Task {
 		{"ndcg{exact}@10", .463, .0002}, {"ndcg{swapped}@10", .489, .0003}, {"cndcg@10", .633, nan}, {"ndcglow@10", .403, nan}, {"ndcghigh@10", .781, nan},
 	} {
 		t.Metrics = append(t.Metrics, metricOf(r, m.metric, m.from, m.random, 2942, 14, i))
+	}
+	if len(r.Systems) > 4 { // more metrics than a line has room for
+		for i, m := range []string{"map@100", "precision@10", "err@10"} {
+			t.Metrics = append(t.Metrics, metricOf(r, m, .4, nan, 2942, 14, i))
+		}
 	}
 	swapped := t.Metrics[6].Values
 	if len(swapped) > 3 {
@@ -261,6 +271,7 @@ func minimal() *eval.Report {
 // large has six systems, n queries, and names that are too long.
 func large(n int) *eval.Report {
 	r := fixture()
+	r.Drift.A, r.Drift.B, r.Drift.Cosine = "", "", nil
 	r.Systems = append(r.Systems, eval.SystemInfo{Name: "pretrained-large-with-a-name-that-goes-on-and-on"}, eval.SystemInfo{Name: "e5-2"})
 	r.Tasks = []eval.Task{fullTask(r), poolTask(r)}
 	r.Agreement = nil

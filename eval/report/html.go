@@ -47,22 +47,24 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 // view is what the page shows, prepared.
 type view struct {
 	*eval.Report
-	Verdicts  []verdict
-	Hero      *hero
-	Tiles     []tile
-	Judged    []labelPart // how often each label was given
-	Faults    string
-	Tasks     []taskView
-	Agreement *matrix
-	Movements []movement
-	Segments  []segmentsView
-	Segment   string // the metric of segments and of queries
-	Drift     *driftView
-	Leaks     bool
-	Seen      *taskView
-	Fusion    *fusionView
-	Queries   []queryView
-	Metrics   []definition
+	Verdicts []verdict
+	// MoreVerdicts are those that stand behind a fold.
+	MoreVerdicts []verdict
+	Hero         *hero
+	Tiles        []tile
+	Judged       []labelPart // how often each label was given
+	Faults       string
+	Tasks        []taskView
+	Agreement    *matrix
+	Movements    []movement
+	Segments     []segmentsView
+	Segment      string // the metric of segments and of queries
+	Drift        *driftView
+	Leaks        bool
+	Seen         *taskView
+	Fusion       *fusionView
+	Queries      []queryView
+	Metrics      []definition
 }
 
 type verdict struct{ Text, Outcome, Word string }
@@ -89,6 +91,9 @@ type definition struct{ ID, Metric, Title, Text string }
 func newView(r *eval.Report) *view {
 	v := &view{Report: r, Faults: faults(r)}
 	v.Verdicts = verdicts(r)
+	if n := len(v.Verdicts); n > shownVerdicts+1 {
+		v.Verdicts, v.MoreVerdicts = v.Verdicts[:shownVerdicts], v.Verdicts[shownVerdicts:]
+	}
 	if t, c := headline(r); c != nil {
 		one := newCompared(c)
 		a := axisOver(0, eval.Number(r.Options.Tie), eval.Number(-r.Options.Tie), c.Difference, c.Low, c.High)
@@ -134,6 +139,9 @@ func newView(r *eval.Report) *view {
 	}
 	return v
 }
+
+// shownVerdicts is how many verdicts are at the top of the page.
+const shownVerdicts = 4
 
 // metricID names the definition of a metric within the page.
 func metricID(metric string) string {

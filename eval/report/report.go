@@ -173,8 +173,8 @@ func headline(r *eval.Report) (*eval.Task, *eval.Comparison) {
 		t := &r.Tasks[i]
 		list := comparisons(t, deciding(t))
 		for j := range list {
-			if list[j].A == r.Baseline && list[j].B == r.Candidate {
-				return t, &list[j]
+			if c := &list[j]; c.A == r.Baseline && c.B == r.Candidate || c.A == r.Candidate && c.B == r.Baseline {
+				return t, c
 			}
 		}
 		if len(list) > 0 && (r.Baseline == "" || r.Candidate == "") {
@@ -219,7 +219,7 @@ func faults(r *eval.Report) string {
 		kinds = append(kinds, fmt.Sprintf("%s: %d", k, n))
 	}
 	slices.Sort(kinds)
-	return plural(f.Count, "judgement was", "judgements were") + " skipped for being wrong (" + strings.Join(kinds, ", ") + ")."
+	return "What was wrong with " + plural(f.Count, "judgement", "judgements") + " (" + strings.Join(kinds, ", ") + ")"
 }
 
 // confidence spells the level of intervals: "95 %".

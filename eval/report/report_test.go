@@ -196,7 +196,7 @@ func TestOutcomes(t *testing.T) {
 	for _, v := range verdicts(r) {
 		got = append(got, v.Outcome)
 	}
-	if want := []string{"unclear", "unclear", "better", ""}; !slices.Equal(got, want) {
+	if want := []string{"unclear", "unclear", "better", "", "better", "better", "better"}; !slices.Equal(got, want) {
 		t.Errorf("verdicts are %q, want %q", got, want)
 	}
 	marks := best(&eval.MetricInfo{Values: []eval.Value{{Mean: .5001}, {Mean: nan}, {Mean: .4999}, {Mean: .4}}})

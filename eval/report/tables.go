@@ -27,20 +27,13 @@ func Markdown(w io.Writer, r *eval.Report) error {
 			b.WriteString("\n")
 		}
 	}
-	notes := append([]string{}, r.Notes...)
-	if f := faults(r); f != "" {
-		notes = append(notes, f)
-	}
-	if leaks(r) {
-		notes = append([]string{"A model saw judged queries or products in training; the queries it saw are not counted."}, notes...)
-	}
-	for i, n := range notes {
+	for i, n := range r.Notes {
 		if i > 0 {
 			b.WriteString(">\n")
 		}
 		fmt.Fprintf(&b, "> %s\n", markdown(n))
 	}
-	if len(notes) > 0 {
+	if len(r.Notes) > 0 {
 		b.WriteString("\n")
 	}
 	for i := range r.Tasks {

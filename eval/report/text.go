@@ -17,7 +17,7 @@ const textWidth = 100
 // stays in view.
 const (
 	textLines = 6
-	textEach  = 2 // of one verdict or note
+	textEach  = 3 // of one verdict or note
 )
 
 // Text writes the summary that a terminal shows: what was found, what to be
@@ -37,17 +37,10 @@ func Text(w io.Writer, r *eval.Report) error {
 		line("")
 	}
 	list(&b, "  ", r.Verdicts, "verdicts")
-	notes := slices.Clone(r.Notes)
-	if f := faults(r); f != "" {
-		notes = append(notes, f)
-	}
-	if leaks(r) {
-		notes = append([]string{"A model saw judged queries or products in training: see the part on leakage."}, notes...)
-	}
-	if len(notes) > 0 {
+	if len(r.Notes) > 0 {
 		line("")
 	}
-	list(&b, "! ", notes, "notes")
+	list(&b, "! ", r.Notes, "notes")
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		line("")
@@ -229,7 +222,7 @@ func textCompared(r *eval.Report, t *eval.Task, n int, line func(string, ...any)
 	width = min(width, 44)
 	for i, c := range all {
 		if i == n {
-			line("  and %d more comparisons", len(all)-n)
+			line("  and %s", textPlural(len(all)-n, "more comparison", "more comparisons"))
 			return
 		}
 		line("%s", ascii(fmt.Sprintf("  %s  %s  %s  %s  %s", pad(clip(clean(c.B)+" - "+clean(c.A), width), width), pad(signed(c.Difference), -6),
