@@ -73,22 +73,21 @@ func (a axis) ticks(spell func(eval.Number) string) (list []tick) {
 	return list
 }
 
-// track is a line of a plot with an interval and a point.
+// track is a line of a plot with a range and points, all in percent.
 type track struct {
-	Low, High, Point   float64 // percent
-	Width              float64 // of the interval
-	Zero               float64
-	TieAt, TieWide     float64 // the band of differences that do not matter
-	Exists, HasPoint   bool
-	Outcome            string
-	Label              string // for readers who do not see it
-	Other              float64
-	HasOther, HasRange bool
+	Low, High, Width float64 // the range
+	Point, Other     float64
+	Zero             float64
+	TieAt, TieWide   float64 // the band of differences that do not matter
+	Outcome          string
+	Label            string // for readers who do not see it
+
+	HasRange, HasPoint, HasOther bool
 }
 
 // differenceTrack draws a difference with its interval.
 func differenceTrack(a axis, tie float64, d, low, high eval.Number, label string) track {
-	t := track{Zero: a.at(0), Label: label, Exists: d.Exists(), HasPoint: d.Exists(), Point: a.at(float64(d))}
+	t := track{Zero: a.at(0), Label: label, HasPoint: d.Exists(), Point: a.at(float64(d))}
 	if tie > 0 {
 		t.TieAt = a.at(-tie)
 		t.TieWide = wide(t.TieAt, a.at(tie))
@@ -104,18 +103,16 @@ func wide(from, to float64) float64 { return math.Round(100*(to-from)) / 100 }
 
 // bar is a rectangle.
 type bar struct {
-	X, W   float64 // percent
-	Y, H   float64 // pixels
-	Class  string
-	Title  string
-	Signed string
+	X, W  float64 // percent
+	Y, H  float64 // pixels
+	Class string
+	Title string
 }
 
 // forest is a plot of differences.
 type forest struct {
 	Rows  []forestRow
 	Ticks []tick
-	Zero  float64
 	Tie   float64
 }
 
@@ -133,7 +130,7 @@ func newForest(r *eval.Report, list []compared) *forest {
 		values = append(values, c.Comparison.Difference, c.Low, c.High)
 	}
 	a := axisOver(values...)
-	f := &forest{Ticks: a.ticks(signed), Zero: a.at(0), Tie: r.Options.Tie}
+	f := &forest{Ticks: a.ticks(signed), Tie: r.Options.Tie}
 	for _, c := range list {
 		row := forestRow{compared: c, Track: differenceTrack(a, r.Options.Tie, c.Comparison.Difference, c.Low, c.High,
 			fmt.Sprintf("%s against %s: %s %s", clean(c.B), clean(c.A), c.Diff, c.Interval))}
@@ -194,7 +191,7 @@ func newBounds(r *eval.Report, t *eval.Task) (plots []bounds) {
 		for s, system := range r.Systems {
 			l, h, p, c := mean(low, s), mean(high, s), mean(plain, s), mean(condensed, s)
 			row := boundsRow{System: system.Name, Lowest: value(l), Upper: value(h), Plain: value(p), Condensed: value(c)}
-			row.Track = track{Exists: l.Exists(), HasRange: l.Exists() && h.Exists(), Low: a.at(float64(l)), High: a.at(float64(h)), HasPoint: p.Exists(), Point: a.at(float64(p)),
+			row.Track = track{HasRange: l.Exists() && h.Exists(), Low: a.at(float64(l)), High: a.at(float64(h)), HasPoint: p.Exists(), Point: a.at(float64(p)),
 				HasOther: c.Exists(), Other: a.at(float64(c)), Label: fmt.Sprintf("%s: from %s to %s", clean(system.Name), row.Lowest, row.Upper)}
 			row.Track.Width = wide(row.Track.Low, row.Track.High)
 			b.Rows = append(b.Rows, row)
