@@ -45,7 +45,7 @@ lint: native
 	go tool staticcheck ./...
 
 # What holds no C must build and pass without it.
-pure := ./bm25/... ./catalog/... ./encoder ./engine ./httpapi/... ./internal/...
+pure := ./bm25/... ./catalog/... ./encoder ./engine ./eval/... ./httpapi/... ./internal/...
 test-pure:
 	CGO_ENABLED=0 go test $(pure)
 
@@ -60,9 +60,24 @@ test-real: build ## the checks that need real data, in REAL_DATA
 	@[ -f '$(REAL_DATA)/esci-us/products.jsonl.gz' ] || { echo "trirank: cannot run the tests on real data: $(REAL_DATA)/esci-us is not there (set REAL_DATA)"; exit 1; }
 	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
 
+# Other people's implementations of the metrics, in Python: test-peers compares
+# with them, bench times against them. make test needs only what they once computed.
+peers := $(or $(TRIRANK_CACHE),$(HOME)/.cache/trirank)/peers-$(shell sha256sum eval/testdata/peers/requirements.txt | cut -c1-12)
+.PHONY: peers test-peers
+peers: $(peers)/ready ## trec_eval, ranx and ir_measures for Python, kept in the cache
+
+$(peers)/ready:
+	rm -rf $(peers) && python3 -m venv $(peers)
+	$(peers)/bin/pip install -q --disable-pip-version-check -r eval/testdata/peers/requirements.txt
+	$(peers)/bin/pip install -q --disable-pip-version-check --no-deps rbo==0.1.3
+	touch $@
+
+test-peers: peers ## compare the metrics with other implementations, live
+	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval -run Peers -count 1 -v
+
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"
-	go test ./catalog/stats -update
+	go test ./catalog/stats ./eval/report -update
 
 bench: native ## every benchmark once
 	go test -run '^$$' -bench . -benchtime 1x ./...

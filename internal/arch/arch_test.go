@@ -21,6 +21,10 @@ var ours = map[string][]string{
 	"bm25":            {"catalog"},
 	"engine":          {"catalog"},
 	"engine/store":    {"engine", "faiss", "bm25", "encoder", "encoder/onnx", "catalog"},
+	"eval":            {"catalog"},
+	"eval/formats":    {"eval", "catalog"},
+	"eval/judge":      {"eval", "engine"},
+	"eval/report":     {"eval"},
 	"httpapi":         {"engine", "catalog"},
 	"cmd/trirank":     {"*"},
 }
