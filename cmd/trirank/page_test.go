@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"net/url"
 	"path/filepath"
 	"testing"
 
@@ -38,4 +40,41 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page complains: %q", p)
 	}
 	stop()
+}
+
+// TestReport reads the report on the sample as an engineer does, and takes the
+// picture that the README shows.
+func TestReport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "report")
+	var out, errs bytes.Buffer
+	if code := run([]string{"eval", "--index", sampleIndex(t), "--tune-fusion", "--out", dir}, &out, &errs); code != 0 {
+		t.Fatalf("eval ends with %d: %s", code, errs.String())
+	}
+	b := browser.New(t)
+	b.Size(1200, 1500)
+	b.Open((&url.URL{Scheme: "file", Path: filepath.Join(dir, "index.html")}).String())
+	path := filepath.Join(t.TempDir(), "report.png")
+	if updating() {
+		path = filepath.Join("..", "..", "docs", "report.png")
+	}
+	b.Screenshot(path, false)
+	for what, expression := range map[string]string{
+		"the verdict":           `document.body.innerText.includes("Pretrained beats bm25 on nDCG@10")`,
+		"every query":           `document.querySelectorAll(".query").length === 63`,
+		"a hit with its label":  `document.querySelectorAll(".query .E").length > 63`,
+		"the score histograms":  `document.querySelectorAll("svg").length > 3`,
+		"the tuned fusion":      `document.body.innerText.includes("convex:bm25=")`,
+		"what was not recorded": `document.body.innerText.toLowerCase().includes("no training record")`,
+		"nothing from outside":  `![...document.querySelectorAll("[src],link[href]")].some(e => /^https?:/.test(e.src || e.href))`,
+	} {
+		if !browser.Eval[bool](b, expression) {
+			t.Errorf("the report lacks %s", what)
+		}
+	}
+	b.Click("#filter")
+	b.Keys("charger")
+	b.Until(`[...document.querySelectorAll(".query")].filter(q => q.checkVisibility()).length < 20`)
+	if p := b.Problems(); len(p) > 0 {
+		t.Errorf("the report complains: %q", p)
+	}
 }
