@@ -155,7 +155,7 @@ func (r *ranking) bounds(t *target, k int) (low, high float64) {
 			if v := worst / ideal; !(v >= low) {
 				low = v
 			}
-			if v := best / ideal; !(v <= high) {
+			if v := min(1, best/ideal); !(v <= high) { // sums in different orders: a 1 may come out above
 				high = v
 			}
 			return
