@@ -70,27 +70,26 @@ func (t *Tuner) Add(q *Query, rankings [][]Hit, dev bool) {
 	}
 }
 
-// best returns the setting with the highest mean over some queries, the first of
-// equal ones.
-func best(values [][]float64, use func(query int) bool) int {
+// best returns the first setting whose mean over some queries is within tie of the
+// highest: settings stand with the plainest first, and a difference that nobody
+// would notice is no reason to leave it.
+func best(values [][]float64, tie float64, use func(query int) bool) int {
 	sums := make([]float64, len(values[0]))
+	n := 0.
 	for q, row := range values {
 		if use(q) {
+			n++
 			for i, v := range row {
 				sums[i] += v
 			}
 		}
 	}
-	at := 0
-	for i, s := range sums {
-		if s > sums[at]+1e-9 {
-			at = i
-		}
-	}
-	return at
+	highest := slices.Max(sums)
+	return slices.IndexFunc(sums, func(s float64) bool { return s >= highest-tie*n })
 }
 
-// Choose picks the setting that is best on the dev queries, and tells by
+// Choose picks the setting that is best on the dev queries, the first of those
+// within a tie of each other, and tells by
 // cross-validation what such choosing is worth, and on the test queries what the
 // choice is worth against the current setting, which must be one of the settings
 // or empty; then the choice is compared with the first setting.
@@ -111,7 +110,7 @@ func (t *Tuner) Choose(current string) (*FusionTuning, error) {
 	}
 	var crossed mean
 	for f := range folds {
-		choice := best(t.dev, func(q int) bool { return fold[q] != f })
+		choice := best(t.dev, t.options.Tie, func(q int) bool { return fold[q] != f })
 		for q, row := range t.dev {
 			if fold[q] == f {
 				crossed.add(row[choice])
@@ -129,7 +128,7 @@ func (t *Tuner) Choose(current string) (*FusionTuning, error) {
 		}
 		out.Settings = append(out.Settings, FusionSetting{Fusion: s, Dev: dev.value(), Test: test.value()})
 	}
-	chosen := best(t.dev, func(int) bool { return true })
+	chosen := best(t.dev, t.options.Tie, func(int) bool { return true })
 	out.Chosen = t.settings[chosen]
 	against := max(0, slices.Index(t.settings, current))
 	names := []string{"the fusion " + cmp.Or(current, t.settings[0]), "the chosen fusion"}

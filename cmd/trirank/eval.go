@@ -157,6 +157,9 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	if o.writeFusion {
+		if c := r.Fusion.Comparison; c != nil && c.Outcome == eval.Worse {
+			return fmt.Errorf("the fusion of %s stays as it is: on queries that took no part in choosing, %s", o.index, c.Verdict)
+		}
 		f, err := engine.ParseFusion(r.Fusion.Chosen)
 		if err == nil {
 			err = store.SetFusion(o.index, f)

@@ -112,7 +112,7 @@ func printDiff(w io.Writer, d *eval.DiffReport, conditions []*eval.Condition) {
 			}
 			fmt.Fprintf(w, "%-5s %-14s %-20s %7s  [%s, %s]%*s %7s %17s\n", s.Task, s.System, c.Metric, eval.Signed(float64(c.Difference)),
 				eval.Signed(float64(c.Low)), eval.Signed(float64(c.High)), max(0, 13-len(eval.Signed(float64(c.Low)))-len(eval.Signed(float64(c.High)))), "",
-				eval.Short(float64(c.P)), fmt.Sprintf("%d / %d / %d", c.Wins, c.Ties, c.Losses))
+				short(float64(c.P)), fmt.Sprintf("%d / %d / %d", c.Wins, c.Ties, c.Losses))
 		}
 	}
 	for _, m := range d.Missing {
@@ -124,4 +124,12 @@ func printDiff(w io.Writer, d *eval.DiffReport, conditions []*eval.Condition) {
 	for _, f := range d.Failed {
 		fmt.Fprintf(w, "FAILED: %s\n", f)
 	}
+}
+
+// short writes a p-value.
+func short(p float64) string {
+	if p < .001 {
+		return "< .001"
+	}
+	return eval.Short(p)
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // Text writes the summary that a terminal shows: what was found, what to be
-// careful about, and the table behind it. It has no more than 45 lines of 100
+// careful about, and the table behind it. It has no more than 50 lines of 100
 // columns where there are two tasks and six systems.
 func Text(w io.Writer, r *eval.Report) error {
 	var b strings.Builder
@@ -55,8 +55,27 @@ func Text(w io.Writer, r *eval.Report) error {
 		}
 		textCompared(r, t, most, line)
 	}
+	textFusion(&b, r, line)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// textFusion says which fusion was chosen, and whether it is worth having.
+func textFusion(b *strings.Builder, r *eval.Report, line func(string, ...any)) {
+	f := r.Fusion
+	if f == nil {
+		return
+	}
+	line("")
+	line("Fusion chosen on %s: %s", textPlural(f.Dev, "query", "queries"), clean(f.Chosen))
+	for _, s := range f.Settings {
+		if s.Fusion == f.Chosen {
+			line("  %s there %s, by cross-validation %s, on %d others %s", title(f.Metric), ascii(value(s.Dev)), ascii(value(f.CrossValidated)), f.Test, ascii(value(s.Test)))
+		}
+	}
+	if f.Comparison != nil {
+		list(b, "  ", []string{f.Comparison.Verdict}, "verdicts")
+	}
 }
 
 func textPlural(n int, one, many string) string {
