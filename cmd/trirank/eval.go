@@ -335,6 +335,7 @@ func (e *evaluating) readRuns(context.Context) error {
 			if !slices.ContainsFunc(e.in.Qrels.Queries, func(q eval.Query) bool { _, ok := run.Hits[q.ID]; return ok }) {
 				return fmt.Errorf("--%s %s: no query of %s is judged: its ids are not those of the judgements", flag, name, path)
 			}
+			e.noteUnknown(run)
 			*runs = append(*runs, run)
 		}
 		return nil
@@ -350,6 +351,25 @@ func (e *evaluating) readRuns(context.Context) error {
 		e.notes = append(e.notes, "The judged pool is left out: not every system has a ranking of it (give one with --pool-run).")
 	}
 	return nil
+}
+
+// noteUnknown counts the hits of a run that are not in the index: it was made on
+// another catalogue, and its numbers are not for this one.
+func (e *evaluating) noteUnknown(run *eval.Run) {
+	if e.x == nil {
+		return
+	}
+	unknown, all, example := 0, 0, ""
+	for _, q := range e.in.Qrels.Queries {
+		for _, h := range run.Hits[q.ID] {
+			if all++; !e.x.Has(h.Product) {
+				unknown, example = unknown+1, h.Product
+			}
+		}
+	}
+	if unknown > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%s: %d of its %d hits are products that the index does not have, such as %s.", run.System, unknown, all, example))
+	}
 }
 
 // tuneFusion chooses the weights of the default fusion's two systems.
