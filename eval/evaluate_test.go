@@ -242,6 +242,14 @@ func TestEvaluateSegments(t *testing.T) {
 	if len(r.Segments) != 5 {
 		t.Errorf("%d segments", len(r.Segments))
 	}
+	// The query in the middle belongs to the head: without q4 that is q3.
+	in := small(t)
+	in.Qrels = in.Qrels.Only(func(q *Query) bool { return q.ID != "q4" })
+	for _, s := range evaluated(t, in, Options{}).Segments {
+		if s.By == "popularity of what is relevant" && (s.Rows[0].Value != "head" || s.Rows[0].Queries != 2 || s.Rows[1].Queries != 1) {
+			t.Errorf("%+v", s.Rows)
+		}
+	}
 }
 
 // Departments beyond the first eleven are one segment.
@@ -282,6 +290,10 @@ func TestEvaluateAgreement(t *testing.T) {
 	tau := (1. - 1) / 2 // q1, q2
 	if a.A != "pretrained" || a.B != "finetuned" || !near(float64(a.Overlap), overlap) || !near(float64(a.RBO), rbo) || !near(float64(a.Tau), tau) {
 		t.Errorf("%+v, want %g, %g, %g", a, rbo, overlap, tau)
+	}
+	// bm25 and finetuned share two products in q1 only, in the same order.
+	if a = r.Agreement[1]; a.A != "bm25" || a.B != "finetuned" || a.Tau != 1 {
+		t.Errorf("%+v", a)
 	}
 }
 

@@ -105,6 +105,15 @@ func TestMetricsByHand(t *testing.T) {
 	}
 }
 
+// Discounts go on beyond those that are kept ready.
+func TestDiscounts(t *testing.T) {
+	for _, i := range []int{0, 1, len(discounts) - 1, len(discounts), 100_000} {
+		if got, want := discount(i), math.Ln2/math.Log(float64(i)+2); !near(got, want) {
+			t.Errorf("rank %d: %g, want %g", i+1, got, want)
+		}
+	}
+}
+
 // allNames are all metrics with and without depth.
 func allNames() (names []string) {
 	for _, n := range Names() {
