@@ -108,6 +108,10 @@ func ranks(hits []Hit) map[string]int {
 	return out
 }
 
+// agreementDepth is how far down rankings are compared with each other: with
+// p = .9, what follows weighs nothing in RBO.
+const agreementDepth = 200
+
 // agreement says how alike every two systems rank.
 func (e *evaluation) agreement(context.Context) error {
 	if len(e.Full) == 0 {
@@ -119,7 +123,7 @@ func (e *evaluation) agreement(context.Context) error {
 	for _, q := range e.unseen.Queries {
 		for s, run := range e.Full {
 			names[s] = names[s][:0]
-			for _, h := range run.Hits[q.ID] {
+			for _, h := range cut(run.Hits[q.ID], agreementDepth) {
 				names[s] = append(names[s], h.Product)
 			}
 		}

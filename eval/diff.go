@@ -27,6 +27,7 @@ type DiffReport struct {
 	Systems []SystemDiff `json:"systems"`
 	// Missing are systems that only one side has.
 	Missing []string `json:"missing,omitempty"`
+	lost    []Values // of A, that B does not have
 	Failed  []string `json:"failed,omitempty"` // conditions that are met, in words
 	Passed  []string `json:"passed,omitempty"`
 }
@@ -87,6 +88,7 @@ func Diff(a, b Outcome, conditions []*Condition, o Options) (*DiffReport, error)
 		i := slices.IndexFunc(b.Values, func(v Values) bool { return v.Task == va.Task && v.System == va.System })
 		if i < 0 {
 			out.Missing = append(out.Missing, fmt.Sprintf("%s (%s) is only in %s", va.System, va.Task, a.Name))
+			out.lost = append(out.lost, va)
 			continue
 		}
 		d, err := diffSystem(va, b.Values[i], o)
@@ -228,6 +230,11 @@ func (r *DiffReport) apply(c *Condition) error {
 	for _, task := range tasks {
 		if met, unmet := find(task); len(met)+len(unmet) > 0 {
 			r.Failed, r.Passed = append(r.Failed, met...), append(r.Passed, unmet...)
+			for _, v := range r.lost { // a gate must not pass because what it guards is gone
+				if v.Task == task && c.system == "" {
+					r.Failed = append(r.Failed, fmt.Sprintf("%s: %s (%s) is not in %s", c.text, v.System, v.Task, r.B))
+				}
+			}
 			return nil
 		}
 	}

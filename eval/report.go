@@ -193,7 +193,6 @@ type QueryReport struct {
 	ID         string        `json:"id"`
 	Text       string        `json:"text"`
 	Split      string        `json:"split,omitempty"`
-	Seen       bool          `json:"seen,omitempty"` // in training
 	Judged     int           `json:"judged"`
 	Relevant   int           `json:"relevant"`
 	Difference Number        `json:"difference"` // candidate minus baseline, by the deciding metric

@@ -108,6 +108,8 @@ func (o *evalFlags) check(c *cobra.Command) error {
 		return usageError("--on-fault is %q, not fail or skip", o.onFault)
 	case o.index == "" && (o.tune || len(o.fusions) > 0 || len(o.bleve) > 0):
 		return usageError("--tune-fusion, --fusion and --bleve need --index")
+	case o.options.Seed == 0 || o.options.Shown < 1 || o.options.Tie <= 0:
+		return usageError("--seed and --shown begin at 1, and --tie is above 0")
 	case o.writeFusion && !o.tune:
 		return usageError("--write-fusion needs --tune-fusion")
 	}

@@ -203,8 +203,6 @@ func queries(r *eval.Report, n int) (list []eval.QueryReport) {
 		d = d * d * d
 		q := eval.QueryReport{ID: fmt.Sprintf("q%d", 1000+i), Text: texts[i%len(texts)], Split: "test", Judged: 16 + i%9, Relevant: 9 + i%5, Difference: eval.Number(d)}
 		switch i {
-		case 0:
-			q.Seen = true
 		case 1:
 			q.Text = hostile
 		case 2:
