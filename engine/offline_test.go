@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func ids(l List) (out []string) {
+func placed(l List) (out []string) {
 	for _, p := range l.Hits {
 		out = append(out, p.ID)
 	}
@@ -78,7 +78,7 @@ func TestPool(t *testing.T) {
 		{"p01", "p02", "p05", "p03"},
 		{"p01", "p03", "p02", "p05"}, // 1/62+1/61, 1/61+1/64, 1/63+1/62, 1/64+1/63
 	} {
-		if got := ids(lists[i]); !slices.Equal(got, want) {
+		if got := placed(lists[i]); !slices.Equal(got, want) {
 			t.Errorf("%s ranks %v, want %v", lists[i].System, got, want)
 		}
 	}
