@@ -33,18 +33,22 @@ func (e *Engine) Lists(ctx context.Context, text string, fusions []*Fusion) ([]L
 	}
 	q := Query{Text: r.Query}
 	answers := e.rank(ctx, q, need)
+	if err := ctx.Err(); err != nil { // and not that some ranking was late
+		return nil, err
+	}
 	ranked := make([][]Scored, len(answers))
 	for i, a := range answers {
 		if a.err != nil {
 			return nil, fmt.Errorf("query %.80q: %w", text, a.err)
 		}
-		ranked[i] = a.ranked.Hits
+		ranked[i] = append([]Scored{}, a.ranked.Hits...) // not nil: it was answered
 	}
 	return e.lists(ctx, q, ranked, fusions, depth)
 }
 
 // Pool ranks the products with the given ids among themselves, by the systems and
-// fusions of Lists. Systems that cannot score a given product are an error.
+// fusions of Lists. The list of a system that cannot score a given product, and of
+// a fusion with one, is nil.
 func (e *Engine) Pool(ctx context.Context, text string, ids []string, fusions []*Fusion) ([]List, error) {
 	r := Request{Query: text}
 	if err := r.check(); err != nil {
@@ -64,11 +68,12 @@ func (e *Engine) Pool(ctx context.Context, text string, ids []string, fusions []
 	for i, s := range e.config.Systems {
 		scorer, ok := s.Ranker.(Scorer)
 		if !ok {
-			return nil, requestError("system %s cannot score a given product", s.Name)
+			continue
 		}
 		if err := scorer.Scores(ctx, q, rows, scores); err != nil {
 			return nil, fmt.Errorf("cannot score products by %s: %w", s.Name, err)
 		}
+		ranked[i] = make([]Scored, 0, len(rows))
 		for j, row := range rows {
 			ranked[i] = append(ranked[i], Scored{Row: row, Score: scores[j]})
 		}
@@ -81,6 +86,10 @@ func (e *Engine) Pool(ctx context.Context, text string, ids []string, fusions []
 func (e *Engine) lists(ctx context.Context, q Query, ranked [][]Scored, fusions []*Fusion, k int) (out []List, err error) {
 	components := map[string]component{}
 	for i, s := range e.config.Systems {
+		if ranked[i] == nil {
+			out = append(out, List{System: s.Name})
+			continue
+		}
 		places := make([]Place, len(ranked[i]))
 		for j, h := range ranked[i] {
 			places[j] = Place{e.config.Products.ID(h.Row), h.Score}
@@ -96,6 +105,10 @@ func (e *Engine) lists(ctx context.Context, q Query, ranked [][]Scored, fusions 
 		}
 		var parts []component
 		for _, s := range f.systems() {
+			if _, ok := components[s]; !ok {
+				out = append(out, List{System: name})
+				return nil
+			}
 			parts = append(parts, components[s])
 		}
 		all, err := e.fuse(f, parts)

@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Significance below which a difference counts, and the power of which the
@@ -34,10 +32,11 @@ type table struct {
 	metrics []Metric
 	queries int
 	values  []float64 // [query][system][metric]
+	absent  []bool    // systems that take no part
 }
 
 func newTable(systems []string, metrics []Metric, queries int) *table {
-	t := &table{systems: systems, metrics: metrics, queries: queries}
+	t := &table{systems: systems, metrics: metrics, queries: queries, absent: make([]bool, len(systems))}
 	t.values = make([]float64, queries*len(systems)*len(metrics))
 	for i := range t.values {
 		t.values[i] = math.NaN()
@@ -58,7 +57,7 @@ func (t *table) at(query, system, metric int) float64 { return t.row(query, syst
 // can it be compared.
 func (t *table) shared(query, metric int) bool {
 	for s := range t.systems {
-		if math.IsNaN(t.at(query, s, metric)) {
+		if !t.absent[s] && math.IsNaN(t.at(query, s, metric)) {
 			return false
 		}
 	}
@@ -87,7 +86,9 @@ func (t *table) analyse(o Options) statistics {
 			}
 			row[column(m, -1)] = 1
 			for s := range S {
-				row[column(m, s)] = t.at(q, s, m)
+				if !t.absent[s] {
+					row[column(m, s)] = t.at(q, s, m)
+				}
 			}
 		}
 		for i, v := range row {
@@ -97,6 +98,13 @@ func (t *table) analyse(o Options) statistics {
 	boot := r.bootstrap(o.Draws, o.Seed)
 	flips, exact := r.flips(o.Draws, o.Seed)
 
+	present := 0
+	for _, a := range t.absent {
+		if !a {
+			present++
+		}
+	}
+	pairs := present * (present - 1) / 2
 	var out statistics
 	draws := make([]float64, 0, o.Draws)
 	// interval of a linear combination of a metric's columns, divided by the
@@ -115,19 +123,28 @@ func (t *table) analyse(o Options) statistics {
 	for m, metric := range t.metrics {
 		n := total[column(m, -1)]
 		info := MetricInfo{Metric: metric.String(), Title: metric.Title(), Queries: int(n), Left: t.queries - int(n), Neutral: metric.Neutral(), Random: Number(math.NaN())}
+		if metric.Neutral() {
+			t.alone(m, &info, o)
+			out.metrics = append(out.metrics, info)
+			continue
+		}
 		for s := range S {
-			v := Value{Mean: Number(total[column(m, s)] / n)}
-			v.Low, v.High = interval(m, func(sums []float64) float64 { return sums[column(m, s)] })
+			v := Value{Mean: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN())}
+			if !t.absent[s] {
+				v.Mean = Number(total[column(m, s)] / n)
+				v.Low, v.High = interval(m, func(sums []float64) float64 { return sums[column(m, s)] })
+			}
 			info.Values = append(info.Values, v)
 		}
 		out.metrics = append(out.metrics, info)
-		if metric.Neutral() {
-			continue
-		}
 		first := len(out.comparisons)
 		for a := range S {
 			for b := a + 1; b < S; b++ {
+				if t.absent[a] || t.absent[b] {
+					continue
+				}
 				c := t.compare(m, a, b, o)
+				c.Detectable = detectable(&c, pairs, exact, t.queries)
 				c.Low, c.High = interval(m, func(sums []float64) float64 { return sums[column(m, b)] - sums[column(m, a)] })
 				c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
 				out.comparisons = append(out.comparisons, c)
@@ -180,8 +197,54 @@ func (t *table) compare(metric, a, b int, o Options) Comparison {
 			c.Effect = 0
 		}
 	}
-	c.Detectable = Number((zAlpha + zPower) * deviation / math.Sqrt(n))
+	c.deviation = deviation
 	return c
+}
+
+// alone fills in the values of a metric that is not compared: each system over the
+// queries for which it has a value itself, whatever the others have.
+func (t *table) alone(metric int, info *MetricInfo, o Options) {
+	info.Queries = 0
+	for s := range t.systems {
+		var values []float64
+		for q := range t.queries {
+			if x := t.at(q, s, metric); !math.IsNaN(x) {
+				values = append(values, x)
+			}
+		}
+		v := Value{Mean: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN())}
+		if len(values) > 0 {
+			v.Mean, v.Low, v.High = meanInterval(values, o)
+		}
+		info.Values = append(info.Values, v)
+		info.Queries = max(info.Queries, len(values))
+	}
+	info.Left = t.queries - info.Queries
+}
+
+// meanInterval is the mean of values with its bootstrap interval.
+func meanInterval(values []float64, o Options) (middle, low, high Number) {
+	r := resampling{rows: len(values), cols: 1, values: values}
+	draws := r.bootstrap(o.Draws, o.Seed)
+	slices.Sort(draws)
+	n := float64(len(values))
+	sum := 0.
+	for _, v := range values {
+		sum += v
+	}
+	return Number(sum / n), Number(quantile(draws, alpha/2) / n), Number(quantile(draws, 1-alpha/2) / n)
+}
+
+// detectable is the smallest difference that the test would have found four times
+// in five as the smallest p-value of so many pairs, by the normal approximation.
+// With very few queries no difference at all can reach significance, since there
+// are too few ways to swap.
+func detectable(c *Comparison, pairs int, exact bool, queries int) Number {
+	if exact && float64(pairs)*math.Pow(2, 1-float64(queries)) >= alpha {
+		return Number(math.NaN())
+	}
+	z := math.Sqrt2 * math.Erfinv(1-alpha/float64(pairs))
+	return Number((z + zPower) * c.deviation / math.Sqrt(float64(c.Queries)))
 }
 
 // randomisation is the p-value of the paired randomisation test (Fisher; for
@@ -233,41 +296,34 @@ func holm(family []Comparison) {
 // judge draws the conclusion from the numbers and words it.
 func (c *Comparison) judge(metric string, tie float64) {
 	d := float64(c.Difference)
+	could := Short(float64(c.Detectable))
+	if !c.Detectable.Exists() {
+		could = "nothing"
+	}
 	size, low, high := Short(math.Abs(d)), Signed(float64(c.Low)), Signed(float64(c.High))
 	switch {
 	case c.Queries == 0 || math.IsNaN(d):
 		c.Outcome = Unclear
-		c.Verdict = fmt.Sprintf("%s cannot be compared on %s: no query has it for all systems.", cap1(c.B), metric)
+		c.Verdict = fmt.Sprintf("%s cannot be compared on %s: no query has it for all systems.", c.B, metric)
 	case math.Abs(d) < tie && float64(c.Low) > -tie && float64(c.High) < tie:
 		c.Outcome = Tie
 		c.Verdict = fmt.Sprintf("%s and %s are equal on %s: the difference of %s [%s, %s] is below %s, which nobody would notice.",
-			cap1(c.B), c.A, metric, Signed(d), low, high, Short(tie))
+			c.B, c.A, metric, Signed(d), low, high, Short(tie))
 	case math.Abs(d) < tie:
 		c.Outcome = Tie
 		c.Verdict = fmt.Sprintf("%s and %s are level on %s: the difference of %s is below %s; with %d queries it may be as far off as [%s, %s].",
-			cap1(c.B), c.A, metric, Signed(d), Short(tie), c.Queries, low, high)
+			c.B, c.A, metric, Signed(d), Short(tie), c.Queries, low, high)
 	case c.PHolm < alpha && d > 0:
 		c.Outcome = Better
-		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm)))
 	case c.PHolm < alpha:
 		c.Outcome = Worse
-		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", cap1(c.B), c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm)))
 	default:
 		c.Outcome = Unclear
 		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %d queries: %s [%s, %s], p %s; %s could have been.",
-			c.B, c.A, metric, c.Queries, Signed(d), low, high, pValue(float64(c.PHolm)), Short(float64(c.Detectable)))
+			c.B, c.A, metric, c.Queries, Signed(d), low, high, pValue(float64(c.PHolm)), could)
 	}
-}
-
-func cap1(s string) string {
-	if s == "" || s == "bm25" {
-		return strings.ToUpper(s)
-	}
-	first, size := utf8.DecodeRuneInString(s)
-	if first == utf8.RuneError {
-		return s
-	}
-	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 // Short writes a number as papers do: three decimals, no zero before the point.

@@ -236,7 +236,7 @@ func (e *evaluation) segments(context.Context) error {
 				for _, q := range members[v] {
 					d = append(d, t.at(q, c, 0)-t.at(q, b, 0))
 				}
-				row.Difference, row.Low, row.High = e.interval(d)
+				row.Difference, row.Low, row.High = meanInterval(d, e.options)
 			}
 			s.Rows = append(s.Rows, row)
 		}
@@ -252,19 +252,6 @@ func yes(b bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// interval is the mean of values with its bootstrap interval.
-func (e *evaluation) interval(values []float64) (middle, low, high Number) {
-	r := resampling{rows: len(values), cols: 1, values: values}
-	draws := r.bootstrap(e.options.Draws, e.options.Seed)
-	n := float64(len(values))
-	slices.Sort(draws)
-	var m mean
-	for _, v := range values {
-		m.add(v)
-	}
-	return m.value(), Number(quantile(draws, alpha/2) / n), Number(quantile(draws, 1-alpha/2) / n)
 }
 
 // facts are what the catalogue tells of a query by way of its judged products.

@@ -159,7 +159,7 @@ func (e *evaluation) geometry(system string, rows []int) (Geometry, error) {
 	g.Collapsed = float64(g.Anisotropy) > collapsedAt
 	g.Dimensions = Number(participation(vectors, dim))
 	i := slices.Index(e.systems, system)
-	if len(e.Pool) > 0 && i >= 0 {
+	if len(e.Pool) > 0 && i >= 0 && e.Pool[i] != nil {
 		g.Scores, g.Separation = e.scores(e.Pool[i])
 	}
 	return g, nil

@@ -25,8 +25,11 @@ type Input struct {
 	Split   string         // the part of the judgements that Qrels are, if any
 	// Full are the systems' rankings of the whole catalogue, and Pool their
 	// rankings of each query's judged products, of the same systems in the same
-	// order. Either may be empty. All are sorted (Run.Sort).
+	// order; in Pool a nil stands for a system that has none. Either may be empty.
+	// All are sorted (Run.Sort).
 	Full, Pool []*Run
+	// Baseline and Candidate, if given, are the systems to look into first.
+	Baseline, Candidate string
 	// Models holds the hash of the model of a system that has one.
 	Models map[string]string
 	// Products is the size of the catalogue, 0 if unknown, and Product finds one
@@ -97,15 +100,26 @@ func (e *evaluation) check() error {
 		return errors.New("there are no rankings")
 	}
 	for i, r := range runs {
+		if r == nil {
+			return errors.New("a system has no ranking at all")
+		}
 		if slices.Contains(e.systems, r.System) || r.System == "" {
 			return fmt.Errorf("system name %q is empty or given twice", r.System)
 		}
 		e.systems = append(e.systems, r.System)
-		if len(e.Full) > 0 && len(e.Pool) > 0 && (len(e.Pool) != len(e.Full) || e.Pool[i].System != r.System) {
+		if len(e.Full) > 0 && len(e.Pool) > 0 && (len(e.Pool) != len(e.Full) || e.Pool[i] != nil && e.Pool[i].System != r.System) {
 			return errors.New("full catalogue and judged pool are not of the same systems")
 		}
 	}
+	for _, name := range []string{e.Baseline, e.Candidate} {
+		if name != "" && !slices.Contains(e.systems, name) {
+			return fmt.Errorf("there is no system %q (there are %s)", name, strings.Join(e.systems, ", "))
+		}
+	}
 	for _, r := range slices.Concat(e.Full, e.Pool) {
+		if r == nil {
+			continue
+		}
 		for _, q := range e.Qrels.Queries {
 			for _, h := range r.Hits[q.ID] {
 				if math.IsNaN(h.Score) || math.IsInf(h.Score, 0) { // it has no place in a histogram, nor in JSON
@@ -155,6 +169,13 @@ func (e *evaluation) describe(context.Context) error {
 		}
 	}
 	r.Baseline, r.Candidate = e.pair()
+	for i, a := range r.Systems {
+		for _, b := range r.Systems[:i] {
+			if a.Model != "" && a.Model == b.Model {
+				r.Notes = append(r.Notes, fmt.Sprintf("%s and %s are the same model.", b.Name, a.Name))
+			}
+		}
+	}
 	if e.Faults.Count > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d faulty judgements were left out.", e.Faults.Count))
 	}
@@ -172,9 +193,14 @@ func texts(metrics []Metric) (out []string) {
 // they are there, else the first two.
 func (e *evaluation) pair() (baseline, candidate string) {
 	has := func(s string) bool { return slices.Contains(e.systems, s) }
+	other := func(s string) string {
+		return e.systems[slices.IndexFunc(e.systems, func(x string) bool { return x != s })]
+	}
 	switch {
 	case len(e.systems) < 2:
 		return "", ""
+	case e.Baseline != "" || e.Candidate != "":
+		return cmp.Or(e.Baseline, other(e.Candidate)), cmp.Or(e.Candidate, other(e.Baseline))
 	case has("pretrained") && has("finetuned"):
 		return "pretrained", "finetuned"
 	}
@@ -252,15 +278,24 @@ func (e *evaluation) task(name string, q *Qrels, runs []*Run, metrics []Metric) 
 		return nil, nil, err
 	}
 	t := newTable(e.systems, metrics, len(q.Queries))
-	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries), Missing: make([]int, len(runs))}
+	for s, run := range runs {
+		t.absent[s] = run == nil
+	}
+	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries), Missing: make([]int, len(runs)), NoHits: make([]int, len(runs))}
 	floor := make([]float64, len(metrics))
 	floors := make([]int, len(metrics))
 	for i := range q.Queries {
 		query := &q.Queries[i]
 		for s, run := range runs {
+			if run == nil {
+				continue
+			}
 			hits, answered := run.Hits[query.ID]
-			if !answered {
+			switch {
+			case !answered:
 				out.Missing[s]++
+			case len(hits) == 0:
+				out.NoHits[s]++
 			}
 			c.Query(query, hits, t.row(i, s))
 		}
@@ -290,6 +325,16 @@ func (e *evaluation) task(name string, q *Qrels, runs []*Run, metrics []Metric) 
 			continue
 		}
 		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %d of %d queries are not in its run and count as answered with nothing.", e.systems[s], name, n, len(q.Queries)))
+	}
+	for s, n := range out.NoHits {
+		if n > 0 && name == FullTask {
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %d of %d queries.", e.systems[s], n, len(q.Queries)))
+		}
+	}
+	for s, run := range runs {
+		if run == nil {
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s has no ranking of the judged pool.", e.systems[s]))
+		}
 	}
 	return out, t, nil
 }
@@ -369,6 +414,9 @@ func (e *evaluation) values() (out []Values) {
 			continue
 		}
 		for s, system := range e.systems {
+			if part.t.absent[s] {
+				continue
+			}
 			v := Values{Task: part.task, System: system, Metrics: part.t.metrics, Queries: e.unseen.Queries}
 			for q := range part.t.queries {
 				v.Rows = append(v.Rows, part.t.row(q, s))

@@ -54,5 +54,5 @@ func Example() {
 	// Output:
 	// nDCG@10 .637
 	// nDCG@10 .939
-	// New beats old on nDCG@10 by .303 [.212, .363], p = .002.
+	// new beats old on nDCG@10 by .303 [.212, .363], p = .002.
 }

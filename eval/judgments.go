@@ -126,8 +126,10 @@ const (
 )
 
 // NewQrels puts judgements together. Labels must be all of ESCI (a letter or a
-// word, in any case) or all numbers; whole numbers 0, 1, 10, 100 with at least
-// one 10 or 1 and one 100 are ESCI as Scale.Integer writes it. A query judged
+// word, in any case) or all numbers; whole numbers of 0, 1, 10 and 100 with a
+// 100 and a 10 or 1 among them are ESCI as Scale.Integer writes it (0 and 100
+// alone might be per cent, 0 and 10 marks). Negative numbers
+// count as 0, as in trec_eval. A query judged
 // twice for one product is a fault, whether or not the labels agree; the first
 // counts. Where an id of a query has a space in it, as texts do, all queries are
 // named q1, q2 ... in order of their ids.

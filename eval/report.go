@@ -43,6 +43,9 @@ type Report struct {
 	Index     *IndexInfo    `json:"index,omitempty"`
 	Judgments JudgmentsInfo `json:"judgments"`
 	Options   OptionsInfo   `json:"options"`
+	// ValuesSHA256 is the hash of per_query.csv (HashValues), so that nobody
+	// compares what does not belong together; empty if it was not written.
+	ValuesSHA256 string `json:"values_sha256,omitempty"`
 	// Systems in the order in which they are shown. Values that belong to a
 	// system stand in lists of this order.
 	Systems []SystemInfo `json:"systems"`
@@ -132,6 +135,8 @@ type Task struct {
 	// Missing counts, for each system, the queries that it did not answer; they
 	// count as answered with nothing.
 	Missing []int `json:"missing"`
+	// NoHits counts those that it answered with nothing.
+	NoHits []int `json:"no_hits"`
 	// Comparisons of every two systems by every metric.
 	Comparisons []Comparison `json:"comparisons"`
 }
@@ -178,14 +183,16 @@ type Comparison struct {
 	P          Number `json:"p"`      // paired randomisation test, two-sided
 	PHolm      Number `json:"p_holm"` // corrected for all pairs by this metric
 	Effect     Number `json:"effect"` // mean over standard deviation of the differences
-	// Detectable is the smallest difference that would have been found four
-	// times in five.
+	// Detectable is the smallest difference that would have been found four times
+	// in five; null where there are too few queries to find any.
 	Detectable Number `json:"detectable"`
 	Wins       int    `json:"wins"` // queries where B is better by more than the tie
 	Ties       int    `json:"ties"`
 	Losses     int    `json:"losses"`
 	Outcome    string `json:"outcome"`
 	Verdict    string `json:"verdict"` // in words
+
+	deviation float64 // of the differences
 }
 
 // QueryReport shows one query in full.

@@ -27,11 +27,13 @@ import (
 
 // evalFlags are the flags of trirank eval.
 type evalFlags struct {
-	index, out                   string
+	index, out, target           string
 	judgments, runs, poolRuns    []string
 	formats                      formats.Options
 	onFault, split               string
 	metrics, poolMetrics         []string
+	baseline, candidate          string
+	systems                      []string
 	gains, relevant              string
 	fusions, models, bleve       []string
 	tune, writeFusion, printJSON bool
@@ -46,8 +48,8 @@ func newEvalCommand() *cobra.Command {
 		Long: `Eval asks all rankings of an index every judged query and writes a report to
 REPORT_DIR: index.html to read, report.json for machines, per_query.csv, tables
 for papers and pull requests (table.tex, table.md), lines for benchstat
-(benchmark.txt), and the rankings themselves (runs/, pool/, qrels.trec,
-queries.tsv), which trec_eval and its kin read.
+(benchmark.txt), what to judge next (unjudged.csv), and the rankings themselves
+(runs/, pool/, qrels.trec, queries.tsv), which trec_eval and its kin read.
 
 There are two tasks: search the full catalogue, and rank each query's judged
 products (the pool). Differences are tested query by query, by a randomisation
@@ -79,6 +81,9 @@ With --run, rankings made elsewhere take part, as TREC run files; without
 	f.StringVar(&o.split, "split", "", "only queries of this split; all for every query (default: test where there is one)")
 	f.StringArrayVar(&o.runs, "run", nil, "a ranking made elsewhere, as a TREC run: NAME=FILE; may be repeated")
 	f.StringArrayVar(&o.poolRuns, "pool-run", nil, "its ranking of the judged products: NAME=FILE; may be repeated")
+	f.StringVar(&o.baseline, "baseline", "", "the system to look at first against the candidate (default pretrained, or the first)")
+	f.StringVar(&o.candidate, "candidate", "", "the system that wants to be better (default finetuned, or the second)")
+	f.StringSliceVar(&o.systems, "systems", nil, "only these systems: each further one makes every p-value larger")
 	f.StringSliceVar(&o.metrics, "metrics", nil, "metrics of the full catalogue, the first deciding, such as ndcg@10,recall[E+S]@100,rbp(0.9)")
 	f.StringSliceVar(&o.poolMetrics, "pool-metrics", nil, "metrics of the judged pool, the first deciding")
 	f.StringVar(&o.gains, "gains", "", "gains of the labels, such as E=1,S=0.1,C=0.01,I=0 (default: these, or the numbers themselves)")
@@ -108,8 +113,8 @@ func (o *evalFlags) check(c *cobra.Command) error {
 		return usageError("--on-fault is %q, not fail or skip", o.onFault)
 	case o.index == "" && (o.tune || len(o.fusions) > 0 || len(o.bleve) > 0):
 		return usageError("--tune-fusion, --fusion and --bleve need --index")
-	case o.options.Seed == 0 || o.options.Shown < 1 || o.options.Tie <= 0:
-		return usageError("--seed and --shown begin at 1, and --tie is above 0")
+	case o.options.Seed == 0 || o.options.Shown < 1 || !(o.options.Tie > 0 && o.options.Tie <= 1) || o.options.Draws < 100 || o.options.Draws > 1_000_000:
+		return usageError("--seed and --shown begin at 1, --tie is above 0 and at most 1, --draws within 100..1000000")
 	case o.writeFusion && !o.tune:
 		return usageError("--write-fusion needs --tune-fusion")
 	}
@@ -132,12 +137,12 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
-	if err := checkReportDir(o.out); err != nil {
-		return err
+	if err := o.place(); err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	e := &evaluating{evalFlags: o, c: c, in: eval.Input{Program: version, Name: "runs"}}
 	defer e.close()
-	for _, step := range []func(context.Context) error{e.openIndex, e.readJudgments, e.rank, e.readRuns} {
+	for _, step := range []func(context.Context) error{e.openIndex, e.readJudgments, e.rank, e.readRuns, e.choose} {
 		if err := step(c.Context()); err != nil {
 			return err
 		}
@@ -159,12 +164,12 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	if o.writeFusion {
-		if c := r.Fusion.Comparison; c != nil && c.Outcome == eval.Worse {
-			return fmt.Errorf("the fusion of %s stays as it is: on queries that took no part in choosing, %s", o.index, c.Verdict)
+		if c := r.Fusion.Comparison; c != nil && float64(c.Difference) < 0 {
+			return fmt.Errorf("the fusion of %s stays as it is: the chosen one is no better on queries that took no part in choosing: %s", o.index, c.Verdict)
 		}
 		f, err := engine.ParseFusion(r.Fusion.Chosen)
 		if err == nil {
-			err = store.SetFusion(o.index, f)
+			err = store.SetFusion(o.index, f, e.tunedOn)
 		}
 		if err != nil {
 			return err
@@ -192,6 +197,7 @@ type evaluating struct {
 	all     *eval.Qrels // of every split
 	further []judge.Fusion
 	notes   []string
+	tunedOn []string // texts of the queries that a fusion was chosen by
 }
 
 func (e *evaluating) close() {
@@ -286,6 +292,7 @@ func (e *evaluating) readJudgments(context.Context) error {
 		}
 	}
 	e.in.Qrels = e.all
+	defer e.noteTuned()
 	if split != "" && split != "all" {
 		if !has(split) {
 			return usageError("--split: no judged query is in split %q", split)
@@ -301,6 +308,16 @@ func (e *evaluating) readJudgments(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noteTuned says how many of the queries the index's fusion was chosen by.
+func (e *evaluating) noteTuned() {
+	if e.x == nil {
+		return
+	}
+	if n := len(e.in.Qrels.Only(func(q *eval.Query) bool { return e.x.Manifest.TunedOn(q.Text) }).Queries); n > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("The index's fusion was chosen by %d of these %d queries: its numbers flatter it.", n, len(e.in.Qrels.Queries)))
+	}
 }
 
 func (e *evaluating) rank(ctx context.Context) (err error) {
@@ -345,13 +362,57 @@ func (e *evaluating) readRuns(context.Context) error {
 	if err := read("run", e.runs, &e.in.Full); err != nil {
 		return err
 	}
-	if err := read("pool-run", e.poolRuns, &e.in.Pool); err != nil {
+	var pools []*eval.Run
+	if err := read("pool-run", e.poolRuns, &pools); err != nil {
 		return err
 	}
-	if n := len(e.in.Pool); n > 0 && n != len(e.in.Full) {
-		e.in.Pool = nil
-		e.notes = append(e.notes, "The judged pool is left out: not every system has a ranking of it (give one with --pool-run).")
+	// What has no ranking of the pool has none there; the others are compared.
+	if len(e.in.Pool)+len(pools) > 0 {
+		e.in.Pool = append(e.in.Pool, make([]*eval.Run, len(e.in.Full)-len(e.in.Pool))...)
 	}
+	for _, pool := range pools {
+		i := slices.IndexFunc(e.in.Full, func(r *eval.Run) bool { return r.System == pool.System })
+		if i < 0 || e.in.Pool[i] != nil {
+			return usageError("--pool-run %s: there is no --run %s, or it has a ranking of the pool already", pool.System, pool.System)
+		}
+		e.in.Pool[i] = pool
+	}
+	return nil
+}
+
+// choose leaves out the systems that were not asked for, and checks what only now
+// can be: names of systems, and what the judgements decide.
+func (e *evaluating) choose(context.Context) error {
+	e.in.Baseline, e.in.Candidate = e.baseline, e.candidate
+	o, err := e.options.WithDefaults(e.in.Qrels.Scale)
+	if err == nil {
+		_, err = eval.NewCalculator(e.in.Qrels.Scale, slices.Concat(o.Metrics, o.PoolMetrics), o.Tables, o.Relevant)
+	}
+	if err != nil {
+		return usageError("%v", err)
+	}
+	var names []string
+	for _, r := range e.in.Full {
+		names = append(names, r.System)
+	}
+	for _, s := range append(e.systems, e.baseline, e.candidate) {
+		if s != "" && !slices.Contains(names, s) {
+			return usageError("there is no system %q (there are %s)", s, strings.Join(names, ", "))
+		}
+	}
+	if len(e.systems) == 0 {
+		return nil
+	}
+	var full, pool []*eval.Run
+	for i, r := range e.in.Full {
+		if slices.Contains(e.systems, r.System) {
+			full = append(full, r)
+			if len(e.in.Pool) > 0 {
+				pool = append(pool, e.in.Pool[i])
+			}
+		}
+	}
+	e.in.Full, e.in.Pool = full, pool
 	return nil
 }
 
@@ -399,7 +460,11 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 	p := progress.Start(e.c.ErrOrStderr(), "tuning the fusion", "queries", len(unseen.Queries))
 	o, err := e.options.WithDefaults(unseen.Scale)
 	if err == nil {
-		r.Fusion, err = judge.Tune(ctx, e.x.Engine, unseen, eval.DevQueries(unseen), judge.Settings(names[0], names[1]), o.Metrics[0], o, p.Set)
+		dev := eval.DevQueries(unseen)
+		for _, q := range unseen.Only(dev).Queries {
+			e.tunedOn = append(e.tunedOn, q.Text)
+		}
+		r.Fusion, err = judge.Tune(ctx, e.x.Engine, unseen, dev, judge.Settings(names[0], names[1]), o.Metrics[0], o, p.Set)
 	}
 	if err != nil {
 		p.Stop()
@@ -411,7 +476,7 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 
 // write writes all files of a report aside and puts them in their place.
 func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
-	fresh, err := os.MkdirTemp(filepath.Dir(filepath.Clean(e.out)), "."+filepath.Base(e.out)+".tmp-*")
+	fresh, err := os.MkdirTemp(filepath.Dir(e.target), "."+filepath.Base(e.target)+".tmp-*")
 	if err != nil {
 		return err
 	}
@@ -438,6 +503,7 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 		"benchmark.txt": func(w io.Writer) error { return report.Bench(w, r, rows) },
 		"qrels.trec":    func(w io.Writer) error { return formats.WriteQrels(w, e.in.Qrels) },
 		"queries.tsv":   func(w io.Writer) error { return formats.WriteQueries(w, e.in.Qrels) },
+		"unjudged.csv":  func(w io.Writer) error { return eval.WriteUnjudged(w, e.in) },
 	}
 	for folder, runs := range map[string][]*eval.Run{"runs": e.in.Full, "pool": e.in.Pool} {
 		if len(runs) == 0 {
@@ -447,6 +513,9 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 			return err
 		}
 		for _, run := range runs {
+			if run == nil {
+				continue
+			}
 			files[filepath.Join(folder, run.System+".trec")] = func(w io.Writer) error { return formats.WriteRun(w, run, e.in.Qrels.Queries) }
 		}
 	}
@@ -455,20 +524,41 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 			return err
 		}
 	}
-	return atomicfile.ReplaceDir(fresh, e.out)
+	return atomicfile.ReplaceDir(fresh, e.target)
 }
 
-// checkReportDir refuses to replace a folder that is not a report.
-func checkReportDir(dir string) error {
+// reportFiles are the files and folders of a report.
+var reportFiles = []string{
+	"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", "unjudged.csv", "runs", "pool",
+}
+
+// place finds where the report goes, and refuses to replace what is not all report.
+func (o *evalFlags) place() error {
+	dir, err := filepath.Abs(o.out)
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // what a link leads to is replaced, not the link
+	}
+	o.target = dir
+	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no folder %s to write it in (make it)", filepath.Dir(dir))
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot write the report: %w", err)
+		return err
 	}
 	if _, err := readReport(dir); err != nil {
-		return fmt.Errorf("cannot write the report: there is a folder %s that is not a report (name another, or remove it)", dir)
+		return fmt.Errorf("there is a folder %s that is not a report (name another, or remove it)", o.out)
+	}
+	for _, e := range entries {
+		if !slices.Contains(reportFiles, e.Name()) {
+			return fmt.Errorf("%s holds %s, which is no part of a report and would be lost (move it, or name another folder)", o.out, e.Name())
+		}
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestReport(t *testing.T) {
 	}
 	b.Screenshot(path, false)
 	for what, expression := range map[string]string{
-		"the verdict":           `document.body.innerText.includes("Pretrained beats bm25 on nDCG@10")`,
+		"the verdict":           `document.body.innerText.includes("pretrained beats bm25 on nDCG@10")`,
 		"every query":           `document.querySelectorAll(".query").length === 63`,
 		"a hit with its label":  `document.querySelectorAll(".query .E").length > 63`,
 		"the score histograms":  `document.querySelectorAll("svg").length > 3`,

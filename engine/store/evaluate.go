@@ -43,9 +43,19 @@ func (m *Manifest) Hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// TunedOn reports whether the fusion was chosen by a query.
+func (m *Manifest) TunedOn(query string) bool { return slices.Contains(m.Tuned, hashQuery(query)) }
+
+// hashQuery stands for a query in the manifest, which is no place for texts.
+func hashQuery(text string) string {
+	sum := sha256.Sum256([]byte(fold(text)))
+	return hex.EncodeToString(sum[:8])
+}
+
 // SetFusion makes f the fusion of the index in dir: the one change that needs no
-// new index. A server takes it over like a new index.
-func SetFusion(dir string, f *engine.Fusion) error {
+// new index. A server takes it over like a new index. queries are those that f was
+// chosen by, if any: an evaluation must not take them for new ones.
+func SetFusion(dir string, f *engine.Fusion, queries []string) error {
 	fail := func(err error) error { return fmt.Errorf("cannot set the fusion of index %s: %w", dir, err) }
 	m, err := ReadManifest(dir)
 	if err != nil {
@@ -56,7 +66,11 @@ func SetFusion(dir string, f *engine.Fusion) error {
 			return fail(fmt.Errorf("it has no ranking %q", s))
 		}
 	}
-	m.Fusion = f.String()
+	m.Fusion, m.Tuned = f.String(), nil
+	for _, q := range queries {
+		m.Tuned = append(m.Tuned, hashQuery(q))
+	}
+	slices.Sort(m.Tuned)
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
 		err = atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(b, '\n'))

@@ -33,6 +33,7 @@ type Manifest struct {
 	BM25      bm25.Options    `json:"bm25"`
 	Models    []ModelInfo     `json:"models"`
 	Fusion    string          `json:"fusion,omitempty"` // as engine.ParseFusion reads it
+	Tuned     []string        `json:"tuned,omitempty"`  // hashes of the queries that the fusion was chosen by
 	Files     map[string]File `json:"files"`            // by path with slashes; all but this one
 }
 

@@ -51,6 +51,11 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 	if err := m.verify(dir); err != nil {
 		return nil, err
 	}
+	for name := range o.Models {
+		if !slices.ContainsFunc(m.Models, func(i ModelInfo) bool { return i.System == name }) {
+			return nil, fmt.Errorf("cannot open index %s: it has no ranking %q to give a model to", dir, name)
+		}
+	}
 	x := &Index{Manifest: m, dense: map[string]*dense{}}
 	defer func() {
 		if err != nil {

@@ -23,7 +23,8 @@ type Fusion struct {
 
 // Runs returns the rankings of all systems of e for the queries of q, then those
 // of the further fusions: of the whole catalogue, and of each query's judged
-// products, which must all be in the catalogue. A query that fails is an error, not
+// products, which must all be in the catalogue; nil for a system that cannot score
+// a given product. A query that fails is an error, not
 // an empty ranking. progress, if not nil, is told how many queries are done.
 func Runs(ctx context.Context, e *engine.Engine, q *eval.Qrels, further []Fusion, progress func(done int)) (full, pool []*eval.Run, err error) {
 	var fusions []*engine.Fusion
@@ -55,10 +56,17 @@ func Runs(ctx context.Context, e *engine.Engine, q *eval.Qrels, further []Fusion
 		}
 		ofFull, ofPool := run, run
 		ofFull.Hits, ofPool.Hits = make(map[string][]eval.Hit, len(answers)), make(map[string][]eval.Hit, len(answers))
+		scores := true
 		for j, a := range answers {
 			ofFull.Hits[q.Queries[j].ID], ofPool.Hits[q.Queries[j].ID] = hits(a.full[i]), hits(a.pool[i])
+			scores = scores && a.pool[i].Hits != nil
 		}
-		full, pool = append(full, &ofFull), append(pool, &ofPool)
+		full = append(full, &ofFull)
+		if scores {
+			pool = append(pool, &ofPool)
+		} else {
+			pool = append(pool, nil)
+		}
 	}
 	return full, pool, nil
 }
