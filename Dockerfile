@@ -2,7 +2,7 @@
 #   docker build -t trirank . && docker run -p 8080:8080 trirank
 FROM golang:1.26-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
-    cmake ninja-build g++ unzip util-linux libopenblas-dev maven curl && rm -rf /var/lib/apt/lists/*
+    cmake ninja-build g++ unzip util-linux libopenblas-dev maven python3-pip curl && rm -rf /var/lib/apt/lists/*
 COPY --from=rust:1.95-bookworm /usr/local/cargo /usr/local/cargo
 COPY --from=rust:1.95-bookworm /usr/local/rustup /usr/local/rustup
 ENV PATH=/usr/local/cargo/bin:$PATH RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo

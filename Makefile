@@ -94,7 +94,7 @@ dist: ## dist/trirank-VERSION.tar.gz, which needs no toolchain
 dist-folder: build
 	rm -rf dist/trirank && mkdir -p dist/trirank/lib dist/trirank/models
 	cp bin/trirank dist/trirank/
-	cp -L bin/lib/libonnxruntime.so dist/trirank/lib/
+	cp -L bin/lib/libonnxruntime.so bin/lib/pjrt_c_api_cpu_plugin.so dist/trirank/lib/
 	for lib in $$(ldd bin/trirank | awk '/openblas|gfortran|quadmath|gomp|stdc\+\+|libgcc_s/ {print $$3}'); do cp -L $$lib dist/trirank/lib/; done
 	cp -RL bin/models/e5-small-v2 dist/trirank/models/
 	cp README.md LICENSE dist/trirank/

@@ -16,6 +16,7 @@ want ninja ninja-build
 want g++ g++
 want unzip unzip
 want flock util-linux
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 if command -v g++ >/dev/null && ! echo 'extern "C" int openblas_get_num_threads(); int main(){return openblas_get_num_threads()<1;}' |
   g++ -x c++ - -lopenblas -o /dev/null 2>/dev/null; then
   packages+=(libopenblas-dev)

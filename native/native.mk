@@ -9,6 +9,7 @@ provide := native/provide.sh
 faiss_dir := $(shell $(provide) path faiss)
 tokenizers_dir := $(shell $(provide) path tokenizers)
 onnxruntime_dir := $(shell $(provide) path onnxruntime)
+pjrt_dir := $(shell $(provide) path pjrt)
 models := e5-small-v2 e5-small-v2-int8
 
 # Libraries are looked for beside the program first (make dist puts them there),
@@ -20,17 +21,19 @@ export CGO_LDFLAGS := -L$(faiss_dir)/lib -L$(tokenizers_dir)/lib -lfaiss_c -lfai
 # Tests run from folders of their own, so they are told where these lie.
 export TRIRANK_ONNXRUNTIME := $(onnxruntime_dir)/lib/libonnxruntime.so
 export TRIRANK_MODELS := $(CURDIR)/bin/models
+export TRIRANK_PJRT := $(pjrt_dir)/lib
 
 .PHONY: check native env
 check:
 	@native/check.sh
 
 native: check ## build or fetch the native parts and the models into the cache
-	@for part in faiss tokenizers onnxruntime; do $(provide) make $$part >/dev/null || exit 1; done
+	@for part in faiss tokenizers onnxruntime pjrt; do $(provide) make $$part >/dev/null || exit 1; done
 	@mkdir -p bin/models bin/lib
 	@for model in $(models); do dir=$$($(provide) make $$model) && ln -sfn "$$dir" bin/models/$$model || exit 1; done
 	@ln -sfn $(TRIRANK_ONNXRUNTIME) bin/lib/libonnxruntime.so
+	@ln -sfn $(TRIRANK_PJRT)/pjrt_c_api_cpu_plugin.so bin/lib/pjrt_c_api_cpu_plugin.so
 
 env: ## print what a shell must export to run go build and go test by hand
-	@for v in CGO_ENABLED CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS TRIRANK_ONNXRUNTIME TRIRANK_MODELS; do \
+	@for v in CGO_ENABLED CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS TRIRANK_ONNXRUNTIME TRIRANK_MODELS TRIRANK_PJRT; do \
 		printf "export %s='%s'\n" $$v "$$(printenv $$v)"; done

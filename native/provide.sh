@@ -5,7 +5,7 @@
 #   native/provide.sh make PART   the same, after building it if it is not there
 #   native/provide.sh level       print the vector instructions faiss is built for
 #
-# PART is faiss, tokenizers, onnxruntime, e5-small-v2 or e5-small-v2-int8.
+# PART is faiss, tokenizers, onnxruntime, pjrt, e5-small-v2 or e5-small-v2-int8.
 # FAISS_LEVEL (generic, avx2, avx512) overrides the last.
 #
 # The cache lies outside the checkout, in $TRIRANK_CACHE (default
@@ -77,6 +77,17 @@ build_onnxruntime() {
   unzip -qoj part.jar LICENSE ThirdPartyNotices.txt -d "$out" 2>/dev/null || unzip -qoj part.jar ThirdPartyNotices.txt -d "$out"
 }
 
+build_pjrt() {
+  python3 -m pip --version >/dev/null 2>&1 || fail "cannot fetch $PJRT_PACKAGE: pip is missing (install it: apt-get install python3-pip)"
+  python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+    -d wheel "$PJRT_PACKAGE==$PJRT_VERSION" >&2 || fail "cannot fetch $PJRT_PACKAGE $PJRT_VERSION with pip (is the network up?)"
+  echo "$PJRT_SHA256  $(echo wheel/*.whl)" | sha256sum --check --quiet >&2 ||
+    fail "cannot use $PJRT_PACKAGE: its SHA-256 is not the pinned one (see native/versions.env)"
+  mkdir -p "$out/lib"
+  unzip -qoj wheel/*.whl '*/pjrt_c_api_cpu_plugin.so' -d "$out/lib"
+  unzip -qoj wheel/*.whl '*.dist-info/licenses/*' -d "$out"
+}
+
 # model ARTIFACT SHA256 NAME-IN-JAR
 model() {
   fetch "$1" "$2"
@@ -98,6 +109,8 @@ tokenizers)
   extra=$TOKENIZERS_VERSION name=native/tokenizers-$TOKENIZERS_VERSION files=("$native"/tokenizers/Cargo.* "$native"/tokenizers/src/lib.rs) ;;
 onnxruntime)
   extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) uses=fetch ;;
+pjrt)
+  extra="$PJRT_PACKAGE $PJRT_VERSION $PJRT_SHA256" name=native/pjrt-cpu-$PJRT_VERSION files=(/dev/null) ;;
 e5-small-v2)
   extra="$E5_ARTIFACT $E5_SHA256" name=models/$part files=("$native/models/$part.json") uses="fetch model" ;;
 e5-small-v2-int8)

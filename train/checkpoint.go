@@ -1,0 +1,186 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/train/safetensors"
+)
+
+// State is how far a run is.
+type State struct {
+	Step int `json:"step"` // steps done
+	// Best is the validation that was best so far, and Worse how many have
+	// followed that were not.
+	Best  *Point `json:"best,omitempty"`
+	Worse int    `json:"worse"`
+}
+
+// Point is a validation.
+type Point struct {
+	Step   int     `json:"step"`
+	NDCG   float64 `json:"ndcg@10"`
+	Recall float64 `json:"recall@100"`
+	Loss   float64 `json:"loss"`
+}
+
+const (
+	stateFile   = "state.json"
+	weightsFile = "weights.safetensors"
+	keep        = 2 // checkpoints besides the best
+)
+
+func checkpointName(step int) string { return fmt.Sprintf("step-%08d", step) }
+
+// Prefixes of tensors in a checkpoint.
+const (
+	ofFirst   = "first/"
+	ofSecond  = "second/"
+	ofAverage = "average/"
+)
+
+// save writes a checkpoint into dir, aside and then in one move, and removes those
+// that are no longer wanted.
+func (t *Trainer) save(dir string, s State) error {
+	fail := func(err error) error {
+		return fmt.Errorf("cannot write a checkpoint of step %d: %w", s.Step, err)
+	}
+	fresh, err := os.MkdirTemp(dir, ".tmp-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(fresh)
+	var all []safetensors.Tensor
+	add := func(prefix string, list []*tensors.Tensor) {
+		for i, x := range list {
+			all = append(all, safetensors.Tensor{Name: prefix + t.trained[i], Shape: x.Shape().Dimensions, Values: tensors.MustCopyFlatData[float32](x)})
+		}
+	}
+	add("", t.values)
+	add(ofFirst, t.first)
+	add(ofSecond, t.second)
+	add(ofAverage, t.average)
+	if err := safetensors.Write(filepath.Join(fresh, weightsFile), all, nil); err != nil {
+		return fail(err)
+	}
+	b, err := json.Marshal(s)
+	if err == nil {
+		err = atomicfile.WriteBytes(filepath.Join(fresh, stateFile), append(b, '\n'))
+	}
+	if err == nil {
+		err = atomicfile.ReplaceDir(fresh, filepath.Join(dir, checkpointName(s.Step)))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return prune(dir, s)
+}
+
+// prune keeps the newest checkpoints and the best.
+func prune(dir string, s State) error {
+	names, err := checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names[:max(0, len(names)-keep)] {
+		if s.Best == nil || name != checkpointName(s.Best.Step) {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkpoints lists the names of those in dir, oldest first.
+func checkpoints(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "step-") {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// restore loads the newest checkpoint that is whole; ok is false if there is none.
+func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
+	names, err := checkpoints(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return s, false, err
+	}
+	for _, name := range slices.Backward(names) {
+		var bad error
+		if s, bad = t.load(filepath.Join(dir, name)); bad == nil {
+			return s, true, nil
+		}
+		err = errors.Join(err, bad)
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot resume: no checkpoint can be read: %w", err)
+	}
+	return State{}, false, err
+}
+
+// load replaces the trainer's weights by those of a checkpoint.
+func (t *Trainer) load(dir string) (s State, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	list, _, err := safetensors.Read(filepath.Join(dir, weightsFile))
+	if err != nil {
+		return s, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	byName := map[string]*safetensors.Tensor{}
+	for i := range list {
+		byName[list[i].Name] = &list[i]
+	}
+	read := func(prefix string, like []*tensors.Tensor) (out []*tensors.Tensor, err error) {
+		for i, x := range like {
+			found := byName[prefix+t.trained[i]]
+			if found == nil || !slices.Equal(found.Shape, x.Shape().Dimensions) {
+				return nil, fmt.Errorf("checkpoint %s does not fit: %s%s is missing or of another shape", dir, prefix, t.trained[i])
+			}
+			out = append(out, tensors.FromFlatDataAndDimensions(found.Values, found.Shape...))
+		}
+		return out, nil
+	}
+	values, err1 := read("", t.values)
+	first, err2 := read(ofFirst, t.first)
+	second, err3 := read(ofSecond, t.second)
+	average, err4 := read(ofAverage, t.average)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return s, err
+	}
+	free(t.values, t.first, t.second, t.average)
+	t.values, t.first, t.second, t.average = values, first, second, average
+	return s, nil
+}
+
+// Trained returns the trained weights as a run would save them.
+func (t *Trainer) Trained() (out []Weight) {
+	for i, x := range t.best() {
+		out = append(out, Weight{Name: t.trained[i], Dims: x.Shape().Dimensions, Values: tensors.MustCopyFlatData[float32](x)})
+	}
+	return out
+}

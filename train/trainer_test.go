@@ -1,0 +1,160 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/train/bert"
+	"github.com/trirank/trirank/train/device"
+)
+
+// tiny is a network of two layers with random weights: small enough for plain Go.
+func tiny() []Weight {
+	c := bert.Config{Layers: 2, Heads: 12, Hidden: 384, Inner: 64, Vocabulary: 50, Positions: 16}
+	g := rand.New(rand.NewPCG(1, 2))
+	var out []Weight
+	add := func(name string, dims ...int) {
+		n := 1
+		for _, d := range dims {
+			n *= d
+		}
+		w := Weight{Name: name, Dims: dims, Values: make([]float32, n)}
+		for i := range w.Values {
+			w.Values[i] = float32(g.NormFloat64() * .05)
+			if len(dims) == 1 && name[len(name)-6:] == "weight" {
+				w.Values[i] = 1 + w.Values[i]
+			}
+		}
+		out = append(out, w)
+	}
+	for _, name := range c.Names() {
+		switch h := c.Hidden; {
+		case name == "embeddings.word_embeddings.weight":
+			add(name, c.Vocabulary, h)
+		case name == "embeddings.position_embeddings.weight":
+			add(name, c.Positions, h)
+		case name == "embeddings.token_type_embeddings.weight":
+			add(name, 2, h)
+		case name[len(name)-4:] == "bias" && contains(name, "intermediate"):
+			add(name, c.Inner)
+		case name[len(name)-4:] == "bias" || contains(name, "LayerNorm"):
+			add(name, h)
+		case contains(name, "intermediate"):
+			add(name, h, c.Inner)
+		case contains(name, "output.dense") && !contains(name, "attention"):
+			add(name, c.Inner, h)
+		default:
+			add(name, h, h)
+		}
+	}
+	return out
+}
+
+func contains(s, part string) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		if s[i:i+len(part)] == part {
+			return true
+		}
+	}
+	return false
+}
+
+func tokens(g *rand.Rand, n int) (out []int32) {
+	for range n {
+		out = append(out, int32(1+g.IntN(49)))
+	}
+	return out
+}
+
+func tinyData() *Data {
+	g := rand.New(rand.NewPCG(3, 4))
+	d := &Data{}
+	for i := range 24 {
+		d.Products = append(d.Products, Product{ID: fmt.Sprint(i), Tokens: tokens(g, 3+g.IntN(9))})
+	}
+	labels := []catalog.Label{catalog.Exact, catalog.Substitute, catalog.Complement, catalog.Irrelevant}
+	for i := range 6 {
+		q := Query{Text: fmt.Sprint("query ", i), Tokens: tokens(g, 2+g.IntN(5))}
+		for j := range 4 {
+			q.Judged = append(q.Judged, Judged{4*i + j, labels[j]})
+		}
+		d.Queries = append(d.Queries, q)
+	}
+	return d
+}
+
+// openDevice opens the device of TRIRANK_TEST_DEVICE, plain Go by default.
+func openDevice(t testing.TB) compute.Backend {
+	kind := os.Getenv("TRIRANK_TEST_DEVICE")
+	if kind == "" {
+		kind = device.PureGo
+	}
+	b, _, err := device.Open(kind, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func tinyConfig() Config {
+	c := DefaultConfig()
+	c.Batch, c.Negatives, c.MaxTokens, c.Train, c.Rate = 4, 2, 16, "all", 1e-3
+	return c
+}
+
+func gradientsOf(t *testing.T, c Config) (float64, [][]float32, *Trainer) {
+	t.Helper()
+	tr, err := NewTrainer(openDevice(t), tiny(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := tinyData()
+	qw, pw := d.widths(c.MaxTokens)
+	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0, qw, pw)
+	loss, grads, err := tr.gradients(b, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out [][]float32
+	for _, g := range grads {
+		out = append(out, tensors.MustCopyFlatData[float32](g))
+	}
+	return loss, out, tr
+}
+
+// TestGradientCaching checks that gradients do not depend on how many texts are
+// encoded at once.
+func TestGradientCaching(t *testing.T) {
+	for _, change := range []func(*Config){
+		func(*Config) {},
+		func(c *Config) { c.Objective = ListNet; c.CoSENT = .5; c.Matryoshka = []int{64, 128} },
+		func(c *Config) { c.Train = "lora:4"; c.SubstituteWeight = .1 },
+		func(c *Config) { c.Train = "top:1" },
+	} {
+		c := tinyConfig()
+		change(&c)
+		loss, whole, _ := gradientsOf(t, c)
+		c.Micro = 3
+		cachedLoss, cached, tr := gradientsOf(t, c)
+		if math.Abs(loss-cachedLoss) > 1e-5 || loss == 0 {
+			t.Errorf("%s %s: the loss is %g at once and %g in parts", c.Objective, c.Train, loss, cachedLoss)
+		}
+		for i := range whole {
+			worst, most := 0., 0.
+			for j := range whole[i] {
+				worst = max(worst, math.Abs(float64(whole[i][j]-cached[i][j])))
+				most = max(most, math.Abs(float64(whole[i][j])))
+			}
+			if worst > 1e-5+1e-3*most {
+				t.Errorf("%s %s: gradient of %s differs by %g, its greatest value is %g", c.Objective, c.Train, tr.trained[i], worst, most)
+			}
+		}
+	}
+}
