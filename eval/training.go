@@ -2,8 +2,10 @@ package eval
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // TrainingFile is the file of a model directory that says what the model saw in
@@ -26,13 +28,42 @@ type trainingRecord struct {
 // without it would let a model be tested on what it has learnt.
 func ReadTraining(r io.Reader) (*Training, error) {
 	var t trainingRecord
-	if err := json.NewDecoder(r).Decode(&t); err != nil {
-		return nil, fmt.Errorf("cannot read the record of training: %w", err)
+	d := json.NewDecoder(r)
+	err := d.Decode(&t)
+	if err == nil {
+		if _, more := d.Token(); more != io.EOF {
+			err = errors.New("there is more behind its end (it must be one JSON object)")
+		}
 	}
-	if t.Format != 1 {
-		return nil, fmt.Errorf("cannot read the record of training: its format is %d, this program reads 1", t.Format)
+	if err == nil && t.Format != 1 {
+		err = fmt.Errorf("its format is %d, this program reads 1", t.Format)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the record of training: %w", inWords(err))
 	}
 	return &Training{t.Queries, t.Products}, nil
+}
+
+// inWords says what is wrong with a record for readers who did not write the
+// decoder.
+func inWords(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty (make it again)")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it is cut off (make it again)")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("it is not valid JSON: %w, at byte %d", err, syntax.Offset)
+	case errors.As(err, &kind):
+		field := "the record"
+		if kind.Field != "" {
+			field = strconv.Quote(kind.Field)
+		}
+		return fmt.Errorf(`%s is of the type %s (write {"format": 1, "queries": [texts], "products": [ids]})`, field, kind.Value)
+	}
+	return err
 }
 
 // WriteTraining writes a TrainingFile.

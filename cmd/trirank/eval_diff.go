@@ -1,33 +1,51 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/eval/report"
 )
 
 func newEvalDiffCommand() *cobra.Command {
 	var failIf []string
-	var asJSON bool
-	var o eval.Options
+	var asJSON, asMarkdown bool
+	var o eval.DiffOptions
 	c := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Compare two evaluations, and fail where the second is worse",
 		Long: `Diff compares the reports in folders A and B, written by trirank eval at two dates
 or with two models, system by system and query by query.
 
---fail-if METRIC drop > LIMIT ends with status 1 if the metric's mean falls by more
-than LIMIT from A to B and chance does not explain it (p below .05 by the paired
-randomisation test). It is meant of every system and of the full catalogue, unless
-the condition names a system or begins with pool: or full:.`,
+--fail-if 'METRIC drop > LIMIT' fails if the metric's mean falls by more than LIMIT
+from A to B and chance does not explain it (p below .05 by the paired randomisation
+test). LIMIT is a difference, such as 0.01, or a share of A's mean, such as 2%. The
+condition is meant of every system and of the full catalogue, unless it names a
+system or begins with pool: or full:. Each condition is tested by itself: p is not
+corrected for how many there are.
+
+A condition fails as well if it cannot be held: B lacks queries, a system or a
+metric that A has (--allow-missing lets that pass), or the judgements, gains or
+relevant labels of A and B are not the same (--allow-changed).
+
+The exit status is
+  0  if no condition failed;
+  1  if one did ("B is worse than A", or "B cannot be held against A"), or if
+     A and B cannot be read or compared ("cannot compare A with B");
+  2  if the command is wrong, such as a condition that cannot be read or that
+     names a metric or a system that is not there.`,
 		Example: `  trirank eval diff report-monday report
-  trirank eval diff main branch --fail-if 'ndcg@10 drop > 0.01' --fail-if 'hybrid recall@100 drop > 0.005'
-  trirank eval diff main branch --fail-if 'pool:finetuned ndcg drop > 0.003' --json`,
+  trirank eval diff main branch --fail-if 'ndcg@10 drop > 0.01' --fail-if 'hybrid recall@100 drop > 2%'
+  trirank eval diff main branch --fail-if 'pool:finetuned ndcg drop > 0.003' --json
+  trirank eval diff main branch --fail-if 'ndcg@10 drop > 0.01' --markdown >> "$GITHUB_STEP_SUMMARY"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("trirank eval diff needs two folders of reports")
@@ -36,100 +54,84 @@ the condition names a system or begins with pool: or full:.`,
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVar(&failIf, "fail-if", nil, "what must not be, such as 'ndcg@10 drop > 0.01'; may be repeated")
-	f.Uint64Var(&o.Seed, "seed", 1, "of the random draws")
-	f.IntVar(&o.Draws, "draws", eval.DefaultDraws, "of the bootstrap and of the randomisation test")
+	f.StringArrayVar(&failIf, "fail-if", nil, "what must not be, such as 'ndcg@10 drop > 0.01' or 'ndcg@10 drop > 2%'; may be repeated")
+	f.BoolVar(&o.AllowMissing, "allow-missing", false, "hold conditions over what B still has where it lacks queries, systems or metrics of A")
+	f.BoolVar(&o.AllowChanged, "allow-changed", false, "hold conditions though judgements, gains or relevant labels differ")
+	f.Uint64Var(&o.Statistics.Seed, "seed", 1, "of the random draws")
+	f.IntVar(&o.Statistics.Draws, "draws", eval.DefaultDraws, "of the bootstrap and of the randomisation test")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&asMarkdown, "markdown", false, "print Markdown for a pull request, what failed first")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		var conditions []*eval.Condition
 		for _, text := range failIf {
 			condition, err := eval.ParseCondition(text)
 			if err != nil {
 				return usageError("--fail-if: %v", err)
 			}
-			conditions = append(conditions, condition)
+			o.Conditions = append(o.Conditions, condition)
+		}
+		if asJSON && asMarkdown {
+			return usageError("--json and --markdown exclude each other")
+		}
+		if o.Statistics.Seed == 0 {
+			return usageError("--seed begins at 1")
+		}
+		if _, err := o.Statistics.WithDefaults(eval.ESCI()); err != nil || o.Statistics.Draws == 0 {
+			return usageError("--draws %d: draws are within 100..1000000", o.Statistics.Draws)
 		}
 		var sides [2]eval.Outcome
 		for i, dir := range args {
 			var err error
 			if sides[i], err = readOutcome(dir); err != nil {
-				return err
+				return fmt.Errorf("cannot compare %s with %s: %w", args[0], args[1], err)
 			}
 		}
-		d, err := eval.Diff(sides[0], sides[1], conditions, o)
+		d, err := eval.Diff(sides[0], sides[1], o)
+		if wrong := (*eval.ConditionError)(nil); errors.As(err, &wrong) {
+			return usageError("--fail-if: %v", err)
+		}
 		if err != nil {
 			return err
 		}
-		if asJSON {
+		switch {
+		case asJSON:
 			err = writeJSON(c.OutOrStdout(), d)
-		} else {
-			printDiff(c.OutOrStdout(), d, conditions)
+		case asMarkdown:
+			err = report.DiffMarkdown(c.OutOrStdout(), d)
+		default:
+			err = report.DiffText(c.OutOrStdout(), d)
 		}
 		if err != nil {
 			return err
 		}
-		if n := len(d.Failed); n > 0 {
-			return fmt.Errorf("%s is worse than %s: %s", args[1], args[0], d.Failed[0])
-		}
-		return nil
+		return d.Err()
 	}
 	return c
 }
 
+// readOutcome reads a report with its values, and refuses what does not belong
+// together: a gate must not pass because a file was cut off or edited.
 func readOutcome(dir string) (eval.Outcome, error) {
 	r, err := readReport(dir)
 	if err != nil {
 		return eval.Outcome{}, err
 	}
-	f, err := os.Open(filepath.Join(dir, "per_query.csv"))
+	path := filepath.Join(dir, "per_query.csv")
+	bad := func(err error) (eval.Outcome, error) {
+		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %s: %w", dir, path, err)
+	}
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %w", dir, err)
 	}
-	defer f.Close()
-	values, err := eval.ReadValues(f)
+	values, err := eval.ReadValues(bytes.NewReader(text))
 	if err != nil {
-		return eval.Outcome{}, fmt.Errorf("report %s: %w", dir, err)
+		return bad(err)
+	}
+	if sum := sha256.Sum256(text); r.ValuesSHA256 != "" && hex.EncodeToString(sum[:]) != r.ValuesSHA256 {
+		return bad(errors.New("it is not the file that report.json was written with: it was edited, cut off or exchanged (evaluate again)"))
+	}
+	if err := r.CheckValues(values); err != nil {
+		return bad(fmt.Errorf("it does not agree with report.json: %w (one of the two was edited; evaluate again)", err))
 	}
 	return eval.Outcome{Name: dir, Report: r, Values: values}, nil
-}
-
-// printDiff prints the deciding metric of each task and whatever a condition
-// speaks of.
-func printDiff(w io.Writer, d *eval.DiffReport, conditions []*eval.Condition) {
-	fmt.Fprintf(w, "%s -> %s\n", d.A, d.B)
-	for _, c := range d.Changed {
-		fmt.Fprintf(w, "  %s\n", c)
-	}
-	fmt.Fprintf(w, "\n%-5s %-14s %-20s %7s  %-17s %7s %17s\n", "task", "system", "metric", "change", "95 % interval", "p", "win / tie / loss")
-	for _, s := range d.Systems {
-		for i, c := range s.Comparisons {
-			named := false
-			for _, condition := range conditions {
-				named = named || condition.About(c.Metric)
-			}
-			if i > 0 && !named {
-				continue
-			}
-			fmt.Fprintf(w, "%-5s %-14s %-20s %7s  [%s, %s]%*s %7s %17s\n", s.Task, s.System, c.Metric, eval.Signed(float64(c.Difference)),
-				eval.Signed(float64(c.Low)), eval.Signed(float64(c.High)), max(0, 13-len(eval.Signed(float64(c.Low)))-len(eval.Signed(float64(c.High)))), "",
-				short(float64(c.P)), fmt.Sprintf("%d / %d / %d", c.Wins, c.Ties, c.Losses))
-		}
-	}
-	for _, m := range d.Missing {
-		fmt.Fprintf(w, "%s\n", m)
-	}
-	for _, p := range d.Passed {
-		fmt.Fprintf(w, "passed: %s\n", p)
-	}
-	for _, f := range d.Failed {
-		fmt.Fprintf(w, "FAILED: %s\n", f)
-	}
-}
-
-// short writes a p-value.
-func short(p float64) string {
-	if p < .001 {
-		return "< .001"
-	}
-	return eval.Short(p)
 }

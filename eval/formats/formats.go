@@ -88,7 +88,8 @@ type Source struct {
 	// Format is one of All: what was recognised, or asked for.
 	Format string
 	// Judgments yields the judgements in the order of the files. A faulty row is
-	// yielded as a *catalog.Fault, and reading goes on; other errors end it.
+	// yielded as a *catalog.Fault, and reading goes on; other errors end it. Both
+	// name the file, and leave it to the caller to say what could not be done.
 	Judgments iter.Seq2[eval.Judgment, error]
 	// Where tells the place of the judgement yielded last.
 	Where func() (file string, line int)
@@ -170,12 +171,12 @@ func (r *reader) files(paths []string, yield func(eval.Judgment, error) bool) {
 		case err == errStop:
 			return
 		case err != nil:
-			yield(eval.Judgment{}, fmt.Errorf("cannot read judgements: %w", err))
+			yield(eval.Judgment{}, err)
 			return
 		}
 	}
 	if !r.yielded {
-		yield(eval.Judgment{}, fmt.Errorf("cannot read judgements: %s has none of format %s (if it is of another, say so with --judgments-format)",
+		yield(eval.Judgment{}, fmt.Errorf("%s has no judgements of format %s (if it is of another, say so with --judgments-format)",
 			strings.Join(paths, ", "), r.format))
 	}
 }

@@ -103,7 +103,7 @@ func TestJudgments(t *testing.T) {
 		{"opensearch scores", "o.json", "{\"judgmentScores\": {\"red dress\": [\n{\"docId\": \"B1\", \"score\": \"0.5\"}],\n\"jeans\": {\"B2\": 1}}}", OpenSearch,
 			"2: |red dress|B1|0.5|\n3: |jeans|B2|1|\n"},
 		{"opensearch of another kind", "o.json", `{"judgmentScores": {"q": {"d": 1}}, "hits": {"hits": {"a": 1}}} ]`, OpenSearch,
-			"1: |q|d|1|\nerror: cannot read judgements: o.json: line 1: not valid JSON: invalid character ']' looking for beginning of value\n"},
+			"1: |q|d|1|\nerror: o.json: line 1: not valid JSON: invalid character ']' looking for beginning of value\n"},
 		{"opensearch queries", "o.json", `[{"query": "q", "ratings": [{"docId": "1", "rating": 1}]}]`, OpenSearch, "1: |q|1|1|\n"},
 		{"faults of JSON", "o.json", "{\"judgmentRatings\": [\n{\"query\": \"q\", \"ratings\": [{\"rating\": 1},\n{\"docId\": \"a\"}, 7, {\"docId\": \"\\u0001\", \"rating\": 1},\n{\"docId\": \"b\", \"rating\": [1, {}]}, {\"docId\": \"\xff\", \"rating\": 1}]},\n{\"ratings\": {\"x\": 1}}, {\"query\": \"r\", \"ratings\": \"none\"}, null, {\"query\": \"r\", \"ratings\": {\"c\": 1}}]}", OpenSearch,
 			"o.json: line 3: a rating cannot be \"7\"\n" +
@@ -117,11 +117,11 @@ func TestJudgments(t *testing.T) {
 				"o.json: line 5: ratings cannot be \"none\"\n" +
 				"5: |r|c|1|\n"},
 		{"cut JSON", "o.json", "{\"judgmentRatings\": [{\"query\": \"q\", \"ratings\": {\"c\": 1}},\n", OpenSearch,
-			"1: |q|c|1|\nerror: cannot read judgements: o.json: line 1: the file is cut off within JSON (fetch or make it again)\n"},
+			"1: |q|c|1|\nerror: o.json: line 1: the file is cut off within JSON (fetch or make it again)\n"},
 		{"broken JSON", "o.json", "{\"judgmentRatings\": [\n{\"query\": \"q\",\n\"ratings\": {\"c\": 1}},\n{a", OpenSearch,
-			"3: |q|c|1|\nerror: cannot read judgements: o.json: line 4: not valid JSON: invalid character 'a'\n"},
+			"3: |q|c|1|\nerror: o.json: line 4: not valid JSON: invalid character 'a'\n"},
 		{"nothing", "o.json", "{\"judgmentRatings\": []}", OpenSearch,
-			"error: cannot read judgements: o.json has none of format opensearch (if it is of another, say so with --judgments-format)\n"},
+			"error: o.json has no judgements of format opensearch (if it is of another, say so with --judgments-format)\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := Judgments([]string{file(t, c.file, c.text)}, Options{})
@@ -221,9 +221,9 @@ func TestGivenFormat(t *testing.T) {
 	}{
 		{Options{Format: CSV}, "2: |q|1|2|\na: line 3: query \"q\", product \"2\": there is no label\n"},
 		{Options{Format: Quepid}, "2: |q|1|2|\n"},
-		{Options{Format: CSV, Delimiter: ";"}, "error: cannot read judgements: a: there is no column query, product_id, label, only query,doc_id,rating (name the columns query, product_id and label)\n"},
-		{Options{Format: Quepid, Delimiter: "tab"}, "error: cannot read judgements: a: there are no columns query, docid and rating, only query,doc_id,rating\n"},
-		{Options{Format: RRE}, "error: cannot read judgements: a: line 1: not valid JSON: invalid character 'q' looking for beginning of value\n"},
+		{Options{Format: CSV, Delimiter: ";"}, "error: a: there is no column query, product_id, label, only query,doc_id,rating (name the columns query, product_id and label)\n"},
+		{Options{Format: Quepid, Delimiter: "tab"}, "error: a: there are no columns query, docid and rating, only query,doc_id,rating\n"},
+		{Options{Format: RRE}, "error: a: line 1: not valid JSON: invalid character 'q' looking for beginning of value\n"},
 	} {
 		s, err := Judgments([]string{table}, c.o)
 		if err != nil {

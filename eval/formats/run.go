@@ -17,6 +17,9 @@ import (
 	"github.com/trirank/trirank/internal/textfile"
 )
 
+// DuplicateHit is the fault of a run that lists a product twice for a query.
+const DuplicateHit catalog.FaultKind = "duplicate hit"
+
 // ReadRun reads what a system returned from a run file of TREC: lines of query
 // id, "Q0", product id, rank, score and tag, parted by white space. The order is
 // by score, and by product id where scores are equal; rank and tag count for
@@ -119,7 +122,7 @@ func (r *runReader) add(line []byte) error {
 	}
 	name := r.names[product]
 	if a.listed == nil && r.of[product] == a || a.listed[name] {
-		return r.fault(eval.Duplicate, "query %.80q lists product %.80q twice", a.id, name)
+		return r.fault(DuplicateHit, "query %.80q lists product %.80q twice", a.id, name)
 	}
 	if a.listed == nil {
 		r.of[product] = a

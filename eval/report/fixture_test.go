@@ -54,6 +54,8 @@ func fixture() *eval.Report {
 	}
 	r.Tasks = []eval.Task{fullTask(r), poolTask(r)}
 	r.Tasks[0].Missing = []int{12, 0, 0, 1}
+	r.Tasks[0].NoHits = []int{0, 3, 0, 1}
+	r.ValuesSHA256 = "5afe" + strings.Repeat("c0", 30)
 	c := headlineOf(r)
 	r.Verdicts = []string{
 		"On the full catalogue, " + c.Verdict,
@@ -120,7 +122,7 @@ func headlineOf(r *eval.Report) *eval.Comparison {
 }
 
 func fullTask(r *eval.Report) eval.Task {
-	t := eval.Task{Name: eval.FullTask, Title: "Search all products", Queries: 2956, Missing: make([]int, len(r.Systems))}
+	t := eval.Task{Name: eval.FullTask, Title: "Search all products", Queries: 2956, Missing: make([]int, len(r.Systems)), NoHits: make([]int, len(r.Systems))}
 	for i, m := range []struct {
 		metric string
 		from   float64
@@ -145,7 +147,7 @@ func fullTask(r *eval.Report) eval.Task {
 }
 
 func poolTask(r *eval.Report) eval.Task {
-	t := eval.Task{Name: eval.PoolTask, Title: "Rank the judged products of a query", Queries: 2956, Missing: make([]int, len(r.Systems))}
+	t := eval.Task{Name: eval.PoolTask, Title: "Rank the judged products of a query", Queries: 2956, Missing: make([]int, len(r.Systems)), NoHits: make([]int, len(r.Systems))}
 	t.Metrics = append(t.Metrics, metricOf(r, "ndcg", .811, .755, 2942, 14, 1), metricOf(r, "map", .777, .66, 2942, 14, 2))
 	t.Metrics[1].Values[0] = missing
 	addComparisons(r, &t)
@@ -262,7 +264,7 @@ func fusionTuning() *eval.FusionTuning {
 func minimal() *eval.Report {
 	r := &eval.Report{Format: eval.ReportFormat, Program: "dev", Name: "runs", Judgments: eval.JudgmentsInfo{Hash: "00", Queries: 1, Count: 1, Scale: "numeric"},
 		Options: eval.OptionsInfo{Metrics: []string{"ndcg@10"}, Confidence: .95, Draws: 1000}, Systems: []eval.SystemInfo{{Name: "only"}}}
-	r.Tasks = []eval.Task{{Name: eval.FullTask, Title: "Search all products", Queries: 1, Missing: []int{0}, Metrics: []eval.MetricInfo{{Metric: "ndcg@10", Title: "nDCG@10", Queries: 1, Random: nan, Values: []eval.Value{near(.5, .1)}}}}}
+	r.Tasks = []eval.Task{{Name: eval.FullTask, Title: "Search all products", Queries: 1, Missing: []int{0}, NoHits: []int{0}, Metrics: []eval.MetricInfo{{Metric: "ndcg@10", Title: "nDCG@10", Queries: 1, Random: nan, Values: []eval.Value{near(.5, .1)}}}}}
 	return r
 }
 

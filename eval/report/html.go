@@ -30,6 +30,7 @@ func HTML(w io.Writer, r *eval.Report) error {
 // page is parsed once; executing it changes nothing.
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"text":     clean,
+	"prose":    prose,
 	"count":    count,
 	"value":    value,
 	"signed":   signed,
@@ -172,7 +173,7 @@ func verdicts(r *eval.Report) (list []verdict) {
 		if _, c := headline(r); outcome == "" && i == 0 && c != nil {
 			outcome = c.Outcome
 		}
-		list = append(list, verdict{clean(text), outcomeClass(outcome), outcome})
+		list = append(list, verdict{prose(text), outcomeClass(outcome), outcome})
 	}
 	return list
 }

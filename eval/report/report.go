@@ -10,6 +10,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,12 @@ func signed(x eval.Number) string {
 	}
 	return s
 }
+
+var hyphenMinus = regexp.MustCompile(`(^|[\s\[(])-([0-9.])`)
+
+// prose makes a verdict ready for a page: its numbers get the sign that the tables
+// have. A hyphen within a name, such as e5-2, is none.
+func prose(s string) string { return hyphenMinus.ReplaceAllString(clean(s), "${1}"+minus+"${2}") }
 
 func interval(low, high eval.Number) string {
 	if !low.Exists() && !high.Exists() {

@@ -15,6 +15,8 @@ type taskView struct {
 	ID       string
 	Systems  []eval.SystemInfo
 	Missing  []string // what systems left unanswered
+	NoHits   []string // what they answered with nothing
+	Answered bool     // every system answered every query with something
 	Main     *metricTable
 	Gains    *metricTable
 	Orders   []order
@@ -67,6 +69,13 @@ func newTask(r *eval.Report, t *eval.Task, id string) taskView {
 			v.Missing = append(v.Missing, fmt.Sprintf("%s left %s unanswered", clean(r.Systems[i].Name), plural(n, "query", "queries")))
 		}
 	}
+	for i, n := range t.NoHits {
+		if n > 0 && i < len(r.Systems) {
+			v.NoHits = append(v.NoHits, fmt.Sprintf("%s found nothing for %s", clean(r.Systems[i].Name), plural(n, "query", "queries")))
+		}
+	}
+	// Earlier reports did not count what was answered with nothing.
+	v.Answered = len(t.NoHits) == len(r.Systems) && len(t.Missing) == len(r.Systems) && v.Missing == nil && v.NoHits == nil
 	var plain, gains, unjudged []*eval.MetricInfo
 	variants := map[string]bool{}
 	for i := range t.Metrics {

@@ -70,7 +70,7 @@ func textFusion(b *strings.Builder, r *eval.Report, line func(string, ...any)) {
 	line("Fusion chosen on %s: %s", textPlural(f.Dev, "query", "queries"), clean(f.Chosen))
 	for _, s := range f.Settings {
 		if s.Fusion == f.Chosen {
-			line("  %s there %s, by cross-validation %s, on %d others %s", title(f.Metric), ascii(value(s.Dev)), ascii(value(f.CrossValidated)), f.Test, ascii(value(s.Test)))
+			line("  %s there %s, by cross-validation %s, on %s %s", title(f.Metric), ascii(value(s.Dev)), ascii(value(f.CrossValidated)), textPlural(f.Test, "other", "others"), ascii(value(s.Test)))
 		}
 	}
 	if f.Comparison != nil {
@@ -167,13 +167,9 @@ func textMetrics(r *eval.Report, t *eval.Task, line func(string, ...any)) {
 	}
 	var columns []column
 	left := textWidth - 2 - first
-	for i := range t.Metrics {
-		m := &t.Metrics[i]
-		if partOf(m.Metric) != plainPart {
-			continue
-		}
+	for _, m := range textColumns(r, t) {
 		c := column{m, max(7, 2+utf8.RuneCountInString(titleOf(m)))}
-		if i == 0 {
+		if len(columns) == 0 {
 			c.width = max(c.width, len("  .123  [.123, .123]"))
 		}
 		if left -= c.width; left < 0 {
@@ -210,15 +206,36 @@ func textMetrics(r *eval.Report, t *eval.Task, line func(string, ...any)) {
 			return floor(c.m.Random)
 		})
 	}
-	var unanswered []string
-	for i, n := range t.Missing {
-		if n > 0 && i < len(r.Systems) {
-			unanswered = append(unanswered, fmt.Sprintf("%s %d", clip(clean(r.Systems[i].Name), 24), n))
+	for _, x := range []struct {
+		what   string
+		counts []int
+	}{{"queries left unanswered", t.Missing}, {"queries answered with nothing", t.NoHits}} {
+		var systems []string
+		for i, n := range x.counts {
+			if n > 0 && i < len(r.Systems) {
+				systems = append(systems, fmt.Sprintf("%s %d", clip(clean(r.Systems[i].Name), 24), n))
+			}
+		}
+		if systems != nil {
+			line("  ! %s: %s", x.what, strings.Join(systems, ", "))
 		}
 	}
-	if unanswered != nil {
-		line("  ! queries left unanswered: %s", strings.Join(unanswered, ", "))
+}
+
+// textColumns are the metrics worth a column, in the order of the report. Where a
+// note tells to look at condensed nDCG, that stands beside the deciding metric.
+func textColumns(r *eval.Report, t *eval.Task) (list []*eval.MetricInfo) {
+	told := slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(strings.ToLower(n), "condensed ndcg") })
+	var condensed []*eval.MetricInfo
+	for i := range t.Metrics {
+		m := &t.Metrics[i]
+		if known, ok := parsed(m.Metric); ok && known.Name == "cndcg" && known.Gains == "" && told {
+			condensed = append(condensed, m)
+		} else if partOf(m.Metric) == plainPart {
+			list = append(list, m)
+		}
 	}
+	return slices.Insert(list, min(1, len(list)), condensed...)
 }
 
 // textCompared writes the comparisons by the deciding metric, that of baseline and
