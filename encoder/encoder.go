@@ -109,6 +109,15 @@ func (e *Encoder) CountTokens(text string) (int, error) {
 	return len(ids), err
 }
 
+// Tokens returns what the network is given for a text, as a query or as a passage:
+// for those who train it.
+func (e *Encoder) Tokens(text string, query bool) ([]uint32, error) {
+	if query {
+		return e.tokenize(e.Model.QueryPrefix, text)
+	}
+	return e.tokenize(e.Model.PassagePrefix, text)
+}
+
 // batch is the memory of one run of the network.
 type batch struct {
 	ids, mask []int64

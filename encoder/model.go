@@ -131,3 +131,28 @@ func (m *Model) Verify(dir string) error {
 	}
 	return nil
 }
+
+// WriteModel describes the files of dir in its model.json. The hashes of m are
+// filled in.
+func WriteModel(dir string, m *Model) error {
+	c := *m
+	c.SHA256 = map[string]string{}
+	for _, name := range []string{NetworkFile, TokenizerFile} {
+		sum, err := atomicfile.SHA256(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("cannot describe model %s: %w", dir, err)
+		}
+		c.SHA256[name] = sum
+	}
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("cannot describe model %s: %w", dir, err)
+	}
+	b, err := json.MarshalIndent(&c, "", "  ")
+	if err == nil {
+		err = atomicfile.WriteBytes(filepath.Join(dir, modelFile), append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot describe model %s: %w", dir, err)
+	}
+	return nil
+}

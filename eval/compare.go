@@ -311,8 +311,8 @@ func (c *Comparison) judge(metric string, tie float64) {
 			c.B, c.A, metric, Signed(d), low, high, Short(tie))
 	case math.Abs(d) < tie:
 		c.Outcome = Tie
-		c.Verdict = fmt.Sprintf("%s and %s are level on %s: the difference of %s is below %s; with %d queries it may be as far off as [%s, %s].",
-			c.B, c.A, metric, Signed(d), Short(tie), c.Queries, low, high)
+		c.Verdict = fmt.Sprintf("%s and %s are level on %s: the difference of %s is below %s; with %s it may be as far off as [%s, %s].",
+			c.B, c.A, metric, Signed(d), Short(tie), queries(c.Queries), low, high)
 	case c.PHolm < alpha && d > 0:
 		c.Outcome = Better
 		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm)))
@@ -321,9 +321,17 @@ func (c *Comparison) judge(metric string, tie float64) {
 		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm)))
 	default:
 		c.Outcome = Unclear
-		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %d queries: %s [%s, %s], p %s; %s could have been.",
-			c.B, c.A, metric, c.Queries, Signed(d), low, high, pValue(float64(c.PHolm)), could)
+		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %s: %s [%s, %s], p %s; %s could have been.",
+			c.B, c.A, metric, queries(c.Queries), Signed(d), low, high, pValue(float64(c.PHolm)), could)
 	}
+}
+
+// queries writes "1 query", "2 queries".
+func queries(n int) string {
+	if n == 1 {
+		return "1 query"
+	}
+	return fmt.Sprintf("%d queries", n)
 }
 
 // Short writes a number as papers do: three decimals, no zero before the point.

@@ -177,7 +177,7 @@ func (e *evaluation) describe(context.Context) error {
 		}
 	}
 	if e.Faults.Count > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d faulty judgements were left out.", e.Faults.Count))
+		r.Notes = append(r.Notes, fmt.Sprintf("Faulty judgements that were left out: %d.", e.Faults.Count))
 	}
 	return nil
 }
@@ -386,7 +386,7 @@ func (e *evaluation) warn(task Task) {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d queries have no relevant product and are left out of %s.", names[task.Name], task.Metrics[0].Left, task.Queries, task.Metrics[0].Title))
 	}
 	if task.Queries < 50 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %d queries only large differences can be shown.", names[task.Name], task.Queries))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %s only large differences can be shown.", names[task.Name], queries(task.Queries)))
 	}
 	for _, m := range task.Metrics {
 		if m.Metric != "judged@10" {

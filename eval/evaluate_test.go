@@ -542,7 +542,7 @@ func TestReportsSurviveJSON(t *testing.T) {
 	in.Spaces = map[string]Space{"pretrained": randomSpace(1, 40, 8), "finetuned": randomSpace(2, 40, 8)}
 	in.Faults.Add(&catalog.Fault{File: "f", Line: 3, Kind: catalog.BadLabel, Reason: "bad"})
 	r := evaluated(t, in, Options{})
-	if !hasNote(r, "1 faulty judgements were left out") {
+	if !hasNote(r, "Faulty judgements that were left out: 1") {
 		t.Errorf("%q", r.Notes)
 	}
 	b, err := json.Marshal(r)

@@ -211,7 +211,7 @@ func (b *qrelsBuilder) add(j Judgment) error {
 	q.labels[j.Product] = label
 	b.values[label] = value // of kept judgements only: what is left out must not decide the scale
 	if len(b.values) > maxLevels {
-		return fmt.Errorf("cannot use the judgements: they have more than %d different labels, so they look like scores", maxLevels)
+		return fmt.Errorf("they have more than %d different labels, so they look like scores", maxLevels)
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (b *qrelsBuilder) scale() (Scale, func(string) string, error) {
 	}
 	switch {
 	case letters > 0 && len(numbers) > 0:
-		return Scale{}, nil, errors.New("cannot use the judgements: some labels are of ESCI (E, S, C, I) and some are numbers")
+		return Scale{}, nil, errors.New("some labels are of ESCI (E, S, C, I) and some are numbers")
 	case letters > 0:
 		return ESCI(), same, nil
 	}
@@ -276,7 +276,7 @@ func number(queries []Query) {
 
 func (b *qrelsBuilder) finish() (*Qrels, error) {
 	if len(b.byID) == 0 {
-		return nil, errors.New("cannot evaluate: there are no judgements")
+		return nil, errors.New("there are no judgements")
 	}
 	scale, spelled, err := b.scale()
 	if err != nil {
@@ -292,7 +292,7 @@ func (b *qrelsBuilder) finish() (*Qrels, error) {
 		for _, p := range query.Products {
 			level, ok := scale.Level(spelled(q.labels[p]))
 			if !ok {
-				return nil, fmt.Errorf("cannot use the judgements: label %q is not of scale %s", q.labels[p], scale.Name)
+				return nil, fmt.Errorf("label %q is not of scale %s", q.labels[p], scale.Name)
 			}
 			query.Levels = append(query.Levels, uint8(level))
 		}

@@ -494,6 +494,7 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 			rows = append(rows, out)
 		}
 	}
+	r.ValuesSHA256 = eval.HashValues(values)
 	files := map[string]func(w io.Writer) error{
 		"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
 		"report.json":   func(w io.Writer) error { return writeJSON(w, r) },

@@ -58,6 +58,8 @@ func resumeHint(args []string) string {
 	switch args[0] {
 	case "embed":
 		return "; what is done is kept: give the same command with --resume to go on"
+	case "train":
+		return "; the steps so far are kept: give the same command with --resume to go on"
 	case "index":
 		return "; the vectors made so far are kept: give the same command to go on"
 	}
@@ -96,7 +98,7 @@ page, and prepares all that they need.`,
 		return usageError("%v (see %s --help)", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newImportCommand(), newStatsCommand(), newModelCommand(), newEmbedCommand(), newIndexCommand(),
+		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newEmbedCommand(), newIndexCommand(),
 		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
 	for _, c := range root.Commands() {

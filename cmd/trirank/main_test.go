@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			// An index of the sample that scripts may read.
 			e.Setenv("SHOP", shop)
-			for _, v := range []string{"TRIRANK_MODELS", "TRIRANK_ONNXRUNTIME", "TRIRANK_REAL_DATA"} {
+			for _, v := range []string{"TRIRANK_MODELS", "TRIRANK_ONNXRUNTIME", "TRIRANK_PJRT", "TRIRANK_REAL_DATA"} {
 				e.Setenv(v, os.Getenv(v))
 			}
 			return nil

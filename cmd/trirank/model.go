@@ -11,9 +11,9 @@ func newModelCommand() *cobra.Command {
 		Use:   "model",
 		Short: "Work with embedding models",
 		Example: `  trirank model check e5-small-v2
-  trirank model check runs/a/model`,
+  trirank model merge --delta runs/a/delta.safetensors --out finetuned`,
 	}
-	c.AddCommand(newModelCheckCommand())
+	c.AddCommand(newModelCheckCommand(), newModelMergeCommand())
 	return c
 }
 

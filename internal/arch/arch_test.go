@@ -25,6 +25,8 @@ var ours = map[string][]string{
 	"eval/formats":    {"eval", "catalog"},
 	"eval/judge":      {"eval", "engine"},
 	"eval/report":     {"eval"},
+	"train":           {"catalog", "eval", "train/bert", "train/events", "train/safetensors"},
+	"train/finetuned": {"encoder", "eval", "train", "train/safetensors", "train/weights"},
 	"httpapi":         {"engine", "catalog"},
 	"cmd/trirank":     {"*"},
 }
@@ -37,6 +39,7 @@ var only = map[string]string{
 	"github.com/blevesearch/bleve/v2":          "bm25",
 	"github.com/valyala/fasthttp":              "httpapi",
 	"github.com/spf13/cobra":                   "cmd/trirank",
+	"github.com/gomlx/go-xla":                  "train/device",
 }
 
 // cgo lists the packages that may use it.

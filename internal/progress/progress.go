@@ -122,7 +122,11 @@ func (p *Progress) rate(took time.Duration) string {
 	if fresh <= 0 || took < 50*time.Millisecond {
 		return ""
 	}
-	return fmt.Sprintf(", %.0f/s", float64(fresh)/took.Seconds())
+	if rate := float64(fresh) / took.Seconds(); rate < 10 {
+		return fmt.Sprintf(", %.2g/s", rate)
+	} else {
+		return fmt.Sprintf(", %.0f/s", rate)
+	}
 }
 
 func round(d time.Duration) time.Duration {

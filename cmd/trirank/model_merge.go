@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/train/finetuned"
+)
+
+func newModelMergeCommand() *cobra.Command {
+	var base, delta, out, name string
+	c := &cobra.Command{
+		Use:   "merge --delta FILE --out DIR",
+		Short: "Make a model directory of a delta and the model that it began with",
+		Long: `Merge applies what trirank train learnt (delta.safetensors) to the model that it
+began with, and writes the model directory of the result. The same input gives the
+same bytes.`,
+		Example: `  trirank model merge --delta runs/a/delta.safetensors --out finetuned
+  trirank model merge --base e5-small-v2 --delta finetuned.safetensors --out finetuned --name shop-e5`,
+		Args: cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.StringVar(&base, "base", defaultModel, "the model that it began with: a directory or a name")
+	f.StringVar(&delta, "delta", "", "file that trirank train wrote")
+	f.StringVar(&out, "out", "", "model directory to write")
+	f.StringVar(&name, "name", "", "name of the model (default: that of the base and of the run)")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "delta", "out"); err != nil {
+			return err
+		}
+		d, err := finetuned.ReadDelta(delta)
+		if err != nil {
+			return err
+		}
+		dir, err := store.FindModel(base)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			name = d.BaseName + "-" + d.Run
+		}
+		if err := finetuned.Merge(dir, d, out, name); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s learnt from %d queries and %d products\n", out, name, d.BaseName, d.Run, len(d.Training.Queries), len(d.Training.Products))
+		return nil
+	}
+	return c
+}
