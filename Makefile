@@ -14,13 +14,15 @@ build: native ## bin/trirank
 # trirank import understands.
 CATALOG ?= sample
 ADDR ?= 127.0.0.1:8080
-# The rankings made with models: make run MODELS="pretrained=e5-small-v2 finetuned=DIR"
-MODELS ?= pretrained=e5-small-v2
+# The rankings made with models: make run MODELS="pretrained=e5-small-v2 finetuned=DIR".
+# The sample has a fine-tuned model of its own, made of what training learnt from it.
+MODELS ?= pretrained=e5-small-v2$(if $(filter sample,$(CATALOG)), finetuned=var/finetuned)
 run_name := $(notdir $(abspath $(CATALOG)))
 
 .PHONY: run
 run: build ## index the sample shop, or CATALOG=DIR, and serve it on ADDR
 	@mkdir -p var
+	@[ '$(filter finetuned=var/finetuned,$(MODELS))' = '' ] || bin/trirank model merge --delta catalog/sample/finetuned.safetensors --out var/finetuned
 	@catalog='$(CATALOG)'; \
 	if [ "$$catalog" != sample ] && [ ! -f "$$catalog/catalog.json" ]; then \
 		bin/trirank import "$$catalog" --out var/$(run_name).catalog --name $(run_name) && catalog=var/$(run_name).catalog; \

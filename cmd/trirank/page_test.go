@@ -12,13 +12,13 @@ import (
 // TestPage uses the page over the real index as a visitor does, and takes the
 // picture that the README shows.
 func TestPage(t *testing.T) {
-	url, stop := serve(t, sampleIndex(t))
+	url, stop := serve(t, finetunedIndex(t))
 	b := browser.New(t)
 	b.Size(1440, 1000)
 	b.Open(url + "/")
 	b.Until(`!document.getElementById("start").hidden`)
 	b.Open(url + "/?q=portable+battery+pack+for+phone") // which is judged
-	ready := `document.querySelectorAll("#board:not(.skeleton) .column").length === 3 && document.querySelectorAll("#board:not(.skeleton) .card").length === 30`
+	ready := `document.querySelectorAll("#board:not(.skeleton) .column").length === 4 && document.querySelectorAll("#board:not(.skeleton) .card").length === 40`
 	b.Until(ready)
 	b.Until(`document.querySelectorAll("#board svg").length >= 2`) // the distributions
 
@@ -40,6 +40,23 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page complains: %q", p)
 	}
 	stop()
+}
+
+// finetunedIndex is an index of the sample with the model that was trained on it, as
+// make run makes it.
+func finetunedIndex(t *testing.T) string {
+	root := t.TempDir()
+	model, dir := filepath.Join(root, "model"), filepath.Join(root, "shop.index")
+	for _, args := range [][]string{
+		{"model", "merge", "--delta", filepath.Join("..", "..", "catalog", "sample", "finetuned.safetensors"), "--out", model},
+		{"index", "--catalog", "sample", "--model", "pretrained=e5-small-v2", "--model", "finetuned=" + model, "--out", dir},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(args, &out, &errs); code != 0 {
+			t.Fatalf("%q ends with %d: %s", args, code, errs.String())
+		}
+	}
+	return dir
 }
 
 // TestReport reads the report on the sample as an engineer does, and takes the
