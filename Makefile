@@ -47,7 +47,7 @@ lint: native
 	go tool staticcheck ./...
 
 # What holds no C must build and pass without it.
-pure := ./bm25/... ./catalog/... ./encoder ./engine ./eval/... ./httpapi/... ./internal/...
+pure := ./bm25/... ./catalog/... ./encoder ./engine ./eval/... ./httpapi/... ./internal/... ./train/bert ./train/events ./train/finetuned ./train/safetensors ./train/weights
 test-pure:
 	CGO_ENABLED=0 go test $(pure)
 
@@ -66,7 +66,7 @@ test-real: build ## the checks that need real data, in REAL_DATA
 # with them, bench times against them. make test needs only what they once computed.
 peers := $(or $(TRIRANK_CACHE),$(HOME)/.cache/trirank)/peers-$(shell sha256sum eval/testdata/peers/requirements.txt | cut -c1-12)
 .PHONY: peers test-peers
-peers: $(peers)/ready ## trec_eval, ranx and ir_measures for Python, kept in the cache
+peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard and safetensors for Python, kept in the cache
 
 $(peers)/ready:
 	rm -rf $(peers) && python3 -m venv $(peers)
@@ -74,8 +74,8 @@ $(peers)/ready:
 	$(peers)/bin/pip install -q --disable-pip-version-check --no-deps rbo==0.1.3
 	touch $@
 
-test-peers: peers ## compare the metrics with other implementations, live
-	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval -run Peers -count 1 -v
+test-peers: peers ## compare metrics and file formats with other implementations, live
+	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
 
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"

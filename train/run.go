@@ -200,7 +200,7 @@ func (r *runner) step() error {
 	s := Status{Step: r.state.Step, Steps: r.steps, Epoch: float64(r.state.Step) / float64(r.epoch), Loss: out.loss, Rate: r.Config.rate(number, r.steps), GradNorm: out.norm}
 	err = errors.Join(
 		r.write(line{Step: s.Step, Epoch: s.Epoch, Loss: s.Loss, Rate: s.Rate, GradNorm: s.GradNorm}),
-		r.trainEvents.Scalars(s.Step, time.Now(), map[string]float64{"loss": s.Loss, "learning_rate": s.Rate, "grad_norm": s.GradNorm, "epoch": s.Epoch}),
+		r.trainEvents.Scalars(s.Step, time.Now(), map[string]float64{"loss": s.Loss, "learning_rate": s.Rate, "grad_norm": s.GradNorm}),
 	)
 	if r.Report != nil {
 		r.Report(s)
