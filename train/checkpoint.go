@@ -59,6 +59,9 @@ func (t *Trainer) save(dir string, s State) error {
 		return fail(err)
 	}
 	defer os.RemoveAll(fresh)
+	if err := os.Chmod(fresh, 0o755); err != nil {
+		return fail(err)
+	}
 	var all []safetensors.Tensor
 	add := func(prefix string, list []*tensors.Tensor) {
 		for i, x := range list {

@@ -139,6 +139,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		if err := r.validate(); err != nil {
 			return nil, err
 		}
+		// Nothing that follows may be better.
+		if err := r.checkpoint(); err != nil {
+			return nil, err
+		}
 	}
 	for r.state.Step < r.steps {
 		if r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience {
@@ -170,7 +174,7 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		}
 	}
 	out := &Result{Steps: r.state.Step, Start: r.start, Best: r.state.Best, Stopped: stopped, Trainer: r.trainer}
-	if r.state.Best != nil && r.state.Best.Step > 0 && r.state.Best.Step != r.state.Step {
+	if r.state.Best != nil && r.state.Best.Step != r.state.Step {
 		if _, err := r.trainer.load(filepath.Join(r.Dir, checkpointsDir, checkpointName(r.state.Best.Step))); err != nil {
 			return nil, err
 		}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/catalog"
 )
 
 func tinyJob(t *testing.T, dir string) *Job {
@@ -108,6 +110,59 @@ func TestKilledRun(t *testing.T) {
 	}
 	if got.Best.NDCG != want.Best.NDCG {
 		t.Errorf("best is %g, was %g", got.Best.NDCG, want.Best.NDCG)
+	}
+}
+
+// TestNothingLearnt checks that a run that only does harm gives back what it began
+// with.
+func TestNothingLearnt(t *testing.T) {
+	j := tinyJob(t, filepath.Join(t.TempDir(), "run"))
+	// What the network ranks first is right: nothing can be better.
+	c := tinyConfig()
+	before, err := NewTrainer(openDevice(t), tiny(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := tinyData()
+	var texts [][]int32
+	for _, p := range d.Products {
+		texts = append(texts, p.Tokens)
+	}
+	products, err := before.Vectors(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dim := before.Dimension()
+	for i := range d.Queries {
+		q, err := before.Vectors([][]int32{d.Queries[i].Tokens})
+		if err != nil {
+			t.Fatal(err)
+		}
+		best := 0
+		for p := range d.Products {
+			if dot(q, products[p*dim:(p+1)*dim]) > dot(q, products[best*dim:(best+1)*dim]) {
+				best = p
+			}
+		}
+		d.Queries[i].Judged = []Judged{{best, catalog.Exact}}
+	}
+	if j.Validation, err = NewValidation(d); err != nil {
+		t.Fatal(err)
+	}
+	j.Config.Rate, j.Config.EMA, j.Config.Epochs, j.Config.Patience, j.Config.Schedule, j.Config.Warmup = .3, 0, 6, 2, "constant", 0
+	r, err := Run(context.Background(), openDevice(t), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Best.Step != 0 || !r.Stopped {
+		t.Fatalf("best is %+v, stopped: %v", r.Best, r.Stopped)
+	}
+	base := tiny()
+	for _, w := range r.Trained {
+		i := slices.IndexFunc(base, func(b Weight) bool { return b.Name == w.Name })
+		if !slices.Equal(base[i].Values, w.Values) {
+			t.Fatalf("%s is not what it was", w.Name)
+		}
 	}
 }
 
