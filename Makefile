@@ -100,6 +100,8 @@ dist-folder: build
 	for lib in $$(ldd bin/trirank | awk '/openblas|gfortran|quadmath|gomp|stdc\+\+|libgcc_s/ {print $$3}'); do cp -L $$lib dist/trirank/lib/; done
 	cp -RL bin/models/e5-small-v2 dist/trirank/models/
 	cp README.md LICENSE dist/trirank/
+	mkdir dist/trirank/licenses && for part in $(faiss_dir) $(onnxruntime_dir) $(pjrt_dir); do \
+		for text in $$(find $$part -maxdepth 1 -type f); do cp $$text dist/trirank/licenses/$$(basename $$part)-$$(basename $$text); done; done
 	tar -C dist -czf dist/trirank-$(VERSION).tar.gz trirank
 	@echo "dist/trirank-$(VERSION).tar.gz: unpack it anywhere and run trirank/trirank"
 

@@ -128,12 +128,24 @@ func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
 		}
 		return s, false, err
 	}
-	for _, name := range slices.Backward(names) {
-		var bad error
-		if s, bad = t.load(filepath.Join(dir, name)); bad == nil {
-			return s, true, nil
+	left, _ := filepath.Glob(filepath.Join(dir, ".tmp-*")) // of a save that was killed
+	for _, path := range left {
+		if err := os.RemoveAll(path); err != nil {
+			return s, false, err
 		}
-		err = errors.Join(err, bad)
+	}
+	for i, name := range slices.Backward(names) {
+		var bad error
+		if s, bad = t.load(filepath.Join(dir, name)); bad != nil {
+			err = errors.Join(err, bad)
+			continue
+		}
+		for _, damaged := range names[i+1:] { // or they would count as the newest
+			if err := os.RemoveAll(filepath.Join(dir, damaged)); err != nil {
+				return s, false, err
+			}
+		}
+		return s, true, nil
 	}
 	if err != nil {
 		err = fmt.Errorf("cannot resume: no checkpoint can be read: %w", err)

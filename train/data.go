@@ -192,7 +192,8 @@ func (d *Data) own(q *Query, e example, c *Config, g *rand.Rand) []int {
 	for j, judged := range q.Judged {
 		switch {
 		case j == e.positive:
-		case c.Objective == ListNet, judged.Label == catalog.Irrelevant, judged.Label == catalog.Complement:
+		case c.Objective == ListNet, judged.Label == catalog.Irrelevant, judged.Label == catalog.Complement,
+			judged.Label == catalog.Substitute && (c.SubstituteWeight > 0 || c.CoSENT > 0):
 			pool = append(pool, judged.Product)
 		}
 	}

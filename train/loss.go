@@ -13,9 +13,6 @@ import (
 func (c *Config) loss(q, p, target, allowed, grades, n *Node) *Node {
 	total := c.lossOf(q, p, target, allowed, grades, n)
 	for _, dim := range c.Matryoshka {
-		if dim >= q.Shape().Dimensions[1] {
-			continue
-		}
 		first := func(x *Node) *Node { return bert.Unit(Slice(x, AxisRange(), AxisRange(0, dim))) }
 		total = Add(total, c.lossOf(first(q), first(p), target, allowed, grades, n))
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
+	"golang.org/x/sys/unix"
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/train/events"
@@ -63,9 +64,14 @@ type Result struct {
 const (
 	configFile     = "config.json"
 	metricsFile    = "metrics.jsonl"
+	lockFile       = ".lock"
 	checkpointsDir = "checkpoints"
 	logsDir        = "logs" // for TensorBoard; each writer has a folder of its own
 )
+
+// checkpointEvery is how much work a crash may cost where validations are far
+// apart.
+const checkpointEvery = 5 * time.Minute
 
 // record is config.json.
 type record struct {
@@ -110,11 +116,15 @@ type runner struct {
 	steps, epoch int
 	query, wide  int // widths of batches
 	examples     []example
+	unlock       func()
+	saved        time.Time // when a checkpoint was written last
 	metrics      *os.File
 	trainEvents  *events.Writer
 	validEvents  *events.Writer
-	best         []Weight
 	start        *Point
+	found        bool      // a checkpoint to go on from
+	ordered      []example // of epoch
+	orderedEpoch int
 }
 
 func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, error) {
@@ -134,8 +144,9 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 	if err := r.open(); err != nil {
 		return nil, err
 	}
+	r.saved = time.Now()
 	stopped := false
-	if r.state.Step == 0 && r.Validation != nil && r.start == nil {
+	if !r.found && r.Validation != nil {
 		if err := r.validate(); err != nil {
 			return nil, err
 		}
@@ -162,12 +173,13 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		if each == 0 {
 			each = r.epoch
 		}
-		if r.state.Step%each == 0 || r.state.Step == r.steps {
-			if r.Validation != nil {
-				if err := r.validate(); err != nil {
-					return nil, err
-				}
+		due := r.state.Step%each == 0 || r.state.Step == r.steps
+		if due && r.Validation != nil {
+			if err := r.validate(); err != nil {
+				return nil, err
 			}
+		}
+		if due || time.Since(r.saved) > checkpointEvery {
 			if err := r.checkpoint(); err != nil {
 				return nil, err
 			}
@@ -187,7 +199,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 func (r *runner) step() error {
 	number := r.state.Step
 	epoch, at := number/r.epoch, number%r.epoch
-	all := order(r.examples, r.Config.Seed, epoch)
+	if r.ordered == nil || r.orderedEpoch != epoch {
+		r.ordered, r.orderedEpoch = order(r.examples, r.Config.Seed, epoch), epoch
+	}
+	all := r.ordered
 	some := all[at*r.Config.Batch : min((at+1)*r.Config.Batch, len(all))]
 	b := r.Data.batch(some, &r.Config, number, r.query, r.wide)
 	out, err := r.trainer.step(b, len(some), number, r.steps)
@@ -242,6 +257,7 @@ func (r *runner) validate() error {
 
 // checkpoint makes all that was done durable.
 func (r *runner) checkpoint() error {
+	r.saved = time.Now()
 	return errors.Join(
 		r.metrics.Sync(), r.trainEvents.Flush(), r.validEvents.Flush(),
 		r.trainer.save(filepath.Join(r.Dir, checkpointsDir), r.state),
@@ -261,6 +277,10 @@ func (r *runner) open() error {
 	if err := os.MkdirAll(filepath.Join(r.Dir, checkpointsDir), 0o755); err != nil {
 		return err
 	}
+	var err error
+	if r.unlock, err = lock(filepath.Join(r.Dir, lockFile)); err != nil {
+		return err
+	}
 	want, err := json.MarshalIndent(record{r.Config, r.Inputs, r.steps}, "", "  ")
 	if err != nil {
 		return err
@@ -270,6 +290,11 @@ func (r *runner) open() error {
 	got, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		for _, name := range []string{metricsFile, logsDir, "model", "delta.safetensors", filepath.Join(checkpointsDir, "*")} {
+			if found, _ := filepath.Glob(filepath.Join(r.Dir, name)); len(found) > 0 {
+				return fmt.Errorf("there is %s but no %s, so it is not the folder of a run (name another)", found[0], configFile)
+			}
+		}
 		if err := atomicfile.WriteBytes(path, want); err != nil {
 			return err
 		}
@@ -280,8 +305,7 @@ func (r *runner) open() error {
 	case !bytes.Equal(got, want):
 		return fmt.Errorf("the run was begun with other options, another model or another catalogue (see %s)", path)
 	}
-	found := false
-	if r.state, found, err = r.trainer.restore(filepath.Join(r.Dir, checkpointsDir)); err != nil {
+	if r.state, r.found, err = r.trainer.restore(filepath.Join(r.Dir, checkpointsDir)); err != nil {
 		return err
 	}
 	if err := r.openMetrics(); err != nil {
@@ -294,7 +318,7 @@ func (r *runner) open() error {
 	if r.validEvents, err = events.Create(filepath.Join(r.Dir, logsDir, "validation"), "validation", at, r.state.Step); err != nil {
 		return err
 	}
-	if found && r.Report != nil {
+	if r.found && r.Report != nil {
 		r.Report(Status{Step: r.state.Step, Steps: r.steps, Epoch: float64(r.state.Step) / float64(r.epoch), Resumed: true})
 	}
 	return nil
@@ -308,7 +332,7 @@ func (r *runner) openMetrics() (err error) {
 	}
 	end := int64(0)
 	in := bufio.NewReader(r.metrics)
-	for {
+	for r.found {
 		b, err := in.ReadBytes('\n')
 		if err != nil { // the end, or a line that was cut off
 			break
@@ -332,7 +356,24 @@ func (r *runner) openMetrics() (err error) {
 	return err
 }
 
+// lock takes the file at path for this process, or fails at once. The system lets
+// go of it when the process ends, however that happens.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, errors.New("another process is training in this folder")
+	}
+	return func() { f.Close() }, nil
+}
+
 func (r *runner) close() {
+	if r.unlock != nil {
+		r.unlock()
+	}
 	if r.metrics != nil {
 		r.metrics.Close()
 	}

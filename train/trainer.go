@@ -29,11 +29,10 @@ type Trainer struct {
 	backend compute.Backend
 	what    trained
 
-	frozen, trained         []string
-	fixed                   []*tensors.Tensor // of frozen, in order
-	values, first, second   []*tensors.Tensor // of trained: values and AdamW's moments
-	average                 []*tensors.Tensor // EMA of values; nil without
-	queryWidth, productWide int
+	frozen, trained       []string
+	fixed                 []*tensors.Tensor // of frozen, in order
+	values, first, second []*tensors.Tensor // of trained: values and AdamW's moments
+	average               []*tensors.Tensor // EMA of values; nil without
 
 	encode, gradient, vectorGradient, backward, update *Exec
 }
@@ -69,6 +68,11 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 	}, names)
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range c.Matryoshka {
+		if d >= t.net.Hidden {
+			return nil, fmt.Errorf("dimension %d of --matryoshka is not below the %d of the vectors", d, t.net.Hidden)
+		}
 	}
 	if t.what, err = c.trainable(); err != nil {
 		return nil, err
@@ -225,9 +229,9 @@ func (t *Trainer) build() {
 	})
 	// AdamW over all trained weights, after clipping by the norm of all gradients.
 	t.update = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nt, nt, nt, nt, len(t.average), 3)
+		p := take(in, nt, nt, nt, nt, len(t.average), 4)
 		values, first, second, grads, average := p[0], p[1], p[2], p[3], p[4]
-		rate, correct1, correct2 := p[5][0], p[5][1], p[5][2]
+		rate, correct1, correct2, keep := p[5][0], p[5][1], p[5][2], p[5][3]
 		squares := ScalarZero(in[0].Graph(), float32Type)
 		for _, g := range grads {
 			squares = Add(squares, ReduceAllSum(Square(g)))
@@ -246,7 +250,7 @@ func (t *Trainer) build() {
 			out[i], out[nt+i], out[2*nt+i] = Sub(values[i], Mul(change, rate)), m, v
 		}
 		for i, a := range average {
-			out = append(out, Add(MulScalar(a, t.config.EMA), MulScalar(out[i], 1-t.config.EMA)))
+			out = append(out, Add(Mul(a, keep), Mul(out[i], OneMinus(keep))))
 		}
 		return append(out, norm)
 	})
@@ -281,8 +285,10 @@ func (t *Trainer) step(b *batch, n, number, steps int) (out outcome, err error) 
 	}
 	defer free(grads)
 	at := float64(number + 1)
-	extra := []*tensors.Tensor{scalar(t.config.rate(number, steps)), scalar(1 / (1 - math.Pow(beta1, at))), scalar(1 / (1 - math.Pow(beta2, at)))}
-	results, err := t.update.Exec(arguments(t.values, t.first, t.second, grads, t.average, extra)...)
+	extra := []*tensors.Tensor{scalar(t.config.rate(number, steps)), scalar(1 / (1 - math.Pow(beta1, at))), scalar(1 / (1 - math.Pow(beta2, at))),
+		// A young average forgets faster: what the run began with must not stay in it.
+		scalar(min(t.config.EMA, (1+at)/(10+at)))}
+	results, err := t.update.Call(arguments(t.values, t.first, t.second, grads, t.average, extra)...)
 	if err != nil {
 		return out, err
 	}
@@ -315,7 +321,7 @@ func (t *Trainer) gradients(b *batch, n int) (loss float64, grads []*tensors.Ten
 	if t.config.Micro == 0 || t.config.Micro >= size+all {
 		inputs := append(b.queries.tensors(), b.products.tensors()...)
 		defer free(inputs)
-		results, err := t.gradient.Exec(arguments(t.fixed, t.values, inputs, goal)...)
+		results, err := t.gradient.Call(arguments(t.fixed, t.values, inputs, goal)...)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -337,7 +343,7 @@ func (t *Trainer) cached(b *batch, goal []*tensors.Tensor) (loss float64, grads 
 		}
 		vectors = append(vectors, tensors.FromFlatDataAndDimensions(values, x.rows, t.net.Hidden))
 	}
-	at, err := t.vectorGradient.Exec(arguments(vectors, goal)...)
+	at, err := t.vectorGradient.Call(arguments(vectors, goal)...)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -352,7 +358,7 @@ func (t *Trainer) cached(b *batch, goal []*tensors.Tensor) (loss float64, grads 
 			some := make([]float32, part.rows*t.net.Hidden)
 			copy(some, slope[first*t.net.Hidden:])
 			inputs := append(part.tensors(), tensors.FromFlatDataAndDimensions(some, part.rows, t.net.Hidden))
-			sum, err := t.backward.Exec(arguments(t.fixed, t.values, grads, inputs)...)
+			sum, err := t.backward.Call(arguments(t.fixed, t.values, grads, inputs)...)
 			free(grads, inputs)
 			if err != nil {
 				return 0, nil, err
@@ -377,13 +383,13 @@ func (x *texts) part(first, n int) *texts {
 
 // vectors encodes texts, Micro at a time or all at once.
 func (t *Trainer) vectors(x *texts, values []*tensors.Tensor) (out []float32, err error) {
-	n := t.config.Micro
-	if n == 0 {
-		n = min(x.rows, 64)
+	n := min(x.rows, 64)
+	if t.config.Micro > 0 {
+		n = min(n, t.config.Micro)
 	}
 	for first := 0; first < x.rows; first += n {
 		inputs := x.part(first, n).tensors()
-		v, err := t.encode.Exec(arguments(t.fixed, values, inputs)...)
+		v, err := t.encode.Call(arguments(t.fixed, values, inputs)...)
 		free(inputs)
 		if err != nil {
 			return nil, err

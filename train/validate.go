@@ -103,14 +103,23 @@ func (v *Validation) loss(q, d []float32, dim int, c *Config) float64 {
 		query := &v.data.Queries[e.query]
 		vector := q[e.query*dim : (e.query+1)*dim]
 		score := func(p int) float64 { return dot(vector, d[p*dim:(p+1)*dim]) / c.Temperature }
-		wanted := score(query.Judged[e.positive].Product)
-		total := 1. // the product itself
-		for p := range v.data.Products {
-			if l := query.label(p); l != catalog.Exact && l != catalog.Substitute {
-				total += math.Exp(score(p) - wanted)
-			}
+		good := map[int]bool{}
+		for _, j := range query.Judged {
+			good[j.Product] = j.Label == catalog.Exact || j.Label == catalog.Substitute
 		}
-		sum += math.Log(total)
+		wanted := score(query.Judged[e.positive].Product)
+		most, total := wanted, 1. // log-sum-exp; the product itself is the first
+		for p := range v.data.Products {
+			if good[p] {
+				continue
+			}
+			s := score(p)
+			if s > most {
+				total, most = total*math.Exp(most-s), s
+			}
+			total += math.Exp(s - most)
+		}
+		sum += math.Log(total) + most - wanted
 	}
 	return sum / float64(len(v.example))
 }

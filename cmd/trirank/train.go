@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -190,6 +194,9 @@ func (t *training) readData(ctx context.Context) error {
 	if split == "" && splits["train"] {
 		split = "train"
 	}
+	if split == "" && len(splits) > 1 || split == "" && !splits[""] {
+		return usageError("the judgements have splits, but none is called train: say which to learn from with --split (all for every judgement)")
+	}
 	if split != "" && split != "all" && !splits[split] {
 		return usageError("--split: no judgement is in split %q", split)
 	}
@@ -207,10 +214,6 @@ func (t *training) readData(ctx context.Context) error {
 	if len(texts) == 0 {
 		return fmt.Errorf("cannot train on catalogue %s: it has no judgements", t.catalogue)
 	}
-	mined, err := t.mineNegatives(ctx, texts, judged)
-	if err != nil {
-		return err
-	}
 	learn, held := &pile{}, &pile{}
 	for _, q := range texts {
 		to := learn
@@ -219,7 +222,15 @@ func (t *training) readData(ctx context.Context) error {
 		}
 		to.queries = append(to.queries, q)
 	}
+	keptOut := slices.Clone(held.queries)
+	if len(held.queries) > mostValidation { // all are kept out, enough are asked
+		held.queries = held.queries[:mostValidation]
+	}
 	t.held = len(held.queries)
+	mined, err := t.mineNegatives(ctx, cat, learn.queries, all)
+	if err != nil {
+		return err
+	}
 	for _, p := range []*pile{learn, held} {
 		p.want(judged, mined, p == learn)
 	}
@@ -256,18 +267,57 @@ func (t *training) readData(ctx context.Context) error {
 			return fmt.Errorf("cannot validate on the %d queries that were kept out: %w (keep out more by --validation, or none by --validation 0)", t.held, err)
 		}
 	}
-	t.record = eval.Training{Queries: slices.Concat(learn.queries, held.queries)}
-	slices.Sort(t.record.Queries)
+	// What its parent learnt, the model knows as well.
+	if t.record, err = parentRecord(t.model.Dir); err != nil {
+		return err
+	}
+	t.record.Queries = append(t.record.Queries, slices.Concat(learn.queries, keptOut)...)
 	for _, p := range t.job.Data.Products {
 		t.record.Products = append(t.record.Products, p.ID)
 	}
+	slices.Sort(t.record.Queries)
 	slices.Sort(t.record.Products)
+	t.record.Queries, t.record.Products = slices.Compact(t.record.Queries), slices.Compact(t.record.Products)
 	t.job.Inputs = map[string]string{
 		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": split,
 		"validation": fmt.Sprint(t.validation), "queries": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(t.record.Queries, "\n")))),
-		"products": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(t.record.Products, "\n")))),
+		"products": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(t.record.Products, "\n")))), "mined": hashMined(mined),
 	}
 	return nil
+}
+
+// mostValidation bounds the queries that a validation asks: more cost time at every
+// one and hardly change its figures.
+const mostValidation = 500
+
+// parentRecord is the record of training of the model to begin with, empty if it
+// has none.
+func parentRecord(dir string) (eval.Training, error) {
+	f, err := os.Open(filepath.Join(dir, eval.TrainingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return eval.Training{}, nil
+	}
+	if err != nil {
+		return eval.Training{}, err
+	}
+	defer f.Close()
+	r, err := eval.ReadTraining(f)
+	if err != nil {
+		return eval.Training{}, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return *r, nil
+}
+
+// hashMined stands for what was mined for each query; empty for nothing.
+func hashMined(mined map[string][]string) string {
+	if mined == nil {
+		return ""
+	}
+	h := sha256.New()
+	for _, q := range slices.Sorted(maps.Keys(mined)) {
+		fmt.Fprintf(h, "%s\t%s\n", q, strings.Join(mined[q], "\t"))
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
 // heldOut chooses queries by their text alone, so that more judgements change
@@ -282,12 +332,18 @@ func (t *training) tokens(text string, query bool) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids = ids[:min(len(ids), t.config.MaxTokens)]
+	if n := t.config.MaxTokens; len(ids) > n { // the last one ends every text
+		ids = append(ids[:n-1:n-1], ids[len(ids)-1])
+	}
+	return signed(ids), nil
+}
+
+func signed(ids []uint32) []int32 {
 	out := make([]int32, len(ids))
 	for i, id := range ids {
 		out[i] = int32(id)
 	}
-	return out, nil
+	return out
 }
 
 // pile is queries with the products that they need.
@@ -354,8 +410,9 @@ func (p *pile) data(judged map[string]map[string]catalog.Label, mined map[string
 const minedFrom, minedTo = 5, 50
 
 // mineNegatives asks the rankings of an index what they confuse with a query's
-// exact products. What is judged exact or a substitute is never taken.
-func (t *training) mineNegatives(ctx context.Context, texts []string, judged map[string]map[string]catalog.Label) (map[string][]string, error) {
+// exact products. What is judged exact or a substitute, in whatever split and
+// spelling of the query, is never taken.
+func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, texts []string, all []catalog.Judgment) (map[string][]string, error) {
 	if t.mine == "" {
 		return nil, nil
 	}
@@ -364,6 +421,19 @@ func (t *training) mineNegatives(ctx context.Context, texts []string, judged map
 		return nil, err
 	}
 	defer x.Close()
+	if x.Manifest.Catalogue.Hash != cat.Hash() {
+		return nil, fmt.Errorf("cannot mine negatives: index %s is of another catalogue (%s)", t.mine, x.Manifest.Catalogue.Name)
+	}
+	right := map[string]map[string]bool{}
+	for _, j := range all {
+		if j.Label == catalog.Exact || j.Label == catalog.Substitute {
+			q := eval.Fold(j.Query)
+			if right[q] == nil {
+				right[q] = map[string]bool{}
+			}
+			right[q][j.ProductID] = true
+		}
+	}
 	p := progress.Start(t.c.ErrOrStderr(), "mining negatives", "queries", len(texts))
 	out := map[string][]string{}
 	for i, q := range texts {
@@ -374,11 +444,9 @@ func (t *training) mineNegatives(ctx context.Context, texts []string, judged map
 		}
 		for _, l := range lists {
 			for rank, h := range l.Hits {
-				label := judged[q][h.ID]
-				if rank < minedFrom || rank >= minedTo || label == catalog.Exact || label == catalog.Substitute || slices.Contains(out[q], h.ID) {
-					continue
+				if rank >= minedFrom && rank < minedTo && !right[eval.Fold(q)][h.ID] && !slices.Contains(out[q], h.ID) {
+					out[q] = append(out[q], h.ID)
 				}
-				out[q] = append(out[q], h.ID)
 			}
 		}
 		p.Set(i + 1)
@@ -387,7 +455,7 @@ func (t *training) mineNegatives(ctx context.Context, texts []string, judged map
 	return out, nil
 }
 
-// measure tells what a run would cost, from two steps of it.
+// measure tells what a run would cost, from three steps of it.
 func (t *training) measure(ctx context.Context, steps int) error {
 	cost, err := train.Measure(ctx, t.backend, &t.job)
 	if err != nil {
@@ -429,7 +497,11 @@ func (t *training) learn(ctx context.Context, steps int) error {
 		return err
 	}
 	p.Done()
-	name := filepath.Base(filepath.Clean(t.out))
+	folder, err := filepath.Abs(t.out)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(folder)
 	base := t.model.Encoder.Model
 	d := &finetuned.Delta{Base: base.Hash(), BaseName: base.Name, Run: name, Alpha: t.config.LoRAAlpha, Blend: t.blend, Training: t.record, Weights: result.Trained}
 	delta, dir := filepath.Join(t.out, "delta.safetensors"), filepath.Join(t.out, "model")
@@ -465,6 +537,9 @@ func (t *training) learn(ctx context.Context, steps int) error {
 		}{result.Steps, result.Start, result.Best, result.Stopped, dir, delta})
 	}
 	printTrained(t.c.OutOrStdout(), result, dir, delta)
+	if t.blend > 0 {
+		fmt.Fprintf(t.c.OutOrStdout(), "the figures are of what was learnt; what is saved has %g of the pretrained weights in it\n", t.blend)
+	}
 	return nil
 }
 
@@ -489,11 +564,11 @@ func (t *training) compareWithRuntime(ctx context.Context, m store.Model, traine
 	texts := []string{"wireless mouse", "Ergonomic office chair with lumbar support, black", "x", "usb c charger 65w for laptop and phone, foldable plug"}
 	var tokens [][]int32
 	for i, text := range texts {
-		ids, err := t.tokens(text, i%2 == 0)
+		ids, err := m.Encoder.Tokens(text, i%2 == 0)
 		if err != nil {
 			return err
 		}
-		tokens = append(tokens, ids)
+		tokens = append(tokens, signed(ids))
 	}
 	if trainer == nil {
 		network, err := weights.Open(filepath.Join(m.Dir, "model.onnx"))

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/trirank/trirank/encoder"
@@ -100,11 +101,7 @@ func merge(base string, d *Delta, out, name string) error {
 	if out, err = filepath.Abs(out); err != nil {
 		return err
 	}
-	if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
-		if _, err := encoder.ReadModel(out); err != nil {
-			return errors.New("there is a folder that is not a model (name another, or remove it)")
-		}
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := checkTarget(base, out, d); err != nil {
 		return err
 	}
 	network, err := weights.Open(filepath.Join(base, encoder.NetworkFile))
@@ -155,4 +152,32 @@ func merge(base string, d *Delta, out, name string) error {
 		return err
 	}
 	return atomicfile.ReplaceDir(fresh, out)
+}
+
+// checkTarget refuses to replace what is not a model that came of the same base.
+func checkTarget(base, out string, d *Delta) error {
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !slices.Contains([]string{encoder.NetworkFile, encoder.TokenizerFile, "model.json", eval.TrainingFile}, e.Name()) {
+			return fmt.Errorf("it holds %s, which is no part of a model and would be lost (name another folder)", e.Name())
+		}
+	}
+	old, err := encoder.ReadModel(out)
+	if err != nil {
+		return errors.New("there is a folder that is not a model (name another, or remove it)")
+	}
+	same, err := os.Stat(out)
+	if other, err2 := os.Stat(base); err == nil && err2 == nil && os.SameFile(same, other) {
+		return errors.New("it is the model to begin with (name another folder)")
+	}
+	if old.Parent != d.BaseName {
+		return fmt.Errorf("there is another model, %s (name another folder, or remove it)", old.Name)
+	}
+	return nil
 }

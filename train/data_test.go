@@ -1,0 +1,92 @@
+package train
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// maskCase is two queries whose products stand in one batch: A's are 0 exact,
+// 1 substitute, 2 irrelevant; B's are 3 exact, 4 irrelevant, and 1, which it
+// has as a substitute too.
+func maskCase() *Data {
+	d := &Data{}
+	for range 5 {
+		d.Products = append(d.Products, Product{ID: "p", Tokens: []int32{1, 2}})
+	}
+	d.Queries = []Query{
+		{Text: "a", Tokens: []int32{1}, Judged: []Judged{{0, catalog.Exact}, {1, catalog.Substitute}, {2, catalog.Irrelevant}}},
+		{Text: "b", Tokens: []int32{2}, Judged: []Judged{{1, catalog.Substitute}, {3, catalog.Exact}, {4, catalog.Irrelevant}}},
+	}
+	return d
+}
+
+func TestTargetsAndMasks(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*Config)
+		target  []float32 // of query a, by product
+		allowed []float32
+	}{
+		// b's exact and irrelevant products are a's negatives as well.
+		"infonce": {func(*Config) {}, []float32{1, 0, 0, 0, 0}, []float32{1, 0, 1, 1, 1}},
+		// A substitute shares, and is b's as well as a's.
+		"soft":    {func(c *Config) { c.SubstituteWeight = .25 }, []float32{.8, .2, 0, 0, 0}, []float32{1, 1, 1, 1, 1}},
+		"listnet": {func(c *Config) { c.Objective = ListNet }, []float32{1 / 1.1, .1 / 1.1, 0, 0, 0}, []float32{1, 1, 1, 1, 1}},
+		// CoSENT looks at the substitute, the other loss leaves it out.
+		"cosent": {func(c *Config) { c.CoSENT = 1 }, []float32{1, 0, 0, 0, 0}, []float32{1, 0, 1, 1, 1}},
+	} {
+		d := maskCase()
+		cfg := tinyConfig()
+		cfg.Batch, cfg.Negatives = 2, 2
+		c.change(&cfg)
+		b := d.batch(d.examples(), &cfg, 0, 8, 8)
+		// Which product stands where is known by its grade and by the order of own.
+		g := random(cfg.Seed, forBatch, 0)
+		var chosen []int
+		for _, e := range d.examples() {
+			own := d.own(&d.Queries[e.query], e, &cfg, g)
+			for len(own) < 3 {
+				own = append(own, -1)
+			}
+			chosen = append(chosen, own...)
+		}
+		target, allowed := make([]float32, 5), make([]float32, 5)
+		for at, p := range chosen {
+			if p < 0 {
+				if b.allowed[at] != 0 {
+					t.Errorf("%s: an empty place takes part", name)
+				}
+				continue
+			}
+			target[p] += b.target[at]
+			allowed[p] += b.allowed[at]
+		}
+		if !slices.Equal(allowed, c.allowed) {
+			t.Errorf("%s: %v take part, want %v", name, allowed, c.allowed)
+		}
+		for p := range target {
+			if diff := target[p] - c.target[p]; diff > 1e-6 || diff < -1e-6 {
+				t.Errorf("%s: target %v, want %v", name, target, c.target)
+				break
+			}
+		}
+	}
+}
+
+// TestShortBatch checks that places without an example change nothing.
+func TestShortBatch(t *testing.T) {
+	d, cfg := maskCase(), tinyConfig()
+	cfg.Batch, cfg.Negatives = 4, 1
+	b := d.batch(d.examples(), &cfg, 0, 8, 8)
+	all := b.products.rows
+	for i := 2; i < 4; i++ {
+		sum := float32(0)
+		for _, x := range b.target[i*all : (i+1)*all] {
+			sum += x
+		}
+		if sum != 0 || b.queries.mask[i*8] != 1 {
+			t.Errorf("row %d has a target of %g and mask %v", i, sum, b.queries.mask[i*8:(i+1)*8])
+		}
+	}
+}
