@@ -47,9 +47,9 @@ func generator(seed uint64, purpose, draw int) *rand.Rand {
 func (r *resampling) bootstrap(draws int, seed uint64) []float64 {
 	groups := (r.rows + countGroup - 1) / countGroup
 	return r.blocks(draws, groups, countCodes,
-		func(draw int, code func(group int) *uint8, extra func(row, times int)) {
+		func(draw int, counts []uint16, code func(group int) *uint8, extra func(row, times int)) {
 			g := generator(seed, 1, draw)
-			counts := make([]uint16, groups*countGroup)
+			clear(counts)
 			for range r.rows {
 				counts[g.IntN(r.rows)]++
 			}
@@ -91,7 +91,7 @@ func (r *resampling) flips(draws int, seed uint64) (sums []float64, exact bool) 
 	}
 	groups := (r.rows + signGroup - 1) / signGroup
 	return r.blocks(draws, groups, signCodes,
-		func(draw int, code func(group int) *uint8, _ func(row, times int)) {
+		func(draw int, _ []uint16, code func(group int) *uint8, _ func(row, times int)) {
 			if exact {
 				for i := range groups {
 					*code(i) = uint8(draw >> (i * signGroup))
@@ -135,8 +135,9 @@ func (r *resampling) fill(table []float64, to, from, row int) {
 }
 
 // blocks runs draws in blocks, as many at a time as there are processors. draw
-// says which entry of each group's table a draw adds, tabulate makes a table.
-func (r *resampling) blocks(draws, groups, codes int, draw func(draw int, code func(group int) *uint8, extra func(row, times int)), tabulate func(group int, table []float64)) []float64 {
+// says which entry of each group's table a draw adds, and may use counts, a place for
+// each row, as it likes; tabulate makes a table.
+func (r *resampling) blocks(draws, groups, codes int, draw func(draw int, counts []uint16, code func(group int) *uint8, extra func(row, times int)), tabulate func(group int, table []float64)) []float64 {
 	out := make([]float64, draws*r.cols)
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -144,12 +145,13 @@ func (r *resampling) blocks(draws, groups, codes int, draw func(draw int, code f
 		wg.Go(func() {
 			table := make([]float64, codes*r.cols)
 			chosen := make([]uint8, groups*drawsInABlock) // a block's draws side by side
+			counts := make([]uint16, r.rows+countGroup)
 			for first := range next {
 				n := min(drawsInABlock, draws-first)
 				sums := out[first*r.cols : (first+n)*r.cols]
 				for d := range n {
 					into := sums[d*r.cols : (d+1)*r.cols]
-					draw(first+d,
+					draw(first+d, counts,
 						func(group int) *uint8 { return &chosen[group*drawsInABlock+d] },
 						func(row, times int) {
 							for i, v := range r.values[row*r.cols : (row+1)*r.cols] {
