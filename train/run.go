@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
-	"golang.org/x/sys/unix"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/train/events"
 )
 
@@ -278,7 +278,7 @@ func (r *runner) open() error {
 		return err
 	}
 	var err error
-	if r.unlock, err = lock(filepath.Join(r.Dir, lockFile)); err != nil {
+	if r.unlock, err = filelock.Take(filepath.Join(r.Dir, lockFile)); err != nil {
 		return err
 	}
 	want, err := json.MarshalIndent(record{r.Config, r.Inputs, r.steps}, "", "  ")
@@ -354,20 +354,6 @@ func (r *runner) openMetrics() (err error) {
 	}
 	_, err = r.metrics.Seek(end, io.SeekStart)
 	return err
-}
-
-// lock takes the file at path for this process, or fails at once. The system lets
-// go of it when the process ends, however that happens.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, errors.New("another process is training in this folder")
-	}
-	return func() { f.Close() }, nil
 }
 
 func (r *runner) close() {

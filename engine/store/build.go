@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/internal/npy"
 )
 
@@ -238,7 +239,7 @@ func (b *builder) run(ctx context.Context) error {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(b.work, "build.lock"))
+	unlock, err := filelock.Take(filepath.Join(b.work, "build.lock"))
 	if err != nil {
 		return fmt.Errorf("%w (another build of it is running)", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/filelock"
 )
 
 // Files that Embed writes, for NumPy and pandas.
@@ -52,7 +53,7 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 		return fail(err)
 	}
 	lockFile := filepath.Join(o.Out, ".lock")
-	unlock, err := lock(lockFile)
+	unlock, err := filelock.Take(lockFile)
 	if err != nil {
 		return fail(fmt.Errorf("%w (another trirank embed writes there)", err))
 	}
