@@ -74,20 +74,37 @@ type statistics struct {
 func (t *table) analyse(o Options) statistics {
 	S, M := len(t.systems), len(t.metrics)
 	// Columns: for each metric first whether it exists, then the systems' values.
-	cols := M * (S + 1)
-	column := func(metric, system int) int { return metric*(S+1) + 1 + system }
+	// A metric that compares nothing exists or not for each system by itself.
+	cols, first := 0, make([]int, M)
+	for m, metric := range t.metrics {
+		first[m] = cols
+		if cols += 1 + S; metric.Neutral() {
+			cols += S - 1
+		}
+	}
+	exists := func(metric, system int) int {
+		if t.metrics[metric].Neutral() {
+			return first[metric] + system
+		}
+		return first[metric]
+	}
+	column := func(metric, system int) int {
+		if t.metrics[metric].Neutral() {
+			return first[metric] + S + system
+		}
+		return first[metric] + 1 + system
+	}
 	r := &resampling{rows: t.queries, cols: cols, values: make([]float64, t.queries*cols)}
 	total := make([]float64, cols)
 	for q := range t.queries {
 		row := r.values[q*cols : (q+1)*cols]
 		for m := range M {
-			if !t.shared(q, m) {
+			if !t.metrics[m].Neutral() && !t.shared(q, m) {
 				continue
 			}
-			row[column(m, -1)] = 1
 			for s := range S {
-				if !t.absent[s] {
-					row[column(m, s)] = t.at(q, s, m)
+				if x := t.at(q, s, m); !t.absent[s] && !math.IsNaN(x) {
+					row[exists(m, s)], row[column(m, s)] = 1, x
 				}
 			}
 		}
@@ -109,11 +126,11 @@ func (t *table) analyse(o Options) statistics {
 	draws := make([]float64, 0, o.Draws)
 	// interval of a linear combination of a metric's columns, divided by the
 	// number of queries that were drawn and have the metric.
-	interval := func(m int, of func(sums []float64) float64) (low, high Number) {
+	interval := func(exists int, of func(sums []float64) float64) (low, high Number) {
 		draws = draws[:0]
 		for d := range o.Draws {
 			sums := boot[d*cols : (d+1)*cols]
-			if n := sums[column(m, -1)]; n > 0 {
+			if n := sums[exists]; n > 0 {
 				draws = append(draws, of(sums)/n)
 			}
 		}
@@ -121,23 +138,22 @@ func (t *table) analyse(o Options) statistics {
 		return Number(quantile(draws, alpha/2)), Number(quantile(draws, 1-alpha/2))
 	}
 	for m, metric := range t.metrics {
-		n := total[column(m, -1)]
-		info := MetricInfo{Metric: metric.String(), Title: metric.Title(), Queries: int(n), Left: t.queries - int(n), Neutral: metric.Neutral(), Random: Number(math.NaN())}
-		if metric.Neutral() {
-			t.alone(m, &info, o)
-			out.metrics = append(out.metrics, info)
-			continue
-		}
+		info := MetricInfo{Metric: metric.String(), Title: metric.Title(), Neutral: metric.Neutral(), Random: Number(math.NaN())}
 		for s := range S {
 			v := Value{Mean: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN())}
-			if !t.absent[s] {
+			if n := total[exists(m, s)]; !t.absent[s] {
+				info.Queries = max(info.Queries, int(n))
 				v.Mean = Number(total[column(m, s)] / n)
-				v.Low, v.High = interval(m, func(sums []float64) float64 { return sums[column(m, s)] })
+				v.Low, v.High = interval(exists(m, s), func(sums []float64) float64 { return sums[column(m, s)] })
 			}
 			info.Values = append(info.Values, v)
 		}
+		info.Left = t.queries - info.Queries
 		out.metrics = append(out.metrics, info)
-		first := len(out.comparisons)
+		if metric.Neutral() {
+			continue
+		}
+		begin := len(out.comparisons)
 		for a := range S {
 			for b := a + 1; b < S; b++ {
 				if t.absent[a] || t.absent[b] {
@@ -145,14 +161,14 @@ func (t *table) analyse(o Options) statistics {
 				}
 				c := t.compare(m, a, b, o)
 				c.Detectable = detectable(&c, pairs, exact, t.queries)
-				c.Low, c.High = interval(m, func(sums []float64) float64 { return sums[column(m, b)] - sums[column(m, a)] })
+				c.Low, c.High = interval(exists(m, a), func(sums []float64) float64 { return sums[column(m, b)] - sums[column(m, a)] })
 				c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
 				out.comparisons = append(out.comparisons, c)
 			}
 		}
-		holm(out.comparisons[first:])
-		for i := range out.comparisons[first:] {
-			out.comparisons[first+i].judge(metric.Title(), o.Tie)
+		holm(out.comparisons[begin:])
+		for i := range out.comparisons[begin:] {
+			out.comparisons[begin+i].judge(metric.Title(), o.Tie)
 		}
 	}
 	return out
@@ -199,27 +215,6 @@ func (t *table) compare(metric, a, b int, o Options) Comparison {
 	}
 	c.deviation = deviation
 	return c
-}
-
-// alone fills in the values of a metric that is not compared: each system over the
-// queries for which it has a value itself, whatever the others have.
-func (t *table) alone(metric int, info *MetricInfo, o Options) {
-	info.Queries = 0
-	for s := range t.systems {
-		var values []float64
-		for q := range t.queries {
-			if x := t.at(q, s, metric); !math.IsNaN(x) {
-				values = append(values, x)
-			}
-		}
-		v := Value{Mean: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN())}
-		if len(values) > 0 {
-			v.Mean, v.Low, v.High = meanInterval(values, o)
-		}
-		info.Values = append(info.Values, v)
-		info.Queries = max(info.Queries, len(values))
-	}
-	info.Left = t.queries - info.Queries
 }
 
 // meanInterval is the mean of values with its bootstrap interval.
