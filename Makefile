@@ -64,7 +64,7 @@ test-real: build ## the checks that need real data, in REAL_DATA
 
 # Other people's implementations of the metrics, in Python: test-peers compares
 # with them, bench times against them. make test needs only what they once computed.
-peers := $(or $(TRIRANK_CACHE),$(HOME)/.cache/trirank)/peers-$(shell sha256sum eval/testdata/peers/requirements.txt | cut -c1-12)
+peers := $(abspath $(pjrt_dir)/../..)/peers-$(shell sha256sum eval/testdata/peers/requirements.txt | cut -c1-12)
 .PHONY: peers test-peers
 peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard and safetensors for Python, kept in the cache
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/internal/peers"
 )
 
 // bigCase is of the size of ESCI's test set: queries with 20 judged products each,
@@ -108,7 +109,7 @@ func BenchmarkPeers(b *testing.B) {
 		b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1e6/tests/2/10_000, "us/draw")
 	})
 	b.Run("ranx/draws=100", func(b *testing.B) {
-		p := python()
+		p := peers.Python(b, peerModules)
 		if p == "" {
 			b.Skip("ranx is not installed (make test-peers installs it)")
 		}

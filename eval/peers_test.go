@@ -15,6 +15,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/internal/peers"
 )
 
 var update = flag.Bool("update", false, "store what the other implementations compute (they must be there: make test-peers)")
@@ -120,15 +121,7 @@ func peerFolder(t testing.TB, q *eval.Qrels, run, other *eval.Run) string {
 	return dir
 }
 
-// python returns a Python that has the other implementations, or "".
-func python() string {
-	for _, p := range []string{os.Getenv("TRIRANK_PEERS_PYTHON"), "python3"} {
-		if p != "" && exec.Command(p, "-c", "import pytrec_eval, ir_measures, ranx, rbo, scipy").Run() == nil {
-			return p
-		}
-	}
-	return ""
-}
+const peerModules = "pytrec_eval, ir_measures, ranx, rbo, scipy"
 
 const peersFile = "testdata/peers/reference.json"
 
@@ -137,7 +130,7 @@ const peersFile = "testdata/peers/reference.json"
 func TestPeers(t *testing.T) {
 	q, run, other := peerCase(t)
 	var stored reference
-	if p := python(); p != "" {
+	if p := peers.Python(t, peerModules); p != "" {
 		out, err := exec.Command(p, "testdata/peers/reference.py", peerFolder(t, q, run, other)).Output()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
@@ -152,8 +145,6 @@ func TestPeers(t *testing.T) {
 			}
 		}
 		t.Run("live", func(t *testing.T) { checkPeers(t, q, run, other, &live) })
-	} else if os.Getenv("TRIRANK_PEERS_PYTHON") != "" {
-		t.Fatal("TRIRANK_PEERS_PYTHON has not all of pytrec_eval, ir_measures, ranx, rbo and scipy (run make test-peers)")
 	}
 	b, err := os.ReadFile(peersFile)
 	if err == nil {

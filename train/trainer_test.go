@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -42,28 +43,19 @@ func tiny() []Weight {
 			add(name, c.Positions, h)
 		case name == "embeddings.token_type_embeddings.weight":
 			add(name, 2, h)
-		case name[len(name)-4:] == "bias" && contains(name, "intermediate"):
+		case name[len(name)-4:] == "bias" && strings.Contains(name, "intermediate"):
 			add(name, c.Inner)
-		case name[len(name)-4:] == "bias" || contains(name, "LayerNorm"):
+		case name[len(name)-4:] == "bias" || strings.Contains(name, "LayerNorm"):
 			add(name, h)
-		case contains(name, "intermediate"):
+		case strings.Contains(name, "intermediate"):
 			add(name, h, c.Inner)
-		case contains(name, "output.dense") && !contains(name, "attention"):
+		case strings.Contains(name, "output.dense") && !strings.Contains(name, "attention"):
 			add(name, c.Inner, h)
 		default:
 			add(name, h, h)
 		}
 	}
 	return out
-}
-
-func contains(s, part string) bool {
-	for i := 0; i+len(part) <= len(s); i++ {
-		if s[i:i+len(part)] == part {
-			return true
-		}
-	}
-	return false
 }
 
 func tokens(g *rand.Rand, n int) (out []int32) {

@@ -119,8 +119,8 @@ func Settings(a, b string) (out []*engine.Fusion) {
 }
 
 // Tune chooses among settings with the queries for which dev says so, and tests
-// the choice on the others. The engine's own fusion is one of the settings if it
-// joins the same two systems, and what the choice is compared with.
+// the choice on the others. The engine's own fusion is one of the settings, and
+// what the choice is compared with.
 func Tune(ctx context.Context, e *engine.Engine, q *eval.Qrels, dev func(*eval.Query) bool, settings []*engine.Fusion, metric eval.Metric, o eval.Options, progress func(done int)) (*eval.FusionTuning, error) {
 	own := ""
 	if text := e.Info().Fusion; text != "" {

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/trirank/trirank/internal/peers"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in testdata")
@@ -398,16 +400,6 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// python returns a Python that has TensorBoard, or "".
-func python() string {
-	for _, p := range []string{os.Getenv("TRIRANK_PEERS_PYTHON"), "python3"} {
-		if p != "" && exec.Command(p, "-c", "import tensorboard").Run() == nil {
-			return p
-		}
-	}
-	return ""
-}
-
 // TestTensorBoard lets TensorBoard read a run that was resumed, where it is installed,
 // and compares both files with those that it read where they were stored.
 func TestTensorBoard(t *testing.T) {
@@ -416,7 +408,7 @@ func TestTensorBoard(t *testing.T) {
 	resumed, more := training(t, dir, start.Add(100*time.Second), 30, 70)
 	want = append(want[:3], more...) // steps from 30 on are dropped
 
-	if p := python(); p != "" {
+	if p := peers.Python(t, "tensorboard"); p != "" {
 		cmd := exec.Command(p, "testdata/read.py", dir)
 		var errs bytes.Buffer
 		cmd.Stderr = &errs
@@ -454,7 +446,7 @@ func TestTensorBoard(t *testing.T) {
 	for name, path := range map[string]string{"first": first, "resumed": resumed} {
 		got, golden := readFile(t, path), "testdata/"+name+".tfevents"
 		if *update {
-			if python() == "" {
+			if peers.Python(t, "tensorboard") == "" {
 				t.Fatal("files are stored only where TensorBoard has read them: pip install tensorboard")
 			}
 			if err := os.WriteFile(golden, got, 0o644); err != nil {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/trirank/trirank/internal/peers"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in testdata")
@@ -330,16 +332,6 @@ func (r brokenAt) ReadAt(b []byte, at int64) (int, error) {
 	return copy(b, r.bytes[at:]), nil
 }
 
-// python returns a Python that has safetensors, or "".
-func python() string {
-	for _, p := range []string{os.Getenv("TRIRANK_PEERS_PYTHON"), "python3"} {
-		if p != "" && exec.Command(p, "-c", "import safetensors.numpy").Run() == nil {
-			return p
-		}
-	}
-	return ""
-}
-
 // TestPython lets the reference implementation read and write a file, where it is
 // installed, and compares with the file that it read and wrote where it was stored.
 func TestPython(t *testing.T) {
@@ -347,7 +339,7 @@ func TestPython(t *testing.T) {
 	// One key of metadata: some releases write several in any order.
 	ours := encode(t, tensors, map[string]string{"made by": "trirank <ü>"})
 	const golden = "testdata/golden.safetensors"
-	if p := python(); p != "" {
+	if p := peers.Python(t, "safetensors.numpy"); p != "" {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "ours.safetensors"), ours, 0o644); err != nil {
 			t.Fatal(err)
@@ -387,7 +379,7 @@ func TestPython(t *testing.T) {
 		t.Log("no Python with safetensors: comparing with a stored file only")
 	}
 	if *update {
-		if python() == "" {
+		if peers.Python(t, "safetensors.numpy") == "" {
 			t.Fatal("a file is stored only where Python has read it: pip install safetensors numpy")
 		}
 		if err := os.WriteFile(golden, ours, 0o644); err != nil {
