@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Config is how a model is trained; config.json of a run is its JSON. A run can only
@@ -21,18 +23,30 @@ type Config struct {
 	// SubstituteWeight is the share, against 1 of the exact product, that a
 	// query's own substitutes should have; 0 masks them.
 	SubstituteWeight float64 `json:"substitute_weight,omitempty"`
+	// PopularityWeight makes popular products the better answers: a product's share
+	// of its query's target is multiplied by 1 + PopularityWeight*p, where p, from 0
+	// to 1, compares the logarithm of its popularity with that of the most popular
+	// right product of the query.
+	PopularityWeight float64 `json:"popularity_weight,omitempty"`
+	// TeacherWeight adds the Kullback-Leibler divergence of the model's
+	// probabilities from those of a teacher over the products of a query that the
+	// teacher scored, with this weight; with objective Distill it is the only loss.
+	TeacherWeight float64 `json:"teacher_weight,omitempty"`
+	// TeacherTemperature divides the teacher's scores.
+	TeacherTemperature float64 `json:"teacher_temperature,omitempty"`
 	// Matryoshka are dimensions that should rank well by themselves.
 	Matryoshka []int `json:"matryoshka,omitempty"`
 
-	// Train says which weights change: "all", "top:N" (the N last layers) or
-	// "lora:RANK".
-	Train     string  `json:"train"`
-	LoRAAlpha float64 `json:"lora_alpha,omitempty"`
+	// Train says which weights change: "all", "top:N" (the N last layers),
+	// "lora:RANK", or "adapter" (a matrix after the network).
+	Train       string   `json:"train"`
+	LoRAAlpha   float64  `json:"lora_alpha,omitempty"`
+	LoRATargets []string `json:"lora_targets,omitempty"` // of LoRATargetNames
 
 	Batch     int `json:"batch"`     // queries a step
 	Negatives int `json:"negatives"` // hard negatives a query
-	// Micro is how many texts are encoded at once; 0: all of a batch. With less,
-	// vectors are computed twice (gradient caching, Gao et al., 2021) so that
+	// Micro is how many rows of MaxTokens tokens are encoded at once, each with as
+	// many texts as fit; 0: all of a batch. With less, vectors are computed twice (gradient caching, Gao et al., 2021) so that
 	// memory does not depend on the batch.
 	Micro     int `json:"micro,omitempty"`
 	MaxTokens int `json:"max_tokens"`
@@ -52,7 +66,8 @@ type Config struct {
 // DefaultConfig is a good start on some hundred to some ten thousand judgements.
 func DefaultConfig() Config {
 	return Config{
-		Objective: InfoNCE, Temperature: .05, Train: "lora:8", LoRAAlpha: 16,
+		Objective: InfoNCE, Temperature: .05, TeacherTemperature: 1,
+		Train: "lora:8", LoRAAlpha: 16, LoRATargets: []string{"query", "value"},
 		Batch: 32, Negatives: 1, MaxTokens: 64,
 		Epochs: 3, Rate: 2e-4, Schedule: "cosine", Warmup: .1, Decay: .01, Clip: 1, Seed: 1, Patience: 5,
 	}
@@ -67,10 +82,18 @@ func (c *Config) Validate() error {
 		}
 	}
 	outside := func(x, low, high float64) bool { return math.IsNaN(x) || x < low || x > high }
-	bad(c.Objective != InfoNCE && c.Objective != ListNet, "objective %q is neither %s nor %s", c.Objective, InfoNCE, ListNet)
+	bad(!slices.Contains(Objectives, c.Objective), "objective %q is none of %s", c.Objective, strings.Join(Objectives, ", "))
 	bad(outside(c.Temperature, 1e-4, 10), "temperature %g is not within .0001..10", c.Temperature)
 	bad(outside(c.CoSENT, 0, 100), "weight %g of CoSENT is not within 0..100", c.CoSENT)
 	bad(outside(c.SubstituteWeight, 0, 1), "weight %g of substitutes is not within 0..1", c.SubstituteWeight)
+	bad(outside(c.PopularityWeight, 0, 100), "weight %g of popularity is not within 0..100", c.PopularityWeight)
+	bad(outside(c.TeacherWeight, 0, 100), "weight %g of the teacher is not within 0..100", c.TeacherWeight)
+	bad(outside(c.TeacherTemperature, 1e-4, 1e4), "temperature %g of the teacher is not within .0001..10000", c.TeacherTemperature)
+	bad(len(c.LoRATargets) == 0, "LoRA without matrices to adapt")
+	for i, name := range c.LoRATargets {
+		bad(loraTargets[name] == "", "LoRA knows no matrix %q (there are %s)", name, strings.Join(LoRATargetNames, ", "))
+		bad(slices.Contains(c.LoRATargets[:i], name), "LoRA matrix %q is named twice", name)
+	}
 	for _, d := range c.Matryoshka {
 		bad(d < 8 || d > 4096, "Matryoshka dimension %d is not within 8..4096", d)
 	}
@@ -79,7 +102,7 @@ func (c *Config) Validate() error {
 	}
 	bad(c.Batch < 2 || c.Batch > 4096, "a batch of %d is not within 2..4096 queries", c.Batch)
 	bad(c.Negatives < 0 || c.Negatives > 64, "%d negatives are not within 0..64", c.Negatives)
-	bad(c.Micro < 0, "micro-batches of %d texts", c.Micro)
+	bad(c.Micro < 0, "micro-batches of %d rows", c.Micro)
 	bad(c.MaxTokens < 8 || c.MaxTokens > 512, "%d tokens are not within 8..512", c.MaxTokens)
 	bad(outside(c.Epochs, 1e-3, 1000), "%g epochs are not within .001..1000", c.Epochs)
 	bad(outside(c.Rate, 0, 1), "learning rate %g is not within 0..1", c.Rate)
@@ -94,22 +117,40 @@ func (c *Config) Validate() error {
 
 // trained says which weights change.
 type trained struct {
-	all  bool
-	top  int // layers
-	lora int // rank
+	all, adapter bool
+	top          int // layers
+	lora         int // rank
 }
 
-var trainSyntax = regexp.MustCompile(`^(all|top:([0-9]{1,3})|lora:([0-9]{1,3}))$`)
+var trainSyntax = regexp.MustCompile(`^(all|adapter|top:([0-9]{1,3})|lora:([0-9]{1,3}))$`)
+
+// LoRATargetNames are the matrices of a layer that LoRA can adapt. Its authors found
+// query and value to matter most.
+var LoRATargetNames = []string{"query", "key", "value", "attention", "inner", "output"}
+
+// loraTargets are what their names in a layer are.
+var loraTargets = map[string]string{
+	"query": "attention.self.query.weight", "key": "attention.self.key.weight", "value": "attention.self.value.weight",
+	"attention": "attention.output.dense.weight", "inner": "intermediate.dense.weight", "output": "output.dense.weight",
+}
+
+var ofLayer = regexp.MustCompile(`^encoder\.layer\.[0-9]+\.`)
+
+// adapts reports whether LoRA is for a weight.
+func (c *Config) adapts(name string) bool {
+	layer := ofLayer.FindString(name)
+	return layer != "" && slices.ContainsFunc(c.LoRATargets, func(s string) bool { return loraTargets[s] == name[len(layer):] })
+}
 
 func (c *Config) trainable() (t trained, err error) {
 	m := trainSyntax.FindStringSubmatch(c.Train)
 	if m == nil {
-		return t, fmt.Errorf("%q does not say what is trained (write it as all, top:2 or lora:8)", c.Train)
+		return t, fmt.Errorf("%q does not say what is trained (write it as all, top:2, lora:8 or adapter)", c.Train)
 	}
-	t.all = c.Train == "all"
+	t.all, t.adapter = c.Train == "all", c.Train == "adapter"
 	t.top, _ = strconv.Atoi(m[2])
 	t.lora, _ = strconv.Atoi(m[3])
-	if !t.all && t.top == 0 && t.lora == 0 {
+	if !t.all && !t.adapter && t.top == 0 && t.lora == 0 {
 		return t, fmt.Errorf("%q trains nothing", c.Train)
 	}
 	return t, nil

@@ -1,8 +1,10 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -23,6 +25,15 @@ type Query struct {
 	// Mined are products that a ranking confuses with the relevant ones: not
 	// judged, and wrong in all likelihood. They serve as hard negatives.
 	Mined []int
+	// Scored is what a teacher thinks of products, judged or not; in order of
+	// product.
+	Scored []Scored
+}
+
+// Scored is a teacher's score of a product of Data.Products, in a unit of its own.
+type Scored struct {
+	Product int
+	Score   float64
 }
 
 // Judged is a judgement of a product of Data.Products.
@@ -33,8 +44,9 @@ type Judged struct {
 
 // Product is a product in tokens.
 type Product struct {
-	ID     string
-	Tokens []int32
+	ID         string
+	Tokens     []int32
+	Popularity float64 // clicks, views, sales: 0 where unknown
 }
 
 // Objectives.
@@ -45,29 +57,56 @@ const (
 	// ListNet: the probabilities of a query's own products follow their gains
 	// (Cao et al., 2007), against all products of the batch.
 	ListNet = "listnet"
+	// Distill: the probabilities of the products that a teacher scored follow its
+	// scores (Hinton et al., 2015). Judgements take no part.
+	Distill = "distill"
 )
 
-// example is one row of a batch: a query with its own products, the first of which
-// is the one to be found.
+// Objectives are all of them.
+var Objectives = []string{InfoNCE, ListNet, Distill}
+
+// example is one row of a batch: a query and the product to be found.
 type example struct {
-	query    int
-	positive int // index in Judged
+	query   int
+	product int
 }
 
 // examples returns one example for each exact judgement.
 func (d *Data) examples() (out []example) {
 	for q := range d.Queries {
-		for j, judged := range d.Queries[q].Judged {
+		for _, judged := range d.Queries[q].Judged {
 			if judged.Label == catalog.Exact {
-				out = append(out, example{q, j})
+				out = append(out, example{q, judged.Product})
 			}
 		}
 	}
 	return out
 }
 
+// scored returns one example for each query of which a teacher scored some
+// products: the one it likes best.
+func (d *Data) scored() (out []example) {
+	for q := range d.Queries {
+		list := d.Queries[q].Scored
+		if len(list) < 2 { // one alone has all the probability whatever the model
+			continue
+		}
+		best := slices.MaxFunc(list, func(a, b Scored) int { return cmp.Compare(a.Score, b.Score) })
+		out = append(out, example{q, best.Product})
+	}
+	return out
+}
+
+// learnt returns what an epoch goes through.
+func (d *Data) learnt(c *Config) []example {
+	if c.Objective == Distill {
+		return d.scored()
+	}
+	return d.examples()
+}
+
 // check reports data that cannot be trained on.
-func (d *Data) check() error {
+func (d *Data) check(c *Config) error {
 	for _, q := range d.Queries {
 		if len(q.Tokens) == 0 {
 			return fmt.Errorf("query %.60q has no tokens", q.Text)
@@ -77,13 +116,27 @@ func (d *Data) check() error {
 				return fmt.Errorf("query %.60q is judged for a product that is not there", q.Text)
 			}
 		}
+		for _, x := range q.Scored {
+			if x.Product < 0 || x.Product >= len(d.Products) {
+				return fmt.Errorf("query %.60q is scored for a product that is not there", q.Text)
+			}
+			if math.IsNaN(x.Score) || math.IsInf(x.Score, 0) {
+				return fmt.Errorf("query %.60q: the teacher's score of product %.60q is not finite", q.Text, d.Products[x.Product].ID)
+			}
+		}
 	}
 	for _, p := range d.Products {
 		if len(p.Tokens) == 0 {
 			return fmt.Errorf("product %.60q has no tokens", p.ID)
 		}
+		if !(p.Popularity >= 0) || math.IsInf(p.Popularity, 0) {
+			return fmt.Errorf("the popularity of product %.60q is %v", p.ID, p.Popularity)
+		}
 	}
-	if len(d.examples()) == 0 {
+	if c.Objective == Distill && len(d.scored()) == 0 {
+		return errors.New("there is nothing to learn from: the teacher scored no two products of any query")
+	}
+	if c.Objective != Distill && len(d.examples()) == 0 {
 		return errors.New("there is nothing to learn from: no query has a product judged exact")
 	}
 	return nil
@@ -107,107 +160,6 @@ func order(examples []example, seed uint64, epoch int) []example {
 	return out
 }
 
-// texts is a matrix of tokens for the device.
-type texts struct {
-	rows, cols int
-	ids        []int32
-	mask       []float32
-}
-
-func newTexts(rows, cols int) *texts {
-	return &texts{rows, cols, make([]int32, rows*cols), make([]float32, rows*cols)}
-}
-
-func (t *texts) set(row int, tokens []int32) {
-	for i, id := range tokens[:min(len(tokens), t.cols)] {
-		t.ids[row*t.cols+i], t.mask[row*t.cols+i] = id, 1
-	}
-}
-
-// batch is what one step looks at: Size queries with Own products each.
-type batch struct {
-	queries, products *texts
-	// target holds for each query the share of its probability that each product
-	// of the batch should have, and allowed 1 where a product takes part at all.
-	target, allowed []float32
-	grades          []float32 // of a query's own products; -1: not judged
-}
-
-// widths are the columns of a batch, the same for all so that one program serves.
-func (d *Data) widths(limit int) (query, product int) {
-	for _, q := range d.Queries {
-		query = max(query, len(q.Tokens))
-	}
-	for _, p := range d.Products {
-		product = max(product, len(p.Tokens))
-	}
-	round := func(n int) int { return min((n+7)/8*8, limit) }
-	return round(query), round(product)
-}
-
-// batch makes the batch of a step. Fewer examples than size are filled up with
-// rows that take no part.
-func (d *Data) batch(examples []example, c *Config, step, queryWidth, productWidth int) *batch {
-	size, own := c.Batch, 1+c.Negatives
-	all := size * own
-	b := &batch{
-		queries: newTexts(size, queryWidth), products: newTexts(all, productWidth),
-		target: make([]float32, size*all), allowed: make([]float32, size*all), grades: make([]float32, all),
-	}
-	g := random(c.Seed, forBatch, step)
-	chosen := make([]int, all) // products; -1: none
-	for i := range chosen {
-		chosen[i], b.grades[i] = -1, -1
-	}
-	for i, e := range examples {
-		q := &d.Queries[e.query]
-		b.queries.set(i, q.Tokens)
-		for j, p := range d.own(q, e, c, g) {
-			at := i*own + j
-			chosen[at] = p
-			b.products.set(at, d.Products[p].Tokens)
-			b.grades[at] = grade(q.label(p))
-		}
-	}
-	for i := range b.products.rows { // a text without tokens has no vector
-		if chosen[i] < 0 {
-			b.products.mask[i*productWidth] = 1
-		}
-	}
-	for i := range size {
-		if i >= len(examples) {
-			b.queries.mask[i*queryWidth] = 1
-			b.allowed[i*all+i*own], b.target[i*all+i*own] = 1, 0
-			continue
-		}
-		d.fill(b, chosen, i, examples[i], c)
-	}
-	return b
-}
-
-// own chooses the products of an example: the one to be found, then others.
-func (d *Data) own(q *Query, e example, c *Config, g *rand.Rand) []int {
-	out := []int{q.Judged[e.positive].Product}
-	var pool []int
-	for j, judged := range q.Judged {
-		switch {
-		case j == e.positive:
-		case c.Objective == ListNet, judged.Label == catalog.Irrelevant, judged.Label == catalog.Complement,
-			judged.Label == catalog.Substitute && (c.SubstituteWeight > 0 || c.CoSENT > 0):
-			pool = append(pool, judged.Product)
-		}
-	}
-	g.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
-	mined := slices.Clone(q.Mined)
-	g.Shuffle(len(mined), func(i, j int) { mined[i], mined[j] = mined[j], mined[i] })
-	for _, p := range append(pool, mined...) {
-		if len(out) <= c.Negatives && !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // label of a product for the query.
 func (q *Query) label(product int) catalog.Label {
 	for _, j := range q.Judged {
@@ -218,57 +170,28 @@ func (q *Query) label(product int) catalog.Label {
 	return catalog.Unjudged
 }
 
-// grade orders labels for CoSENT; -1 for what nobody judged.
-func grade(l catalog.Label) float32 {
-	switch l {
-	case catalog.Exact:
-		return 3
-	case catalog.Substitute:
-		return 2
-	case catalog.Complement:
-		return 1
-	case catalog.Irrelevant:
-		return 0
+// width is how many tokens a row of packed texts has: the longest text, in eights,
+// or the limit.
+func (d *Data) width(limit int) int {
+	longest := 0
+	for _, q := range d.Queries {
+		longest = max(longest, len(q.Tokens))
 	}
-	return -1
+	for _, p := range d.Products {
+		longest = max(longest, len(p.Tokens))
+	}
+	return min(eights(longest), limit)
 }
 
-// gains of ESCI's authors, which ListNet's targets follow.
-var gains = map[catalog.Label]float32{catalog.Exact: 1, catalog.Substitute: .1, catalog.Complement: .01}
+func eights(n int) int { return max(8, (n+7)/8*8) }
 
-// fill sets target and allowed of row i. What is judged exact or a substitute for
-// the query is never a negative: it takes no part, unless it is among the query's
-// own products of a list.
-func (d *Data) fill(b *batch, chosen []int, i int, e example, c *Config) {
-	q, own, all := &d.Queries[e.query], 1+c.Negatives, len(chosen)
-	first := chosen[i*own]
-	target, allowed := b.target[i*all:(i+1)*all], b.allowed[i*all:(i+1)*all]
-	sum := float32(0)
-	seen := map[int]bool{} // the same product may stand in the batch twice
-	for j := range all {
-		at := (i*own + j) % all // own products first
-		p := chosen[at]
-		if p < 0 || seen[p] {
-			continue
-		}
-		label := q.label(p)
-		mine := j < own
-		switch {
-		case p == first:
-			allowed[at], target[at] = 1, 1
-		case mine && c.Objective == ListNet:
-			allowed[at], target[at] = 1, gains[label]
-		case mine && label == catalog.Substitute && c.SubstituteWeight > 0:
-			allowed[at], target[at] = 1, float32(c.SubstituteWeight)
-		case label == catalog.Exact || label == catalog.Substitute:
-			continue
-		default:
-			allowed[at] = 1
-		}
-		seen[p] = true
-		sum += target[at]
+// texts are all texts, in order.
+func (d *Data) texts() (out [][]int32) {
+	for i := range d.Queries {
+		out = append(out, d.Queries[i].Tokens)
 	}
-	for j := range target {
-		target[j] /= sum
+	for i := range d.Products {
+		out = append(out, d.Products[i].Tokens)
 	}
+	return out
 }

@@ -40,7 +40,7 @@ func TestTargetsAndMasks(t *testing.T) {
 		cfg := tinyConfig()
 		cfg.Batch, cfg.Negatives = 2, 2
 		c.change(&cfg)
-		b := d.batch(d.examples(), &cfg, 0, 8, 8)
+		b := d.batch(d.examples(), &cfg, 0)
 		// Which product stands where is known by its grade and by the order of own.
 		g := random(cfg.Seed, forBatch, 0)
 		var chosen []int
@@ -78,15 +78,38 @@ func TestTargetsAndMasks(t *testing.T) {
 func TestShortBatch(t *testing.T) {
 	d, cfg := maskCase(), tinyConfig()
 	cfg.Batch, cfg.Negatives = 4, 1
-	b := d.batch(d.examples(), &cfg, 0, 8, 8)
-	all := b.products.rows
+	b := d.batch(d.examples(), &cfg, 0)
+	all := b.size * b.own
 	for i := 2; i < 4; i++ {
 		sum := float32(0)
 		for _, x := range b.target[i*all : (i+1)*all] {
 			sum += x
 		}
-		if sum != 0 || b.queries.mask[i*8] != 1 {
-			t.Errorf("row %d has a target of %g and mask %v", i, sum, b.queries.mask[i*8:(i+1)*8])
+		if sum != 0 || len(b.texts[i]) != 0 {
+			t.Errorf("row %d has a target of %g and tokens %v", i, sum, b.texts[i])
 		}
+	}
+}
+
+// TestPopularity checks that the more popular of the right products get more of the
+// target, and by how much.
+func TestPopularity(t *testing.T) {
+	d := &Data{Products: []Product{{ID: "a", Tokens: []int32{1}, Popularity: 9}, {ID: "b", Tokens: []int32{2}, Popularity: 99}, {ID: "c", Tokens: []int32{3}, Popularity: 999}}}
+	d.Queries = []Query{{Text: "q", Tokens: []int32{4}, Judged: []Judged{{0, catalog.Exact}, {1, catalog.Exact}, {2, catalog.Irrelevant}}}}
+	cfg := tinyConfig()
+	cfg.Batch, cfg.Negatives, cfg.PopularityWeight = 2, 2, 3
+	b := d.batch(d.examples()[:1], &cfg, 0)
+	g := random(cfg.Seed, forBatch, 0)
+	// log10(1+9) is half of log10(1+99); c is not right, so it is no measure.
+	want := map[int]float32{0: (1 + 3*.5) / (1 + 3*.5 + 1 + 3), 1: (1 + 3) / (1 + 3*.5 + 1 + 3), 2: 0}
+	for at, p := range d.own(&d.Queries[0], d.examples()[0], &cfg, g) {
+		if diff := b.target[at] - want[p]; diff > 1e-6 || diff < -1e-6 || b.allowed[at] != 1 {
+			t.Errorf("product %d has %g of the target (allowed: %g), want %g", p, b.target[at], b.allowed[at], want[p])
+		}
+	}
+	cfg.PopularityWeight = 0
+	b = d.batch(d.examples()[:1], &cfg, 0)
+	if b.target[0] != 1 {
+		t.Errorf("without popularity the target is %v", b.target[:3])
 	}
 }

@@ -21,9 +21,9 @@ func TestMergeIsTheTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := tinyData()
-		qw, pw := d.widths(c.MaxTokens)
+		tr.fit(d, nil)
 		for i := range 3 {
-			if _, err := tr.step(d.batch(d.examples()[:4], &c, i, qw, pw), 4, i, 3); err != nil {
+			if _, err := tr.step(d.batch(d.examples()[:4], &c, i), i, 3); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,8 +51,8 @@ func TestMergeIsTheTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		tokens := [][]int32{{1, 2, 3}, {4, 5, 6, 7, 8, 9}}
-		a, err1 := tr.Vectors(tokens)
-		b, err2 := other.Vectors(tokens)
+		a, err1 := tr.Vectors(t.Context(), tokens)
+		b, err2 := other.Vectors(t.Context(), tokens)
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
@@ -102,11 +102,11 @@ func TestLossGoesDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := tinyData()
-		qw, pw := d.widths(c.MaxTokens)
-		b := d.batch(d.examples()[:4], &c, 0, qw, pw)
+		tr.fit(d, nil)
+		b := d.batch(d.examples()[:4], &c, 0)
 		first, last := 0., 0.
 		for i := range 12 {
-			out, err := tr.step(b, 4, i, 12)
+			out, err := tr.step(b, i, 12)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,8 +127,8 @@ func TestGradient(t *testing.T) {
 	c.CoSENT, c.SubstituteWeight = .3, .1
 	_, grads, tr := gradientsOf(t, c)
 	d := tinyData()
-	qw, pw := d.widths(c.MaxTokens)
-	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0, qw, pw)
+	tr.fit(d, nil)
+	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0)
 	for _, name := range []string{"encoder.layer.1.output.dense.weight", "encoder.layer.0.attention.self.query.weight", "embeddings.LayerNorm.bias"} {
 		at := slices.Index(tr.trained, name)
 		// The steepest value: differences of 32-bit numbers are rough.
@@ -144,7 +144,7 @@ func TestGradient(t *testing.T) {
 			values[i] += change
 			keep := tr.values[at]
 			tr.values[at] = tensors.FromFlatDataAndDimensions(values, keep.Shape().Dimensions...)
-			loss, g, err := tr.gradients(b, 4)
+			loss, g, err := tr.gradients(b)
 			free(g, tr.values[at:at+1])
 			tr.values[at] = keep
 			if err != nil {

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,30 +18,43 @@ type Cost struct {
 	CompileSeconds float64 `json:"compile_seconds"`
 	StepSeconds    float64 `json:"step_seconds"`
 	PeakGB         float64 `json:"peak_gb"` // of the whole process
+	// CacheGB is what the activations of frozen layers take on disk.
+	CacheGB float64 `json:"cache_gb,omitempty"`
 }
 
 // Measure takes three steps of a job and forgets them.
 func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error) {
-	if err := j.Data.check(); err != nil {
+	if err := j.Data.check(&j.Config); err != nil {
 		return nil, err
 	}
 	t, err := NewTrainer(backend, j.Weights, &j.Config)
 	if err != nil {
 		return nil, err
 	}
+	t.fit(j.Data, j.Validation)
 	out := &Cost{}
 	out.Trained, out.Parameters = t.Parameters()
-	examples := j.Data.examples()
-	q, p := j.Data.widths(j.Config.MaxTokens)
+	examples := order(j.Data.learnt(&j.Config), j.Config.Seed, 0)
+	b := j.Data.batch(examples[:min(len(examples), j.Config.Batch)], &j.Config, 0)
+	if t.below() > 0 {
+		dir, err := os.MkdirTemp("", "trirank-*")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		if err := t.cacheActivations(ctx, filepath.Join(dir, activationsFile), b.texts, nil); err != nil {
+			return nil, err
+		}
+		defer t.activations.close()
+		out.CacheGB = t.activationsGB(j)
+	}
 	const steps = 3
 	for i := range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		some := examples[:min(len(examples), j.Config.Batch)]
-		b := j.Data.batch(some, &j.Config, i, q, p)
 		start := time.Now()
-		if _, err := t.step(b, len(some), i, steps); err != nil {
+		if _, err := t.step(b, i, steps); err != nil {
 			return nil, err
 		}
 		if took := time.Since(start).Seconds(); i == 0 {
@@ -52,6 +66,23 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 	out.CompileSeconds = max(0, out.CompileSeconds-out.StepSeconds)
 	out.PeakGB = peakGB()
 	return out, nil
+}
+
+// activationsGB is how large the file of activations of a whole job is.
+func (t *Trainer) activationsGB(j *Job) float64 {
+	texts := j.Data.texts()
+	if j.Validation != nil {
+		texts = append(texts, j.Validation.data.texts()...)
+	}
+	tokens := 0
+	seen := map[textKey]bool{}
+	for _, x := range texts {
+		if key := keyOf(x); !seen[key] {
+			seen[key] = true
+			tokens += min(len(x), t.width)
+		}
+	}
+	return float64(tokens) * float64(4*t.net.Hidden) / 1e9
 }
 
 // peakGB is the most memory that the process has held; 0 where that is not told.

@@ -31,6 +31,9 @@ type Job struct {
 	// Dir is the folder of the run: config.json, metrics.jsonl, events for
 	// TensorBoard, checkpoints.
 	Dir string
+	// Activations is where those of frozen layers are kept while the run lasts; ""
+	// for a file in Dir that the run removes when it is done.
+	Activations string
 	// Inputs are hashes and the like of what the run was made from. A run can only
 	// be resumed with the same.
 	Inputs map[string]string
@@ -48,6 +51,10 @@ type Status struct {
 	GradNorm    float64
 	Validation  *Point // of this step, if there was one
 	Resumed     bool   // the first status of a run that goes on
+
+	// Before the first step, where layers are frozen: texts that have gone through
+	// them, of all. Both are 0 otherwise.
+	Cached, ToCache int
 }
 
 // Result of a run.
@@ -68,6 +75,9 @@ const (
 	checkpointsDir = "checkpoints"
 	logsDir        = "logs" // for TensorBoard; each writer has a folder of its own
 )
+
+// activationsFile is of a run that is not done.
+const activationsFile = "activations.bin"
 
 // checkpointEvery is how much work a crash may cost where validations are far
 // apart.
@@ -92,7 +102,7 @@ type line struct {
 
 // Steps returns how many steps a run takes, and how many an epoch has.
 func (j *Job) Steps() (steps, epoch int) {
-	epoch = max(1, (len(j.Data.examples())+j.Config.Batch-1)/j.Config.Batch)
+	epoch = max(1, (len(j.Data.learnt(&j.Config))+j.Config.Batch-1)/j.Config.Batch)
 	return max(1, int(math.Round(j.Config.Epochs*float64(epoch)))), epoch
 }
 
@@ -114,7 +124,6 @@ type runner struct {
 	trainer      *Trainer
 	state        State
 	steps, epoch int
-	query, wide  int // widths of batches
 	examples     []example
 	unlock       func()
 	saved        time.Time // when a checkpoint was written last
@@ -131,23 +140,26 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 	if err := r.Config.Validate(); err != nil {
 		return nil, err
 	}
-	if err := r.Data.check(); err != nil {
+	if err := r.Data.check(&r.Config); err != nil {
 		return nil, err
 	}
 	r.steps, r.epoch = r.Steps()
-	r.query, r.wide = r.Data.widths(r.Config.MaxTokens)
-	r.examples = r.Data.examples()
+	r.examples = r.Data.learnt(&r.Config)
 	var err error
 	if r.trainer, err = NewTrainer(backend, r.Weights, &r.Config); err != nil {
 		return nil, err
 	}
+	r.trainer.fit(r.Data, r.Validation)
 	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.cacheActivations(ctx); err != nil {
 		return nil, err
 	}
 	r.saved = time.Now()
 	stopped := false
 	if !r.found && r.Validation != nil {
-		if err := r.validate(); err != nil {
+		if err := r.validate(ctx); err != nil {
 			return nil, err
 		}
 		// Nothing that follows may be better.
@@ -175,7 +187,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		}
 		due := r.state.Step%each == 0 || r.state.Step == r.steps
 		if due && r.Validation != nil {
-			if err := r.validate(); err != nil {
+			if err := r.validate(ctx); err != nil {
+				if ctx.Err() != nil { // the step is done, and its validation is to come
+					err = ctx.Err()
+				}
 				return nil, err
 			}
 		}
@@ -192,7 +207,36 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		}
 	}
 	out.Trained = r.trainer.Trained()
+	if r.trainer.activations != nil {
+		r.trainer.forgetActivations()
+		if r.Activations == "" {
+			if err := os.Remove(filepath.Join(r.Dir, activationsFile)); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return out, nil
+}
+
+// cacheActivations runs all texts through the layers that are frozen, where those
+// come first.
+func (r *runner) cacheActivations(ctx context.Context) error {
+	if r.trainer.below() == 0 {
+		return nil
+	}
+	path := r.Activations
+	if path == "" {
+		path = filepath.Join(r.Dir, activationsFile)
+	}
+	texts := r.Data.texts()
+	if r.Validation != nil {
+		texts = append(texts, r.Validation.data.texts()...)
+	}
+	return r.trainer.cacheActivations(ctx, path, texts, func(done, all int) {
+		if r.Report != nil {
+			r.Report(Status{Step: r.state.Step, Steps: r.steps, Cached: done, ToCache: all})
+		}
+	})
 }
 
 // step takes one step and records it.
@@ -204,8 +248,8 @@ func (r *runner) step() error {
 	}
 	all := r.ordered
 	some := all[at*r.Config.Batch : min((at+1)*r.Config.Batch, len(all))]
-	b := r.Data.batch(some, &r.Config, number, r.query, r.wide)
-	out, err := r.trainer.step(b, len(some), number, r.steps)
+	b := r.Data.batch(some, &r.Config, number)
+	out, err := r.trainer.step(b, number, r.steps)
 	if err != nil {
 		if errors.Is(err, errExploded) {
 			err = fmt.Errorf("step %d: %w (loss %v, gradient norm %v); the last good checkpoint is kept: try a lower --learning-rate or a higher --temperature", number+1, err, out.loss, out.norm)
@@ -228,8 +272,8 @@ func (r *runner) step() error {
 }
 
 // validate measures the weights as they are.
-func (r *runner) validate() error {
-	p, err := r.Validation.measure(r.trainer)
+func (r *runner) validate(ctx context.Context) error {
+	p, err := r.Validation.measure(ctx, r.trainer)
 	if err != nil {
 		return err
 	}
@@ -357,6 +401,9 @@ func (r *runner) openMetrics() (err error) {
 }
 
 func (r *runner) close() {
+	if r.trainer != nil {
+		r.trainer.activations.close()
+	}
 	if r.unlock != nil {
 		r.unlock()
 	}

@@ -128,13 +128,13 @@ func TestNothingLearnt(t *testing.T) {
 	for _, p := range d.Products {
 		texts = append(texts, p.Tokens)
 	}
-	products, err := before.Vectors(texts)
+	products, err := before.Vectors(t.Context(), texts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dim := before.Dimension()
 	for i := range d.Queries {
-		q, err := before.Vectors([][]int32{d.Queries[i].Tokens})
+		q, err := before.Vectors(t.Context(), [][]int32{d.Queries[i].Tokens})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,11 +200,11 @@ func TestExplosion(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := tinyData()
-	qw, pw := d.widths(c.MaxTokens)
+	tr.fit(d, nil)
 	before := tr.Trained()
-	b := d.batch(d.examples()[:4], &c, 0, qw, pw)
+	b := d.batch(d.examples()[:4], &c, 0)
 	b.target[0] = float32(math.NaN())
-	if _, err := tr.step(b, 4, 0, 10); !errors.Is(err, errExploded) {
+	if _, err := tr.step(b, 0, 10); !errors.Is(err, errExploded) {
 		t.Errorf("%v", err)
 	}
 	for i, w := range tr.Trained() {

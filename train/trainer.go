@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -34,6 +35,10 @@ type Trainer struct {
 	values, first, second []*tensors.Tensor // of trained: values and AdamW's moments
 	average               []*tensors.Tensor // EMA of values; nil without
 
+	width       int          // tokens of a row of packed texts
+	typical     int          // rows that most batches need; 0: not known
+	activations *activations // of all texts, where the layers below are frozen
+
 	encode, gradient, vectorGradient, backward, update *Exec
 }
 
@@ -44,9 +49,6 @@ const (
 	epsilon = 1e-8
 )
 
-// matrices that LoRA adapts: those that its authors found to matter most.
-var loraTargets = []string{"attention.self.query", "attention.self.value"}
-
 // NewTrainer puts a network, given by its weights, on a device.
 func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Trainer, err error) {
 	defer catch(&err, "cannot prepare the network")
@@ -55,6 +57,9 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 	}
 	byName := map[string]*Weight{}
 	var names []string
+	if c.Train == "adapter" && !slices.ContainsFunc(weights, func(w Weight) bool { return w.Name == bert.Adapter }) {
+		weights = append(slices.Clip(weights), newAdapter(weights))
+	}
 	for i := range weights {
 		byName[weights[i].Name] = &weights[i]
 		names = append(names, weights[i].Name)
@@ -93,7 +98,7 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 		} else {
 			t.frozen, t.fixed = append(t.frozen, name), append(t.fixed, value)
 		}
-		if t.what.lora > 0 && isLoRATarget(name) {
+		if t.what.lora > 0 && c.adapts(name) {
 			a, b := t.lora(name, w.Dims)
 			t.trained = append(t.trained, name+loraA, name+loraB)
 			t.values = append(t.values, a, b)
@@ -113,15 +118,51 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 	return t, nil
 }
 
+// newAdapter is an adapter that changes nothing, for a network that has none.
+func newAdapter(weights []Weight) Weight {
+	n := 0
+	for _, w := range weights {
+		if w.Name == "embeddings.LayerNorm.bias" {
+			n = len(w.Values)
+		}
+	}
+	values := make([]float32, n*n)
+	for i := range n {
+		values[i*n+i] = 1
+	}
+	return Weight{Name: bert.Adapter, Dims: []int{n, n}, Values: values}
+}
+
+// fit sets how texts are packed from the data that is to come.
+func (t *Trainer) fit(d *Data, v *Validation) {
+	t.width = d.width(t.config.MaxTokens)
+	if v != nil {
+		t.width = max(t.width, v.data.width(t.config.MaxTokens))
+	}
+	if t.what.adapter { // one vector a text
+		t.typical = t.config.Batch * (2 + t.config.Negatives)
+		return
+	}
+	tokens, texts := 0, 0
+	for _, e := range d.learnt(t.config) {
+		tokens += len(d.Queries[e.query].Tokens)
+		texts++
+	}
+	query := float64(tokens) / float64(max(1, texts))
+	tokens = 0
+	for _, p := range d.Products {
+		tokens += min(len(p.Tokens), t.width)
+	}
+	product := float64(tokens) / float64(max(1, len(d.Products)))
+	// Rows are not quite full, and batches differ.
+	t.typical = int(math.Ceil(1.05 * float64(t.config.Batch) * (query + float64(1+t.config.Negatives)*product) / float64(t.width)))
+}
+
 // Suffixes of the two matrices of a LoRA.
 const (
 	loraA = ".lora_A" // [in, rank], random at first
 	loraB = ".lora_B" // [rank, out], zero at first
 )
-
-func isLoRATarget(name string) bool {
-	return strings.HasSuffix(name, ".weight") && slices.ContainsFunc(loraTargets, func(s string) bool { return strings.Contains(name, s) })
-}
 
 // lora begins the two small matrices whose product is added to a large one (Hu et
 // al., 2021).
@@ -143,6 +184,8 @@ func (t *Trainer) trains(name string) bool {
 	switch {
 	case t.what.all:
 		return true
+	case t.what.adapter:
+		return name == bert.Adapter
 	case t.what.top > 0:
 		for i := t.net.Layers - t.what.top; i < t.net.Layers; i++ {
 			if strings.HasPrefix(name, fmt.Sprintf("encoder.layer.%d.", i)) {
@@ -153,10 +196,10 @@ func (t *Trainer) trains(name string) bool {
 	return false
 }
 
-// decays reports whether weight decay is for a weight: not for biases and
-// normalisations, whose size has a meaning.
+// decays reports whether weight decay is for a weight: not for biases,
+// normalisations and the adapter, whose size has a meaning.
 func decays(name string) bool {
-	return !strings.HasSuffix(name, ".bias") && !strings.Contains(name, "LayerNorm")
+	return name != bert.Adapter && !strings.HasSuffix(name, ".bias") && !strings.Contains(name, "LayerNorm")
 }
 
 // catch turns a panic, GoMLX's way of reporting errors in graphs, into an error.
@@ -172,90 +215,6 @@ func catch(err *error, what string) {
 	}
 }
 
-// weights finds a weight among the nodes of frozen and trained, LoRA applied.
-func (t *Trainer) weights(frozen, values []*Node) func(name string) *Node {
-	nodes := map[string]*Node{}
-	for i, name := range t.frozen {
-		nodes[name] = frozen[i]
-	}
-	for i, name := range t.trained {
-		nodes[name] = values[i]
-	}
-	return func(name string) *Node {
-		w := nodes[name]
-		if a, ok := nodes[name+loraA]; ok {
-			w = Add(w, MulScalar(Einsum("ir,ro->io", a, nodes[name+loraB]), t.config.LoRAAlpha/float64(t.what.lora)))
-		}
-		return w
-	}
-}
-
-// build prepares the programs; they are compiled when they first run.
-func (t *Trainer) build() {
-	nf, nt := len(t.frozen), len(t.trained)
-	// take cuts the inputs of a program into its parts.
-	take := func(in []*Node, counts ...int) (parts [][]*Node) {
-		for _, n := range counts {
-			parts, in = append(parts, in[:n]), in[n:]
-		}
-		return parts
-	}
-	t.encode = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nf, nt, 2)
-		return []*Node{t.net.Encode(t.weights(p[0], p[1]), p[2][0], p[2][1])}
-	})
-	// All at once: loss and gradients of a batch.
-	t.gradient = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nf, nt, 4, 4)
-		w := t.weights(p[0], p[1])
-		q, d := t.net.Encode(w, p[2][0], p[2][1]), t.net.Encode(w, p[2][2], p[2][3])
-		loss := t.config.loss(q, d, p[3][0], p[3][1], p[3][2], p[3][3])
-		return append([]*Node{loss}, Gradient(loss, p[1]...)...)
-	})
-	// In parts: the gradient at the vectors, and what it is at the weights for
-	// some of the texts, added to what others gave.
-	t.vectorGradient = MustNewExec(t.backend, func(in []*Node) []*Node {
-		loss := t.config.loss(in[0], in[1], in[2], in[3], in[4], in[5])
-		return append([]*Node{loss}, Gradient(loss, in[0], in[1])...)
-	})
-	t.backward = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nf, nt, nt, 3)
-		v := t.net.Encode(t.weights(p[0], p[1]), p[3][0], p[3][1])
-		grads := Gradient(ReduceAllSum(Mul(v, StopGradient(p[3][2]))), p[1]...)
-		for i := range grads {
-			grads[i] = Add(grads[i], p[2][i])
-		}
-		return grads
-	})
-	// AdamW over all trained weights, after clipping by the norm of all gradients.
-	t.update = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nt, nt, nt, nt, len(t.average), 4)
-		values, first, second, grads, average := p[0], p[1], p[2], p[3], p[4]
-		rate, correct1, correct2, keep := p[5][0], p[5][1], p[5][2], p[5][3]
-		squares := ScalarZero(in[0].Graph(), float32Type)
-		for _, g := range grads {
-			squares = Add(squares, ReduceAllSum(Square(g)))
-		}
-		norm := Sqrt(squares)
-		scale := MinScalar(Div(Scalar(in[0].Graph(), float32Type, t.config.Clip), AddScalar(norm, 1e-12)), 1)
-		out := make([]*Node, 3*nt, 3*nt+len(average)+1)
-		for i, name := range t.trained {
-			g := Mul(grads[i], scale)
-			m := Add(MulScalar(first[i], beta1), MulScalar(g, 1-beta1))
-			v := Add(MulScalar(second[i], beta2), MulScalar(Square(g), 1-beta2))
-			change := Div(Mul(m, correct1), AddScalar(Sqrt(Mul(v, correct2)), epsilon))
-			if decays(name) {
-				change = Add(change, MulScalar(values[i], t.config.Decay))
-			}
-			out[i], out[nt+i], out[2*nt+i] = Sub(values[i], Mul(change, rate)), m, v
-		}
-		for i, a := range average {
-			out = append(out, Add(Mul(a, keep), Mul(out[i], OneMinus(keep))))
-		}
-		return append(out, norm)
-	})
-}
-
 // arguments joins tensors into the inputs of a program.
 func arguments(lists ...[]*tensors.Tensor) (out []any) {
 	for _, l := range lists {
@@ -266,20 +225,15 @@ func arguments(lists ...[]*tensors.Tensor) (out []any) {
 	return out
 }
 
-func (x *texts) tensors() []*tensors.Tensor {
-	return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(x.ids, x.rows, x.cols), tensors.FromFlatDataAndDimensions(x.mask, x.rows, x.cols)}
-}
-
 func scalar(x float64) *tensors.Tensor { return tensors.FromScalar(float32(x)) }
 
 // outcome of a step.
 type outcome struct{ loss, norm float64 }
 
-// step changes the weights once; number counts from 0, n is how many queries of
-// the batch count.
-func (t *Trainer) step(b *batch, n, number, steps int) (out outcome, err error) {
+// step changes the weights once; number counts from 0.
+func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	defer catch(&err, "cannot compute a step")
-	loss, grads, err := t.gradients(b, n)
+	loss, grads, err := t.gradients(b)
 	if err != nil {
 		return out, err
 	}
@@ -311,108 +265,156 @@ func (t *Trainer) step(b *batch, n, number, steps int) (out outcome, err error) 
 var errExploded = errors.New("the loss or its gradient is not a finite number")
 
 // gradients computes the loss of a batch and its gradients at all trained weights.
-func (t *Trainer) gradients(b *batch, n int) (loss float64, grads []*tensors.Tensor, err error) {
-	size, all := b.queries.rows, b.products.rows
-	goal := []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(b.target, size, all), tensors.FromFlatDataAndDimensions(b.allowed, size, all),
-		tensors.FromFlatDataAndDimensions(b.grades, size, all/size), scalar(float64(n)),
-	}
+func (t *Trainer) gradients(b *batch) (loss float64, grads []*tensors.Tensor, err error) {
+	goal := b.goal()
 	defer free(goal)
-	if t.config.Micro == 0 || t.config.Micro >= size+all {
-		inputs := append(b.queries.tensors(), b.products.tensors()...)
-		defer free(inputs)
-		results, err := t.gradient.Call(arguments(t.fixed, t.values, inputs, goal)...)
-		if err != nil {
-			return 0, nil, err
-		}
-		defer free(results[:1])
-		return float64(tensors.ToScalar[float32](results[0])), results[1:], nil
+	p := pack(b.texts, t.width)
+	if t.config.Micro > 0 && len(p.rows) > t.config.Micro {
+		return t.cached(b, p, goal)
 	}
-	return t.cached(b, goal)
+	inputs, err := t.inputs(p, 0, t.rows(len(p.rows)))
+	if err != nil {
+		return 0, nil, err
+	}
+	inputs = append(inputs, p.where())
+	defer free(inputs)
+	results, err := t.gradient.Call(arguments(t.fixed, t.values, inputs, goal)...)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer free(results[:1])
+	return float64(tensors.ToScalar[float32](results[0])), results[1:], nil
+}
+
+// goal is what a batch wants, for the device.
+func (b *batch) goal() []*tensors.Tensor {
+	matrix := tensors.FromFlatDataAndDimensions[float32]
+	all := b.size * b.own
+	return []*tensors.Tensor{
+		matrix(b.target, b.size, all), matrix(b.allowed, b.size, all),
+		matrix(b.grades, b.size, b.own), matrix(b.teacher, b.size, b.own), scalar(float64(b.examples)),
+	}
+}
+
+// rows is how many rows a program has for texts that need n: one of a few numbers,
+// since each is compiled on its own.
+func (t *Trainer) rows(n int) int {
+	step := max(1, t.typical/8)
+	out := max(step, t.typical)
+	for out < n {
+		out += step
+	}
+	return out
+}
+
+// inputs are n rows of packed texts for the device, as tokens or as what the frozen
+// layers made of them.
+func (t *Trainer) inputs(p *packed, first, n int) ([]*tensors.Tensor, error) {
+	m := p.matrix(first, n)
+	if t.activations == nil {
+		return append(m.words(), m.layout()...), nil
+	}
+	x, err := t.activations.matrix(p, first, n)
+	if err != nil {
+		return nil, err
+	}
+	return append([]*tensors.Tensor{x}, m.layout()...), nil
 }
 
 // cached computes gradients with the memory of a few texts: first all vectors,
-// then the gradient at the vectors, then text by text what that is at the weights.
-func (t *Trainer) cached(b *batch, goal []*tensors.Tensor) (loss float64, grads []*tensors.Tensor, err error) {
-	var vectors []*tensors.Tensor
-	defer func() { free(vectors) }()
-	for _, x := range []*texts{b.queries, b.products} {
-		values, err := t.vectors(x, t.values)
-		if err != nil {
-			return 0, nil, err
-		}
-		vectors = append(vectors, tensors.FromFlatDataAndDimensions(values, x.rows, t.net.Hidden))
+// then the gradient at the vectors, then row by row what that is at the weights.
+func (t *Trainer) cached(b *batch, p *packed, goal []*tensors.Tensor) (loss float64, grads []*tensors.Tensor, err error) {
+	dim := t.net.Hidden
+	values, err := t.encodePacked(context.Background(), p, t.values) // a step is not left half done
+	if err != nil {
+		return 0, nil, err
 	}
+	vectors := []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(values[:b.size*dim], b.size, dim),
+		tensors.FromFlatDataAndDimensions(values[b.size*dim:], b.size*b.own, dim),
+	}
+	defer free(vectors)
 	at, err := t.vectorGradient.Call(arguments(vectors, goal)...)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer free(at)
+	slope := append(tensors.MustCopyFlatData[float32](at[1]), tensors.MustCopyFlatData[float32](at[2])...)
 	for _, v := range t.values {
 		grads = append(grads, tensors.FromShape(v.Shape()))
 	}
-	for i, x := range []*texts{b.queries, b.products} {
-		slope := tensors.MustCopyFlatData[float32](at[1+i])
-		for first := 0; first < x.rows; first += t.config.Micro {
-			part := x.part(first, t.config.Micro)
-			some := make([]float32, part.rows*t.net.Hidden)
-			copy(some, slope[first*t.net.Hidden:])
-			inputs := append(part.tensors(), tensors.FromFlatDataAndDimensions(some, part.rows, t.net.Hidden))
-			sum, err := t.backward.Call(arguments(t.fixed, t.values, grads, inputs)...)
-			free(grads, inputs)
-			if err != nil {
-				return 0, nil, err
-			}
-			grads = sum
+	for first := 0; first < len(p.rows); first += t.config.Micro {
+		inputs, err := t.inputs(p, first, t.config.Micro)
+		if err != nil {
+			free(grads)
+			return 0, nil, err
 		}
+		some := make([]float32, t.config.Micro*p.slots*dim)
+		p.each(first, t.config.Micro, func(row, slot, _, text int) {
+			copy(some[(row*p.slots+slot)*dim:], slope[text*dim:(text+1)*dim])
+		})
+		inputs = append(inputs, tensors.FromFlatDataAndDimensions(some, t.config.Micro*p.slots, dim))
+		sum, err := t.backward.Call(arguments(t.fixed, t.values, grads, inputs)...)
+		free(grads, inputs)
+		if err != nil {
+			return 0, nil, err
+		}
+		grads = sum
 	}
 	return float64(tensors.ToScalar[float32](at[0])), grads, nil
 }
 
-// part returns n rows of x, filled up with rows of one token at the end so that
-// one program serves.
-func (x *texts) part(first, n int) *texts {
-	out := newTexts(n, x.cols)
-	copied := copy(out.ids, x.ids[first*x.cols:])
-	copy(out.mask, x.mask[first*x.cols:])
-	for row := copied / x.cols; row < n; row++ {
-		out.mask[row*x.cols] = 1
-	}
-	return out
-}
+// encodeRows is how many rows are encoded at once where only vectors are wanted.
+const encodeRows = 32
 
-// vectors encodes texts, Micro at a time or all at once.
-func (t *Trainer) vectors(x *texts, values []*tensors.Tensor) (out []float32, err error) {
-	n := min(x.rows, 64)
+// encodePacked returns the vectors of packed texts, in the order of the texts.
+func (t *Trainer) encodePacked(ctx context.Context, p *packed, values []*tensors.Tensor) ([]float32, error) {
+	n := encodeRows
 	if t.config.Micro > 0 {
 		n = min(n, t.config.Micro)
 	}
-	for first := 0; first < x.rows; first += n {
-		inputs := x.part(first, n).tensors()
+	dim := t.net.Hidden
+	out := make([]float32, len(p.texts)*dim)
+	for first := 0; first < len(p.rows); first += n {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		inputs, err := t.inputs(p, first, n)
+		if err != nil {
+			return nil, err
+		}
 		v, err := t.encode.Call(arguments(t.fixed, values, inputs)...)
 		free(inputs)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, tensors.MustCopyFlatData[float32](v[0])...)
+		some := tensors.MustCopyFlatData[float32](v[0])
 		free(v)
+		p.each(first, n, func(row, slot, _, text int) {
+			at := (row*p.slots + slot) * dim
+			copy(out[text*dim:(text+1)*dim], some[at:at+dim])
+		})
 	}
-	return out[:x.rows*t.net.Hidden], nil
+	return out, nil
 }
 
 // Vectors returns the unit vectors of tokenised texts by the weights as they are,
 // or by their average where there is one: dimension values each.
-func (t *Trainer) Vectors(tokens [][]int32) (out []float32, err error) {
+func (t *Trainer) Vectors(ctx context.Context, tokens [][]int32) ([]float32, error) {
+	return t.vectorsOf(ctx, tokens, t.best())
+}
+
+// vectorsOf is Vectors by some of the weights that the trainer has held.
+func (t *Trainer) vectorsOf(ctx context.Context, tokens [][]int32, values []*tensors.Tensor) (out []float32, err error) {
 	defer catch(&err, "cannot encode")
-	width := 8
+	width := t.width
 	for _, x := range tokens {
-		width = max(width, (len(x)+7)/8*8)
+		width = max(width, min(eights(len(x)), t.net.Positions))
 	}
-	x := newTexts(len(tokens), min(width, t.net.Positions))
-	for i, ids := range tokens {
-		x.set(i, ids)
+	if t.activations != nil {
+		width = t.width
 	}
-	return t.vectors(x, t.best())
+	return t.encodePacked(ctx, pack(tokens, width), values)
 }
 
 // best are the weights that a run would save.

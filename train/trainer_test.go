@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,9 +109,9 @@ func gradientsOf(t *testing.T, c Config) (float64, [][]float32, *Trainer) {
 		t.Fatal(err)
 	}
 	d := tinyData()
-	qw, pw := d.widths(c.MaxTokens)
-	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0, qw, pw)
-	loss, grads, err := tr.gradients(b, 4)
+	tr.fit(d, nil)
+	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0)
+	loss, grads, err := tr.gradients(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,5 +149,88 @@ func TestGradientCaching(t *testing.T) {
 				t.Errorf("%s %s: gradient of %s differs by %g, its greatest value is %g", c.Objective, c.Train, tr.trained[i], worst, most)
 			}
 		}
+	}
+}
+
+// TestDistill checks the divergence from a teacher against its formula, and that
+// learning makes the model's order the teacher's.
+func TestDistill(t *testing.T) {
+	c := tinyConfig()
+	c.Objective, c.Negatives, c.TeacherTemperature, c.Batch = Distill, 3, .5, 6
+	d := tinyData()
+	g := rand.New(rand.NewPCG(7, 8))
+	for i := range d.Queries {
+		d.Queries[i].Judged = nil
+		for _, p := range g.Perm(len(d.Products))[:4] {
+			d.Queries[i].Scored = append(d.Queries[i].Scored, Scored{p, g.NormFloat64()})
+		}
+		slices.SortFunc(d.Queries[i].Scored, func(a, b Scored) int { return a.Product - b.Product })
+	}
+	if err := d.check(&c); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := NewTrainer(openDevice(t), tiny(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.fit(d, nil)
+	divergence := func() float64 {
+		v, err := tr.Vectors(t.Context(), d.texts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dim, n := tr.Dimension(), len(d.Queries)
+		total := 0.
+		for i, q := range d.Queries {
+			var p, s []float64
+			for _, x := range q.Scored {
+				p = append(p, math.Exp(x.Score/c.TeacherTemperature))
+				at := (n + x.Product) * dim
+				s = append(s, math.Exp(dot(v[i*dim:(i+1)*dim], v[at:at+dim])/c.Temperature))
+			}
+			sumP, sumS := 0., 0.
+			for j := range p {
+				sumP, sumS = sumP+p[j], sumS+s[j]
+			}
+			for j := range p {
+				total += p[j] / sumP * math.Log(p[j]/sumP/(s[j]/sumS))
+			}
+		}
+		return total / float64(n)
+	}
+	b := d.batch(d.learnt(&c), &c, 0)
+	want := divergence()
+	loss, grads, err := tr.gradients(b)
+	free(grads)
+	if err != nil || math.Abs(loss-want) > 1e-4*want {
+		t.Fatalf("the loss is %g, the divergence %g, %v", loss, want, err)
+	}
+	for i := range 30 {
+		if _, err := tr.step(d.batch(d.learnt(&c), &c, i), i, 30); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := divergence(); after > want/10 {
+		t.Errorf("the divergence was %g and is %g after learning", want, after)
+	}
+}
+
+// TestLoRATargets checks that each name is of one matrix of each layer.
+func TestLoRATargets(t *testing.T) {
+	for _, target := range LoRATargetNames {
+		c := tinyConfig()
+		c.Train, c.LoRATargets = "lora:2", []string{target}
+		tr, err := NewTrainer(openDevice(t), tiny(), &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(tr.trained); n != 2*tr.net.Layers {
+			t.Errorf("%s: %d small matrices for %d layers: %v", target, n, tr.net.Layers, tr.trained)
+		}
+	}
+	c := tinyConfig()
+	c.LoRATargets = []string{"query", "nothing", "query"}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), `"nothing"`) || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("%v", err)
 	}
 }

@@ -2,9 +2,13 @@ package train
 
 import (
 	"cmp"
+	"context"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
@@ -15,14 +19,14 @@ import (
 type Validation struct {
 	data    *Data
 	queries []eval.Query
-	metrics *eval.Calculator
+	metrics []eval.Metric
 	example []example
 }
 
 // NewValidation prepares a validation on data, whose products should be many more
 // than those judged for one query.
 func NewValidation(d *Data) (*Validation, error) {
-	if err := d.check(); err != nil {
+	if err := d.check(&Config{Objective: InfoNCE}); err != nil {
 		return nil, err
 	}
 	v := &Validation{data: d, example: d.examples()}
@@ -47,81 +51,130 @@ func NewValidation(d *Data) (*Validation, error) {
 	if err := cmp.Or(err1, err2); err != nil {
 		return nil, err
 	}
-	var err error
-	v.metrics, err = eval.NewCalculator(scale, []eval.Metric{ndcg, recall}, scale.Tables(), "E")
-	return v, err
+	v.metrics = []eval.Metric{ndcg, recall}
+	return v, nil
 }
 
+// calculator measures one ranking after the other; each worker needs its own.
+func (v *Validation) calculator() *eval.Calculator {
+	scale := eval.ESCI()
+	c, err := eval.NewCalculator(scale, v.metrics, scale.Tables(), "E")
+	if err != nil {
+		panic(err) // of metrics that are always the same
+	}
+	return c
+}
+
+// Values are a validation's metrics by query, in the order of the data; NaN where a
+// query has nothing relevant.
+type Values struct{ NDCG, Recall []float64 }
+
 // measure ranks all queries with the weights as they are.
-func (v *Validation) measure(t *Trainer) (p Point, err error) {
-	var queries, products [][]int32
-	for _, q := range v.data.Queries {
-		queries = append(queries, q.Tokens)
-	}
-	for _, x := range v.data.Products {
-		products = append(products, x.Tokens)
-	}
-	q, err := t.Vectors(queries)
+func (v *Validation) measure(ctx context.Context, t *Trainer) (p Point, err error) {
+	values, q, d, err := v.values(ctx, t)
 	if err != nil {
 		return p, err
 	}
-	d, err := t.Vectors(products)
-	if err != nil {
-		return p, err
-	}
-	dim := t.Dimension()
-	var sums [2]float64
-	var counts [2]float64
-	values := make([]float64, 2)
-	hits := make([]eval.Hit, len(products))
-	for i := range v.queries {
-		for j := range products {
-			hits[j] = eval.Hit{Product: v.data.Products[j].ID, Score: dot(q[i*dim:(i+1)*dim], d[j*dim:(j+1)*dim])}
-		}
-		slices.SortFunc(hits, func(a, b eval.Hit) int {
-			return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Product, b.Product))
-		})
-		v.metrics.Query(&v.queries[i], hits[:min(100, len(hits))], values)
-		for k, x := range values {
-			if !math.IsNaN(x) {
-				sums[k] += x
-				counts[k]++
-			}
-		}
-	}
-	p.NDCG, p.Recall = sums[0]/counts[0], sums[1]/counts[1]
-	p.Loss = v.loss(q, d, dim, t.config)
+	p.NDCG, p.Recall = mean(values.NDCG), mean(values.Recall)
+	p.Loss = v.loss(q, d, t.Dimension(), t.config)
 	return p, nil
+}
+
+// Measure ranks the queries by a trainer's vectors.
+func (v *Validation) Measure(ctx context.Context, t *Trainer) (*Values, error) {
+	values, _, _, err := v.values(ctx, t)
+	return values, err
+}
+
+func (v *Validation) values(ctx context.Context, t *Trainer) (out *Values, q, d []float32, err error) {
+	texts := v.data.texts()
+	all, err := t.vectorsOf(ctx, texts, t.best())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	dim, n := t.Dimension(), len(v.queries)
+	q, d = all[:n*dim], all[n*dim:]
+	out = &Values{make([]float64, n), make([]float64, n)}
+	parallel(n, func() func(i int) {
+		calculator, values := v.calculator(), make([]float64, 2)
+		hits := make([]eval.Hit, len(v.data.Products))
+		return func(i int) {
+			for j := range hits {
+				hits[j] = eval.Hit{Product: v.data.Products[j].ID, Score: dot(q[i*dim:(i+1)*dim], d[j*dim:(j+1)*dim])}
+			}
+			slices.SortFunc(hits, func(a, b eval.Hit) int {
+				return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Product, b.Product))
+			})
+			calculator.Query(&v.queries[i], hits[:min(100, len(hits))], values)
+			out.NDCG[i], out.Recall[i] = values[0], values[1]
+		}
+	})
+	return out, q, d, nil
+}
+
+// parallel does n things on all processors; each worker is made by worker.
+func parallel(n int, worker func() func(i int)) {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			do := worker()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// mean of what is a number, in order, so that it is the same each time.
+func mean(values []float64) float64 {
+	sum, n := 0., 0.
+	for _, x := range values {
+		if !math.IsNaN(x) {
+			sum += x
+			n++
+		}
+	}
+	return sum / n
 }
 
 // loss is the InfoNCE of all exact judgements against all products that are not
 // judged exact or a substitute: always of the same products, so that validations
 // can be compared.
 func (v *Validation) loss(q, d []float32, dim int, c *Config) float64 {
+	losses := make([]float64, len(v.example))
+	parallel(len(v.example), func() func(int) {
+		return func(i int) { losses[i] = v.lossOf(v.example[i], q, d, dim, c) }
+	})
 	sum := 0.
-	for _, e := range v.example {
-		query := &v.data.Queries[e.query]
-		vector := q[e.query*dim : (e.query+1)*dim]
-		score := func(p int) float64 { return dot(vector, d[p*dim:(p+1)*dim]) / c.Temperature }
-		good := map[int]bool{}
-		for _, j := range query.Judged {
-			good[j.Product] = j.Label == catalog.Exact || j.Label == catalog.Substitute
-		}
-		wanted := score(query.Judged[e.positive].Product)
-		most, total := wanted, 1. // log-sum-exp; the product itself is the first
-		for p := range v.data.Products {
-			if good[p] {
-				continue
-			}
-			s := score(p)
-			if s > most {
-				total, most = total*math.Exp(most-s), s
-			}
-			total += math.Exp(s - most)
-		}
-		sum += math.Log(total) + most - wanted
+	for _, x := range losses { // one that is no number must show
+		sum += x
 	}
-	return sum / float64(len(v.example))
+	return sum / float64(len(losses))
+}
+
+func (v *Validation) lossOf(e example, q, d []float32, dim int, c *Config) float64 {
+	query := &v.data.Queries[e.query]
+	vector := q[e.query*dim : (e.query+1)*dim]
+	score := func(p int) float64 { return dot(vector, d[p*dim:(p+1)*dim]) / c.Temperature }
+	good := map[int]bool{}
+	for _, j := range query.Judged {
+		good[j.Product] = j.Label == catalog.Exact || j.Label == catalog.Substitute
+	}
+	wanted := score(e.product)
+	most, total := wanted, 1. // log-sum-exp; the product itself is the first
+	for p := range v.data.Products {
+		if good[p] {
+			continue
+		}
+		s := score(p)
+		if s > most {
+			total, most = total*math.Exp(most-s), s
+		}
+		total += math.Exp(s - most)
+	}
+	return math.Log(total) + most - wanted
 }
 
 func dot(a, b []float32) (sum float64) {

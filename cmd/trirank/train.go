@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -26,7 +27,7 @@ import (
 // trainFlags are the flags of trirank train.
 type trainFlags struct {
 	catalogue, model, out, template string
-	split, device, mine             string
+	split, device, mine, teacher    string
 	validation, blend               float64
 	resume, dryRun, asJSON          bool
 	config                          train.Config
@@ -68,17 +69,22 @@ was not.`,
 	f.StringVar(&o.split, "split", "", "learn from this split only; all for every judgement (default: train where there is one)")
 	f.Float64Var(&o.validation, "validation", .2, "share of the queries that is kept out for validation")
 	f.StringVar(&o.mine, "mine", "", "index to find hard negatives in: what its rankings confuse with the exact products")
+	f.StringVar(&o.teacher, "teacher", "", "table of query, product_id and score, what a teacher thinks of products, to distil")
 	f.StringVar(&o.device, "device", "auto", "auto, cpu (XLA), gpu (XLA) or go (plain Go)")
-	f.StringVar(&d.Train, "train", d.Train, "which weights learn: all, top:LAYERS or lora:RANK")
+	f.StringVar(&d.Train, "train", d.Train, "what learns: all, top:LAYERS, lora:RANK, or adapter (a matrix after the network)")
 	f.Float64Var(&d.LoRAAlpha, "lora-alpha", d.LoRAAlpha, "scale of LoRA: its matrices count alpha/rank")
-	f.StringVar(&d.Objective, "objective", d.Objective, "infonce, or listnet (probabilities that follow the gains)")
+	f.StringSliceVar(&d.LoRATargets, "lora-targets", d.LoRATargets, "matrices that LoRA adapts: "+strings.Join(train.LoRATargetNames, ", "))
+	f.StringVar(&d.Objective, "objective", d.Objective, "infonce, listnet (probabilities that follow the gains) or distill (those of --teacher alone)")
 	f.Float64Var(&d.Temperature, "temperature", d.Temperature, "what cosines are divided by; E5 was made with .01")
 	f.Float64Var(&d.CoSENT, "cosent", d.CoSENT, "weight of a loss over the order of a query's own products")
 	f.Float64Var(&d.SubstituteWeight, "substitute-weight", d.SubstituteWeight, "share that substitutes should have, against 1; 0 leaves them out")
+	f.Float64Var(&d.PopularityWeight, "popularity-weight", d.PopularityWeight, "how much more of the probability the most popular of the right products should have; 0 leaves popularity out")
+	f.Float64Var(&d.TeacherWeight, "teacher-weight", d.TeacherWeight, "weight of the divergence from --teacher beside the objective (default 1 with --teacher)")
+	f.Float64Var(&d.TeacherTemperature, "teacher-temperature", d.TeacherTemperature, "what the teacher's scores are divided by")
 	f.IntSliceVar(&d.Matryoshka, "matryoshka", nil, "dimensions that should rank well by themselves, such as 128,256")
 	f.IntVar(&d.Batch, "batch", d.Batch, "queries a step")
 	f.IntVar(&d.Negatives, "negatives", d.Negatives, "hard negatives a query")
-	f.IntVar(&d.Micro, "micro", d.Micro, "texts encoded at once, to save memory; 0 for all of a batch")
+	f.IntVar(&d.Micro, "micro", d.Micro, "rows of --max-tokens encoded at once, to save memory; short texts share a row; 0 for all of a batch")
 	f.IntVar(&d.MaxTokens, "max-tokens", d.MaxTokens, "longer texts are cut in training")
 	f.Float64Var(&d.Epochs, "epochs", d.Epochs, "how often each exact judgement is learnt from")
 	f.Float64Var(&d.Rate, "learning-rate", d.Rate, "of AdamW, at its highest")
@@ -104,6 +110,12 @@ was not.`,
 		if !(o.blend >= 0 && o.blend <= 1) || !(o.validation >= 0 && o.validation < 1) {
 			return usageError("--blend is within 0..1 and --validation within 0..1")
 		}
+		if o.teacher == "" && (o.config.Objective == train.Distill || o.config.TeacherWeight > 0) {
+			return usageError("distilling needs a teacher's scores: name their file by --teacher")
+		}
+		if o.teacher != "" && o.config.Objective != train.Distill && !c.Flags().Changed("teacher-weight") {
+			o.config.TeacherWeight = 1
+		}
 		t := &training{trainFlags: &o, c: c}
 		defer t.close()
 		return t.run(c.Context())
@@ -118,6 +130,8 @@ type training struct {
 	model   store.Model
 	backend compute.Backend
 	job     train.Job
+	data    *dataset
+	folds   int // of a sweep; 0: this is a single run
 	held    int // queries kept for validation
 	record  eval.Training
 }
@@ -186,6 +200,9 @@ func (t *training) measure(ctx context.Context, steps int) error {
 	fmt.Fprintf(w, "%d steps of %.2f s: %s, after %s to compile; validations not counted\n", steps, cost.StepSeconds,
 		time.Duration(float64(steps)*cost.StepSeconds*1e9).Round(time.Second), time.Duration(cost.CompileSeconds*1e9).Round(time.Second))
 	fmt.Fprintf(w, "%.1f GB of memory at most\n", cost.PeakGB)
+	if cost.CacheGB > 0 {
+		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", cost.CacheGB)
+	}
 	return nil
 }
 
@@ -195,9 +212,18 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	}
 	w := t.c.ErrOrStderr()
 	p := progress.Start(w, "training", "steps", steps)
+	var frozen *progress.Progress
 	last := 0.
 	t.job.Report = func(s train.Status) {
 		switch {
+		case s.ToCache > 0:
+			if frozen == nil {
+				frozen = progress.Start(w, "frozen layers", "texts", s.ToCache)
+			}
+			if frozen.Set(s.Cached); s.Cached == s.ToCache {
+				frozen.Done()
+				p = progress.Start(w, "training", "steps", steps)
+			}
 		case s.Resumed:
 			p.Skip(s.Step)
 		case s.Validation != nil:
@@ -298,7 +324,7 @@ func (t *training) compareWithRuntime(ctx context.Context, m store.Model, traine
 			return err
 		}
 	}
-	got, err := trainer.Vectors(tokens)
+	got, err := trainer.Vectors(ctx, tokens)
 	if err != nil {
 		return err
 	}

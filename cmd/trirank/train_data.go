@@ -7,17 +7,35 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/internal/progress"
 	"github.com/trirank/trirank/train"
 )
+
+// dataset is the judgements that are learnt from, and the products they need, in
+// tokens: what training, validation and the folds of a sweep are cut from.
+type dataset struct {
+	split    string   // that was chosen
+	queries  []string // in order of appearance
+	judged   map[string]map[string]catalog.Label
+	mined    map[string][]string        // nil: none
+	scored   map[string][]scoredProduct // by a teacher; nil: none
+	products []train.Product            // in order of the catalogue
+	at       map[string]int             // index in products, by id
+	others   map[int]bool               // products that validation ranks among besides
+	tokens   func(string, bool) ([]int32, error)
+	all      []catalog.Judgment // of all splits
+}
 
 // readData makes tokens of the judgements and parts them.
 func (t *training) readData(ctx context.Context) error {
@@ -29,61 +47,114 @@ func (t *training) readData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judged := map[string]map[string]catalog.Label{}
-	splits := map[string]bool{}
-	var all []catalog.Judgment
-	for j, err := range cat.Judgments() {
-		if err != nil {
-			return err
-		}
-		splits[j.Split] = true
-		all = append(all, j)
-	}
-	split := t.split
-	if split == "" && splits["train"] {
-		split = "train"
-	}
-	if split == "" && len(splits) > 1 || split == "" && !splits[""] {
-		return usageError("the judgements have splits, but none is called train: say which to learn from with --split (all for every judgement)")
-	}
-	if split != "" && split != "all" && !splits[split] {
-		return usageError("--split: no judgement is in split %q", split)
-	}
-	var texts []string // in order of appearance
-	for _, j := range all {
-		if split != "" && split != "all" && j.Split != split {
-			continue
-		}
-		if judged[j.Query] == nil {
-			judged[j.Query] = map[string]catalog.Label{}
-			texts = append(texts, j.Query)
-		}
-		judged[j.Query][j.ProductID] = j.Label
-	}
-	if len(texts) == 0 {
-		return fmt.Errorf("cannot train on catalogue %s: it has no judgements", t.catalogue)
-	}
-	learn, held := &pile{}, &pile{}
-	for _, q := range texts {
-		to := learn
-		if heldOut(q, t.validation) {
-			to = held
-		}
-		to.queries = append(to.queries, q)
-	}
-	keptOut := slices.Clone(held.queries)
-	if len(held.queries) > mostValidation { // all are kept out, enough are asked
-		held.queries = held.queries[:mostValidation]
-	}
-	t.held = len(held.queries)
-	mined, err := t.mineNegatives(ctx, cat, learn.queries, all)
+	d, err := t.readJudgments(cat)
 	if err != nil {
 		return err
 	}
-	for _, p := range []*pile{learn, held} {
-		p.want(judged, mined, p == learn)
+	if d.scored, err = t.readTeacher(cat, d); err != nil {
+		return err
 	}
-	// Validation ranks among other products as well, evenly spaced.
+	learn, held := d.part(d.queries, t.validation)
+	keptOut := held
+	if len(held) > mostValidation { // all are kept out, enough are asked
+		held = held[:mostValidation]
+	}
+	t.held = len(held)
+	mining := learn
+	if t.folds > 0 {
+		mining = d.queries
+	}
+	if d.mined, err = t.mineNegatives(ctx, cat, mining, d.all); err != nil {
+		return err
+	}
+	if err := t.readProducts(cat, template, d); err != nil {
+		return err
+	}
+	t.data = d
+	if t.folds == 0 {
+		if t.job.Data, err = d.cut(learn, true, false); err != nil {
+			return err
+		}
+		if t.job.Validation, err = d.validation(held, t.validation); err != nil {
+			return err
+		}
+		if t.record, err = t.recordOf(learn, keptOut, t.job.Data); err != nil {
+			return err
+		}
+	}
+	t.job.Inputs = map[string]string{
+		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": d.split,
+		"validation": fmt.Sprint(t.validation), "mined": hashMined(d.mined), "teacher": d.hashScored(),
+		"queries": hashLines(t.record.Queries), "products": hashLines(t.record.Products),
+	}
+	return nil
+}
+
+// readJudgments reads those of the split that is learnt from.
+func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
+	d := &dataset{judged: map[string]map[string]catalog.Label{}, at: map[string]int{}, others: map[int]bool{}, tokens: t.tokens}
+	splits := map[string]bool{}
+	for j, err := range cat.Judgments() {
+		if err != nil {
+			return nil, err
+		}
+		splits[j.Split] = true
+		d.all = append(d.all, j)
+	}
+	d.split = t.split
+	if d.split == "" && splits["train"] {
+		d.split = "train"
+	}
+	if d.split == "" && len(splits) > 1 || d.split == "" && len(splits) > 0 && !splits[""] {
+		return nil, usageError("the judgements have splits, but none is called train: say which to learn from with --split (all for every judgement)")
+	}
+	if d.split != "" && d.split != "all" && !splits[d.split] {
+		return nil, usageError("--split: no judgement is in split %q", d.split)
+	}
+	for _, j := range d.all {
+		if d.split != "" && d.split != "all" && j.Split != d.split {
+			continue
+		}
+		if d.judged[j.Query] == nil {
+			d.judged[j.Query] = map[string]catalog.Label{}
+			d.queries = append(d.queries, j.Query)
+		}
+		d.judged[j.Query][j.ProductID] = j.Label
+	}
+	if len(d.queries) == 0 {
+		return nil, fmt.Errorf("cannot train on catalogue %s: it has no judgements", t.catalogue)
+	}
+	return d, nil
+}
+
+// part parts queries into those to learn from and those kept out, by the hash of
+// their text.
+func (d *dataset) part(queries []string, share float64) (learn, held []string) {
+	for _, q := range queries {
+		if heldOut(q, share) {
+			held = append(held, q)
+		} else {
+			learn = append(learn, q)
+		}
+	}
+	return learn, held
+}
+
+// readProducts makes tokens of the products that are judged, mined or scored for a
+// query, and of some others, evenly spaced, for validation to rank among.
+func (t *training) readProducts(cat *catalog.Catalog, template *catalog.Template, d *dataset) error {
+	wanted := map[string]bool{}
+	for _, q := range d.queries {
+		for id := range d.judged[q] {
+			wanted[id] = true
+		}
+		for _, id := range d.mined[q] {
+			wanted[id] = true
+		}
+		for _, x := range d.scored[q] {
+			wanted[x.id] = true
+		}
+	}
 	const others = 2000
 	every := max(1, cat.Rows()/others)
 	row := 0
@@ -93,46 +164,187 @@ func (t *training) readData(ctx context.Context) error {
 			step.Stop()
 			return err
 		}
-		tokens := func() ([]int32, error) { return t.tokens(template.Text(&p), false) }
-		if err := learn.add(p.ID, false, tokens); err != nil {
-			return err
-		}
-		if err := held.add(p.ID, row%every == 0, tokens); err != nil {
-			return err
+		other := row%every == 0
+		if wanted[p.ID] || other {
+			ids, err := t.tokens(template.Text(&p), false)
+			if err != nil {
+				step.Stop()
+				return err
+			}
+			d.at[p.ID] = len(d.products)
+			if other {
+				d.others[len(d.products)] = true
+			}
+			d.products = append(d.products, train.Product{ID: p.ID, Tokens: ids, Popularity: p.Popularity})
 		}
 		row++
 		step.Set(row)
 	}
 	step.Done()
-	if t.job.Data, err = learn.data(judged, mined, t.tokens); err != nil {
-		return err
-	}
-	if t.held > 0 {
-		d, err := held.data(judged, nil, t.tokens)
-		if err != nil {
-			return err
-		}
-		if t.job.Validation, err = train.NewValidation(d); err != nil {
-			return fmt.Errorf("cannot validate on the %d queries that were kept out: %w (keep out more by --validation, or none by --validation 0)", t.held, err)
-		}
-	}
-	// What its parent learnt, the model knows as well.
-	if t.record, err = parentRecord(t.model.Dir); err != nil {
-		return err
-	}
-	t.record.Queries = append(t.record.Queries, slices.Concat(learn.queries, keptOut)...)
-	for _, p := range t.job.Data.Products {
-		t.record.Products = append(t.record.Products, p.ID)
-	}
-	slices.Sort(t.record.Queries)
-	slices.Sort(t.record.Products)
-	t.record.Queries, t.record.Products = slices.Compact(t.record.Queries), slices.Compact(t.record.Products)
-	t.job.Inputs = map[string]string{
-		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": split,
-		"validation": fmt.Sprint(t.validation), "queries": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(t.record.Queries, "\n")))),
-		"products": fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(t.record.Products, "\n")))), "mined": hashMined(mined),
-	}
 	return nil
+}
+
+// cut returns some queries with the products that they need: with what was mined
+// and scored for them to learn from, or with others to rank them among.
+func (d *dataset) cut(queries []string, toLearn, withOthers bool) (*train.Data, error) {
+	need := map[int]bool{}
+	if withOthers && len(queries) > 0 {
+		need = maps.Clone(d.others)
+	}
+	want := func(id string) {
+		if at, ok := d.at[id]; ok { // a judgement may be of a product that left the catalogue
+			need[at] = true
+		}
+	}
+	for _, q := range queries {
+		for id := range d.judged[q] {
+			want(id)
+		}
+		if toLearn {
+			for _, id := range d.mined[q] {
+				want(id)
+			}
+			for _, x := range d.scored[q] {
+				want(x.id)
+			}
+		}
+	}
+	out := &train.Data{}
+	place := map[string]int{}
+	for _, at := range slices.Sorted(maps.Keys(need)) {
+		place[d.products[at].ID] = len(out.Products)
+		out.Products = append(out.Products, d.products[at])
+	}
+	for _, text := range queries {
+		ids, err := d.tokens(text, true)
+		if err != nil {
+			return nil, err
+		}
+		q := train.Query{Text: text, Tokens: ids}
+		for id, label := range d.judged[text] {
+			if at, ok := place[id]; ok {
+				q.Judged = append(q.Judged, train.Judged{Product: at, Label: label})
+			}
+		}
+		slices.SortFunc(q.Judged, func(a, b train.Judged) int { return a.Product - b.Product })
+		if toLearn {
+			for _, id := range d.mined[text] {
+				if at, ok := place[id]; ok {
+					q.Mined = append(q.Mined, at)
+				}
+			}
+			for _, x := range d.scored[text] {
+				if at, ok := place[x.id]; ok {
+					q.Scored = append(q.Scored, train.Scored{Product: at, Score: x.score})
+				}
+			}
+			slices.SortFunc(q.Scored, func(a, b train.Scored) int { return a.Product - b.Product })
+		}
+		out.Queries = append(out.Queries, q)
+	}
+	return out, nil
+}
+
+// validation prepares to rank queries that were kept out; nil for none.
+func (d *dataset) validation(held []string, share float64) (*train.Validation, error) {
+	if len(held) == 0 {
+		return nil, nil
+	}
+	data, err := d.cut(held, false, true)
+	if err != nil {
+		return nil, err
+	}
+	v, err := train.NewValidation(data)
+	if err != nil {
+		return nil, fmt.Errorf("cannot validate on the %d queries that were kept out: %w (keep out more than %g of them by --validation, or none by --validation 0)", len(held), err, share)
+	}
+	return v, nil
+}
+
+// recordOf is what a model that learns from data has seen, its parent included.
+func (t *training) recordOf(learn, keptOut []string, data *train.Data) (eval.Training, error) {
+	r, err := parentRecord(t.model.Dir) // what its parent learnt, the model knows as well
+	if err != nil {
+		return r, err
+	}
+	r.Queries = append(r.Queries, slices.Concat(learn, keptOut)...)
+	for _, p := range data.Products {
+		r.Products = append(r.Products, p.ID)
+	}
+	slices.Sort(r.Queries)
+	slices.Sort(r.Products)
+	r.Queries, r.Products = slices.Compact(r.Queries), slices.Compact(r.Products)
+	return r, nil
+}
+
+// scoredProduct is a teacher's score of a product.
+type scoredProduct struct {
+	id    string
+	score float64
+}
+
+// readTeacher reads a teacher's scores of products for the queries that are learnt
+// from; nil without a teacher.
+func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]scoredProduct, error) {
+	if t.teacher == "" {
+		return nil, nil
+	}
+	src, err := formats.Judgments([]string{t.teacher}, formats.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("--teacher: %w", err)
+	}
+	spelt := map[string]string{} // as the catalogue spells a query
+	for _, q := range d.queries {
+		spelt[eval.Fold(q)] = q
+	}
+	out := map[string][]scoredProduct{}
+	seen := map[[2]string]bool{}
+	used, unknown := 0, 0
+	for j, err := range src.Judgments {
+		if err != nil {
+			return nil, fmt.Errorf("--teacher: cannot read scores: %w", err)
+		}
+		file, line := src.Where()
+		q, ok := spelt[eval.Fold(j.Query)]
+		if !ok {
+			unknown++
+			continue
+		}
+		score, err := strconv.ParseFloat(j.Label, 64)
+		if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
+			return nil, fmt.Errorf("--teacher: %s, line %d: %.40q is not a score (a finite number)", file, line, j.Label)
+		}
+		if key := [2]string{q, j.Product}; seen[key] {
+			return nil, fmt.Errorf("--teacher: %s, line %d: product %.60q is scored twice for query %.60q", file, line, j.Product, q)
+		} else {
+			seen[key] = true
+		}
+		out[q] = append(out[q], scoredProduct{j.Product, score})
+		used++
+	}
+	if used == 0 {
+		return nil, fmt.Errorf("--teacher: %s scores no query that is learnt from (%d lines are of other queries; its queries must be texts)", t.teacher, unknown)
+	}
+	fmt.Fprintf(t.c.ErrOrStderr(), "teacher: %d scores for %d of %d queries; %d lines are of other queries\n", used, len(out), len(d.queries), unknown)
+	return out, nil
+}
+
+// hashScored stands for what the teacher said; empty for nothing.
+func (d *dataset) hashScored() string {
+	if d.scored == nil {
+		return ""
+	}
+	var lines []string
+	for _, q := range slices.Sorted(maps.Keys(d.scored)) {
+		for _, x := range d.scored[q] {
+			lines = append(lines, fmt.Sprintf("%s\t%s\t%g", q, x.id, x.score))
+		}
+	}
+	return hashLines(lines)
+}
+
+func hashLines(lines []string) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
 }
 
 // mostValidation bounds the queries that a validation asks: more cost time at every
@@ -193,65 +405,6 @@ func signed(ids []uint32) []int32 {
 		out[i] = int32(id)
 	}
 	return out
-}
-
-// pile is queries with the products that they need.
-type pile struct {
-	queries  []string
-	wanted   map[string]bool
-	products []train.Product
-	at       map[string]int
-}
-
-func (p *pile) want(judged map[string]map[string]catalog.Label, mined map[string][]string, withMined bool) {
-	p.wanted, p.at = map[string]bool{}, map[string]int{}
-	for _, q := range p.queries {
-		for id := range judged[q] {
-			p.wanted[id] = true
-		}
-		if withMined {
-			for _, id := range mined[q] {
-				p.wanted[id] = true
-			}
-		}
-	}
-}
-
-func (p *pile) add(id string, anyway bool, tokens func() ([]int32, error)) error {
-	if !p.wanted[id] && (!anyway || len(p.queries) == 0) {
-		return nil
-	}
-	ids, err := tokens()
-	if err != nil {
-		return err
-	}
-	p.at[id] = len(p.products)
-	p.products = append(p.products, train.Product{ID: id, Tokens: ids})
-	return nil
-}
-
-func (p *pile) data(judged map[string]map[string]catalog.Label, mined map[string][]string, tokens func(string, bool) ([]int32, error)) (*train.Data, error) {
-	d := &train.Data{Products: p.products}
-	for _, text := range p.queries {
-		q := train.Query{Text: text}
-		var err error
-		if q.Tokens, err = tokens(text, true); err != nil {
-			return nil, err
-		}
-		for id, label := range judged[text] {
-			if at, ok := p.at[id]; ok {
-				q.Judged = append(q.Judged, train.Judged{Product: at, Label: label})
-			}
-		}
-		slices.SortFunc(q.Judged, func(a, b train.Judged) int { return a.Product - b.Product })
-		for _, id := range mined[text] {
-			if at, ok := p.at[id]; ok {
-				q.Mined = append(q.Mined, at)
-			}
-		}
-		d.Queries = append(d.Queries, q)
-	}
-	return d, nil
 }
 
 // Where hard negatives are looked for: below the very first hits, which may be

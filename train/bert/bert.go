@@ -1,5 +1,6 @@
-// Package bert is the encoder of E5 as a GoMLX graph: BERT, mean pooling over the
-// mask, unit length. It has no state; graphs are built by panicking functions, as
+// Package bert is the encoder of E5 as a GoMLX graph: BERT, the mean over the tokens
+// of a text, unit length. It takes many texts packed into the rows of one matrix, so
+// that short ones cost what their tokens cost. It has no state; graphs are built by panicking functions, as
 // GoMLX wants them, and whoever runs them turns panics into errors.
 package bert
 
@@ -9,13 +10,20 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
 // Config is the shape of a network.
 type Config struct {
 	Layers, Heads, Hidden, Inner, Vocabulary, Positions int
+
+	// Adapter says that a matrix of that name follows the pooling.
+	Adapter bool
 }
+
+// Adapter is the name of the matrix [hidden, hidden] that vectors go through last.
+const Adapter = "adapter.weight"
 
 // heads of the BERTs that E5 comes in, by hidden size; it is not in the weights.
 var heads = map[int]int{384: 12, 768: 12, 1024: 16}
@@ -42,6 +50,12 @@ func ConfigOf(dims func(name string) []int, names []string) (Config, error) {
 	if c.Heads = heads[c.Hidden]; c.Heads == 0 {
 		return c, fmt.Errorf("the network has vectors of %d; known are 384 (small), 768 (base) and 1024 (large)", c.Hidden)
 	}
+	if d := dims(Adapter); d != nil {
+		if len(d) != 2 || d[0] != c.Hidden || d[1] != c.Hidden {
+			return c, fmt.Errorf("%s is not a matrix of %d x %d", Adapter, c.Hidden, c.Hidden)
+		}
+		c.Adapter = true
+	}
 	for _, n := range c.Names() {
 		if dims(n) == nil {
 			return c, fmt.Errorf("the network is not a BERT as E5 is: it lacks %s", n)
@@ -65,48 +79,78 @@ func (c Config) Names() []string {
 			names = append(names, layer+".weight", layer+".bias")
 		}
 	}
+	if c.Adapter {
+		names = append(names, Adapter)
+	}
 	return names
 }
 
-// Encode returns the unit vectors [texts, hidden] of texts: ids are int32 [texts,
-// tokens], mask is 1 where there is a token and 0 where there is none. weight finds
-// a weight by name; matrices of linear layers are [in, out], as ONNX has them.
-func (c Config) Encode(weight func(name string) *Node, ids, mask *Node) *Node {
-	x := c.embed(weight, ids)
-	bias := attentionBias(mask)
-	for i := range c.Layers {
+// Texts says where texts lie in a matrix of tokens whose rows hold several each.
+type Texts struct {
+	// Segments, int32 [rows, tokens], tells the texts of a row apart: equal numbers
+	// belong together, and to nothing else.
+	Segments *Node
+	// Mean, [rows, slots, tokens], makes the mean over the tokens of each text; a
+	// slot without a text has zeros.
+	Mean *Node
+}
+
+// Weights finds a weight by its name; matrices of linear layers are [in, out], as
+// ONNX has them.
+type Weights func(name string) *Node
+
+// Embed returns [rows, tokens, hidden], what tokens and their positions within their
+// texts, both int32 [rows, tokens], stand for before the first layer.
+func (c Config) Embed(weight Weights, ids, positions *Node) *Node {
+	x := Gather(weight("embeddings.word_embeddings.weight"), ExpandDims(ids, -1))
+	places := Gather(weight("embeddings.position_embeddings.weight"), ExpandDims(positions, -1))
+	kind := Slice(weight("embeddings.token_type_embeddings.weight"), AxisRange(0, 1)) // always the first
+	return normalise(weight, "embeddings.LayerNorm", Add(Add(x, places), ExpandDims(kind, 0)))
+}
+
+// Through sends x [rows, tokens, hidden] through the layers from one, counted from
+// 0, up to but not including another.
+func (c Config) Through(weight Weights, from, to int, x *Node, t Texts) *Node {
+	if from == to {
+		return x
+	}
+	bias := attentionBias(t.Segments)
+	for i := from; i < to; i++ {
 		x = c.layer(weight, i, x, bias)
 	}
-	return Pool(x, mask)
+	return x
 }
 
-// embed sums what a token, its place and its kind (always the first) stand for.
-func (c Config) embed(weight func(string) *Node, ids *Node) *Node {
-	tokens := ids.Shape().Dimensions[1]
-	x := Gather(weight("embeddings.word_embeddings.weight"), ExpandDims(ids, -1))
-	places := Slice(weight("embeddings.position_embeddings.weight"), AxisRange(0, tokens))
-	kind := Slice(weight("embeddings.token_type_embeddings.weight"), AxisRange(0, 1))
-	x = Add(x, ExpandDims(Add(places, kind), 0))
-	return normalise(weight, "embeddings.LayerNorm", x)
+// Pool returns the vectors [rows*slots, hidden] of the texts in x [rows, tokens,
+// hidden]: the mean over their tokens, through the adapter where the network has
+// one, at unit length; zeros for a slot without a text.
+func (c Config) Pool(weight Weights, x *Node, t Texts) *Node {
+	v := Einsum("rst,rth->rsh", t.Mean, x)
+	v = Reshape(v, -1, c.Hidden)
+	if c.Adapter {
+		v = Einsum("vi,io->vo", v, weight(Adapter))
+	}
+	return Unit(v)
 }
 
-// attentionBias is added to attention scores: nothing where there is a token, and
-// so much elsewhere that it weighs nothing.
-func attentionBias(mask *Node) *Node {
-	texts, tokens := mask.Shape().Dimensions[0], mask.Shape().Dimensions[1]
-	return Reshape(MulScalar(AddScalar(mask, -1), 1e9), texts, 1, 1, tokens)
+// attentionBias is added to attention scores: nothing within a text, and so much
+// between texts that they do not see each other.
+func attentionBias(segments *Node) *Node {
+	rows, tokens := segments.Shape().Dimensions[0], segments.Shape().Dimensions[1]
+	same := Equal(Reshape(segments, rows, 1, tokens, 1), Reshape(segments, rows, 1, 1, tokens))
+	return MulScalar(AddScalar(ConvertDType(same, dtypes.Float32), -1), 1e9)
 }
 
-func (c Config) layer(weight func(string) *Node, i int, x, bias *Node) *Node {
+func (c Config) layer(weight Weights, i int, x, bias *Node) *Node {
 	name := func(s string) string { return fmt.Sprintf("encoder.layer.%d.%s", i, s) }
-	texts, tokens := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
-	split := func(s string) *Node { // [texts, tokens, heads, size]
-		return Reshape(linear(weight, name("attention.self."+s), x), texts, tokens, c.Heads, c.Hidden/c.Heads)
+	rows, tokens := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
+	split := func(s string) *Node { // [rows, tokens, heads, size]
+		return Reshape(linear(weight, name("attention.self."+s), x), rows, tokens, c.Heads, c.Hidden/c.Heads)
 	}
 	scores := Einsum("bqhd,bkhd->bhqk", split("query"), split("key"))
 	scores = Add(MulScalar(scores, 1/math.Sqrt(float64(c.Hidden/c.Heads))), bias)
 	mixed := Einsum("bhqk,bkhd->bqhd", Softmax(scores, -1), split("value"))
-	attended := linear(weight, name("attention.output.dense"), Reshape(mixed, texts, tokens, c.Hidden))
+	attended := linear(weight, name("attention.output.dense"), Reshape(mixed, rows, tokens, c.Hidden))
 	x = normalise(weight, name("attention.output.LayerNorm"), Add(attended, x))
 	inner := gelu(linear(weight, name("intermediate.dense"), x))
 	return normalise(weight, name("output.LayerNorm"), Add(linear(weight, name("output.dense"), inner), x))
@@ -115,7 +159,7 @@ func (c Config) layer(weight func(string) *Node, i int, x, bias *Node) *Node {
 // row shapes a vector for adding to or multiplying [texts, tokens, size].
 func row(v *Node) *Node { return Reshape(v, 1, 1, v.Shape().Dimensions[0]) }
 
-func linear(weight func(string) *Node, name string, x *Node) *Node {
+func linear(weight Weights, name string, x *Node) *Node {
 	return Add(Einsum("bti,io->bto", x, weight(name+".weight")), row(weight(name+".bias")))
 }
 
@@ -124,18 +168,11 @@ func gelu(x *Node) *Node {
 	return Mul(MulScalar(x, .5), AddScalar(Erf(MulScalar(x, 1/math.Sqrt2)), 1))
 }
 
-func normalise(weight func(string) *Node, name string, x *Node) *Node {
+func normalise(weight Weights, name string, x *Node) *Node {
 	centered := Sub(x, ReduceAndKeep(x, ReduceMean, -1))
 	variance := ReduceAndKeep(Square(centered), ReduceMean, -1)
 	x = Div(centered, Sqrt(AddScalar(variance, epsilon)))
 	return Add(Mul(x, row(weight(name+".weight"))), row(weight(name+".bias")))
-}
-
-// Pool is the mean over the tokens that there are, at unit length.
-func Pool(x, mask *Node) *Node {
-	wide := ExpandDims(mask, -1)
-	mean := Div(ReduceSum(Mul(x, wide), 1), ReduceSum(wide, 1))
-	return Unit(mean)
 }
 
 // Unit scales rows to unit length.
