@@ -16,6 +16,7 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/train"
+	"github.com/trirank/trirank/train/bert"
 	"github.com/trirank/trirank/train/safetensors"
 	"github.com/trirank/trirank/train/weights"
 )
@@ -107,6 +108,14 @@ func merge(base string, d *Delta, out, name string) error {
 	network, err := weights.Open(filepath.Join(base, encoder.NetworkFile))
 	if err != nil {
 		return err
+	}
+	isAdapter := func(w train.Weight) bool { return w.Name == bert.Adapter }
+	if i := slices.IndexFunc(d.Weights, isAdapter); i >= 0 {
+		if _, ok := network.Find(bert.Adapter); !ok {
+			if network, err = network.WithMatrix(bert.Adapter, model.Dimension); err != nil {
+				return err
+			}
+		}
 	}
 	changed, err := train.Merge(func(name string) ([]float32, []int, bool) {
 		t, ok := network.Find(name)

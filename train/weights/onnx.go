@@ -82,16 +82,16 @@ var errDamaged = errors.New("it is not an ONNX file, or a damaged one")
 func parse(b []byte) (*File, error) {
 	f := &File{bytes: b}
 	matrices := map[string]string{} // initializer -> name found by its node
-	err := fields(b, 0, len(b), func(number protowire.Number, _ uint64, from, to int) error {
-		if number != modelGraph {
+	err := fields(b, 0, len(b), func(x field) error {
+		if x.number != modelGraph {
 			return nil
 		}
-		return fields(b, from, to, func(number protowire.Number, _ uint64, from, to int) error {
-			switch number {
+		return fields(b, x.from, x.to, func(x field) error {
+			switch x.number {
 			case graphInitializer:
-				return f.initializer(from, to)
+				return f.initializer(x.from, x.to)
 			case graphNode:
-				return f.node(from, to, matrices)
+				return f.node(x.from, x.to, matrices)
 			}
 			return nil
 		})
@@ -116,10 +116,19 @@ func parse(b []byte) (*File, error) {
 	return f, nil
 }
 
-// fields calls do for each field of the message b[from:to]: with its value if it is
-// a number, else with where its bytes lie.
-func fields(b []byte, from, to int, do func(number protowire.Number, value uint64, from, to int) error) error {
+// field is a field of a message in a file.
+type field struct {
+	number protowire.Number
+	value  uint64 // if it is a number
+	// Where its bytes lie, without and with what says which field it is.
+	from, to   int
+	start, end int
+}
+
+// fields calls do for each field of the message b[from:to].
+func fields(b []byte, from, to int, do func(field) error) error {
 	for from < to {
+		whole := from
 		number, kind, n := protowire.ConsumeTag(b[from:to])
 		if n < 0 {
 			return errDamaged
@@ -141,7 +150,7 @@ func fields(b []byte, from, to int, do func(number protowire.Number, value uint6
 			return errDamaged
 		}
 		from += n
-		if err := do(number, value, start, end); err != nil {
+		if err := do(field{number, value, start, end, whole, from}); err != nil {
 			return err
 		}
 	}
@@ -151,25 +160,24 @@ func fields(b []byte, from, to int, do func(number protowire.Number, value uint6
 func (f *File) initializer(from, to int) error {
 	var t Tensor
 	var kind uint64
-	err := fields(f.bytes, from, to, func(number protowire.Number, value uint64, from, to int) error {
-		switch number {
+	err := fields(f.bytes, from, to, func(x field) error {
+		switch x.number {
 		case tensorName:
-			t.Name = string(f.bytes[from:to])
+			t.Name = string(f.bytes[x.from:x.to])
 		case tensorType:
-			kind = value
+			kind = x.value
 		case tensorRaw:
-			t.from, t.to = from, to
+			t.from, t.to = x.from, x.to
 		case tensorDims:
-			for rest := f.bytes[from:to]; from < to; { // packed
+			for rest := f.bytes[x.from:x.to]; len(rest) > 0; { // packed
 				v, n := protowire.ConsumeVarint(rest)
 				if n < 0 {
 					return errDamaged
 				}
-				t.Dims, rest, from = append(t.Dims, int(v)), rest[n:], from+n
-				value = 0
+				t.Dims, rest = append(t.Dims, int(v)), rest[n:]
 			}
-			if value > 0 {
-				t.Dims = append(t.Dims, int(value))
+			if x.value > 0 {
+				t.Dims = append(t.Dims, int(x.value))
 			}
 		}
 		return nil
@@ -197,9 +205,9 @@ func (f *File) initializer(from, to int) error {
 func (f *File) node(from, to int, names map[string]string) error {
 	var inputs []string
 	var name, op string
-	err := fields(f.bytes, from, to, func(number protowire.Number, _ uint64, from, to int) error {
-		text := string(f.bytes[from:to])
-		switch number {
+	err := fields(f.bytes, from, to, func(x field) error {
+		text := string(f.bytes[x.from:x.to])
+		switch x.number {
 		case nodeInput:
 			inputs = append(inputs, text)
 		case nodeName:

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// field appends a field of bytes.
-func field(b []byte, number protowire.Number, v []byte) []byte {
+// bytesOf appends a field of bytes.
+func bytesOf(b []byte, number protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), v)
 }
 
@@ -31,25 +31,25 @@ func tensor(name string, kind uint64, packed bool, dims []uint64, values ...floa
 		}
 	}
 	if packed {
-		b = field(b, tensorDims, list)
+		b = bytesOf(b, tensorDims, list)
 	}
 	b = number(b, tensorType, kind)
-	b = field(b, tensorName, []byte(name))
+	b = bytesOf(b, tensorName, []byte(name))
 	for _, v := range values {
 		raw = protowire.AppendFixed32(raw, math.Float32bits(v))
 	}
-	return field(b, tensorRaw, raw)
+	return bytesOf(b, tensorRaw, raw)
 }
 
 func model(parts ...[]byte) []byte {
 	var graph []byte
 	for _, p := range parts {
-		graph = field(graph, graphInitializer, p)
+		graph = bytesOf(graph, graphInitializer, p)
 	}
-	node := field(field(nil, nodeInput, []byte("x")), nodeInput, []byte("onnx::MatMul_7"))
-	node = field(field(node, nodeName, []byte("/encoder/layer.0/output/dense/MatMul")), nodeOp, []byte("MatMul"))
-	graph = field(graph, graphNode, node)
-	return field(number(nil, 1, 6), modelGraph, graph)
+	node := bytesOf(bytesOf(nil, nodeInput, []byte("x")), nodeInput, []byte("onnx::MatMul_7"))
+	node = bytesOf(bytesOf(node, nodeName, []byte("/encoder/layer.0/output/dense/MatMul")), nodeOp, []byte("MatMul"))
+	graph = bytesOf(graph, graphNode, node)
+	return bytesOf(number(nil, 1, 6), modelGraph, graph)
 }
 
 func written(t testing.TB, b []byte) string {
