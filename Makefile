@@ -77,6 +77,20 @@ $(peers)/ready:
 test-peers: peers ## compare metrics and file formats with other implementations, live
 	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
 
+# PyTorch, with which steps of training are compared. It is several GB, so neither
+# peers nor .ci/run fetches it; what it once computed is compared with in make test.
+peers_torch := $(abspath $(pjrt_dir)/../..)/peers-torch-$(shell sha256sum train/testdata/peers/requirements.txt | cut -c1-12)
+.PHONY: peers-torch test-peers-torch
+peers-torch: $(peers_torch)/ready ## PyTorch for Python, several GB, kept in the cache
+
+$(peers_torch)/ready:
+	rm -rf $(peers_torch) && python3 -m venv $(peers_torch)
+	$(peers_torch)/bin/pip install -q --disable-pip-version-check -r train/testdata/peers/requirements.txt
+	touch $@
+
+test-peers-torch: native peers-torch ## compare training with PyTorch: results, speed and memory
+	TRIRANK_TORCH_PYTHON=$(peers_torch)/bin/python go test ./train -run Peers -bench Peers -benchtime 1x -count 1 -timeout 60m -v
+
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"
 	go test ./catalog/stats ./eval/report -update

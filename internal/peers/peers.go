@@ -8,17 +8,36 @@ import (
 	"testing"
 )
 
-// variable names the Python of make test-peers, which has all of them.
-const variable = "TRIRANK_PEERS_PYTHON"
+// The Pythons that make names: of test-peers, which has all but PyTorch, and of
+// test-peers-torch.
+const (
+	variable      = "TRIRANK_PEERS_PYTHON"
+	torchVariable = "TRIRANK_TORCH_PYTHON"
+)
 
 // Python returns a Python that can import the named modules, with commas between,
 // or "" where there is none. The one that make test-peers names must have them.
 func Python(t testing.TB, modules string) string {
 	t.Helper()
+	return find(t, variable, "make test-peers", modules)
+}
+
+// Torch is Python for PyTorch, which is too large to be among the others.
+func Torch(t testing.TB) string {
+	t.Helper()
+	return find(t, torchVariable, "make test-peers-torch", "torch, numpy, safetensors.torch")
+}
+
+// TorchMust reports whether comparisons with PyTorch may not be left out, for want of
+// a model or a device: where make test-peers-torch runs them.
+func TorchMust() bool { return os.Getenv(torchVariable) != "" }
+
+func find(t testing.TB, variable, target, modules string) string {
+	t.Helper()
 	has := func(python string) bool { return exec.Command(python, "-c", "import "+modules).Run() == nil }
 	if named := os.Getenv(variable); named != "" {
 		if !has(named) {
-			t.Fatalf("%s=%s cannot import %s (run make test-peers)", variable, named, modules)
+			t.Fatalf("%s=%s cannot import %s (run %s)", variable, named, modules, target)
 		}
 		return named
 	}
