@@ -166,7 +166,7 @@ func (t *table) analyse(o Options) statistics {
 				out.comparisons = append(out.comparisons, c)
 			}
 		}
-		holm(out.comparisons[begin:])
+		Holm(out.comparisons[begin:])
 		for i := range out.comparisons[begin:] {
 			out.comparisons[begin+i].judge(metric.Title(), o.Tie)
 		}
@@ -265,8 +265,9 @@ func (t *table) randomisation(flips []float64, exact bool, cols, a, b int, total
 	return float64(count+1) / float64(n+1)
 }
 
-// holm corrects the p-values of a family (Holm, 1979).
-func holm(family []Comparison) {
+// Holm sets PHolm of comparisons that belong together: their p-values, corrected for
+// how many they are (Holm, 1979).
+func Holm(family []Comparison) {
 	order := make([]int, len(family))
 	for i := range order {
 		order[i] = i

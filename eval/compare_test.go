@@ -22,7 +22,7 @@ func TestHolm(t *testing.T) {
 		for i, p := range c.p {
 			family[i].P = Number(p)
 		}
-		holm(family)
+		Holm(family)
 		for i, want := range c.want {
 			if got := float64(family[i].PHolm); !near(got, want) {
 				t.Errorf("%v: %g at %d, want %g", c.p, got, i, want)

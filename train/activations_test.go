@@ -30,7 +30,7 @@ func TestActivations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tr.fit(d, nil)
+			tr.fit(&Job{Data: d})
 			if cached {
 				if err := tr.cacheActivations(t.Context(), filepath.Join(t.TempDir(), "a"), d.texts(), nil); err != nil {
 					t.Fatal(err)
@@ -78,7 +78,7 @@ func TestActivationsFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tr.fit(d, nil)
+		tr.fit(&Job{Data: d})
 		if err := tr.cacheActivations(t.Context(), path, texts, func(int, int) { computed = true }); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestActivationsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.fit(d, nil)
+	tr.fit(&Job{Data: d})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	os.Remove(path)

@@ -170,19 +170,7 @@ func (q *Query) label(product int) catalog.Label {
 	return catalog.Unjudged
 }
 
-// width is how many tokens a row of packed texts has: the longest text, in eights,
-// or the limit.
-func (d *Data) width(limit int) int {
-	longest := 0
-	for _, q := range d.Queries {
-		longest = max(longest, len(q.Tokens))
-	}
-	for _, p := range d.Products {
-		longest = max(longest, len(p.Tokens))
-	}
-	return min(eights(longest), limit)
-}
-
+// eights rounds a number of tokens up.
 func eights(n int) int { return max(8, (n+7)/8*8) }
 
 // texts are all texts, in order.

@@ -21,7 +21,7 @@ func TestMergeIsTheTrainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := tinyData()
-		tr.fit(d, nil)
+		tr.fit(&Job{Data: d})
 		for i := range 3 {
 			if _, err := tr.step(d.batch(d.examples()[:4], &c, i), i, 3); err != nil {
 				t.Fatal(err)
@@ -102,7 +102,7 @@ func TestLossGoesDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := tinyData()
-		tr.fit(d, nil)
+		tr.fit(&Job{Data: d})
 		b := d.batch(d.examples()[:4], &c, 0)
 		first, last := 0., 0.
 		for i := range 12 {
@@ -127,7 +127,7 @@ func TestGradient(t *testing.T) {
 	c.CoSENT, c.SubstituteWeight = .3, .1
 	_, grads, tr := gradientsOf(t, c)
 	d := tinyData()
-	tr.fit(d, nil)
+	tr.fit(&Job{Data: d})
 	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0)
 	for _, name := range []string{"encoder.layer.1.output.dense.weight", "encoder.layer.0.attention.self.query.weight", "embeddings.LayerNorm.bias"} {
 		at := slices.Index(tr.trained, name)

@@ -31,7 +31,7 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 	if err != nil {
 		return nil, err
 	}
-	t.fit(j.Data, j.Validation)
+	t.fit(j)
 	out := &Cost{}
 	out.Trained, out.Parameters = t.Parameters()
 	examples := order(j.Data.learnt(&j.Config), j.Config.Seed, 0)
@@ -70,13 +70,9 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 
 // activationsGB is how large the file of activations of a whole job is.
 func (t *Trainer) activationsGB(j *Job) float64 {
-	texts := j.Data.texts()
-	if j.Validation != nil {
-		texts = append(texts, j.Validation.data.texts()...)
-	}
 	tokens := 0
 	seen := map[textKey]bool{}
-	for _, x := range texts {
+	for _, x := range j.texts() {
 		if key := keyOf(x); !seen[key] {
 			seen[key] = true
 			tokens += min(len(x), t.width)

@@ -31,9 +31,12 @@ type Job struct {
 	// Dir is the folder of the run: config.json, metrics.jsonl, events for
 	// TensorBoard, checkpoints.
 	Dir string
-	// Activations is where those of frozen layers are kept while the run lasts; ""
-	// for a file in Dir that the run removes when it is done.
+	// Activations is a file where those of frozen layers are kept, and Texts what it
+	// is of, for runs that share one: all that any of them learns from or validates
+	// on. Without it, each run has a file of its own in Dir, and removes it when it
+	// is done.
 	Activations string
+	Texts       [][]int32
 	// Inputs are hashes and the like of what the run was made from. A run can only
 	// be resumed with the same.
 	Inputs map[string]string
@@ -106,6 +109,15 @@ func (j *Job) Steps() (steps, epoch int) {
 	return max(1, int(math.Round(j.Config.Epochs*float64(epoch)))), epoch
 }
 
+// texts are all that is learnt from or validated on.
+func (j *Job) texts() [][]int32 {
+	texts := j.Data.texts()
+	if j.Validation != nil {
+		texts = append(texts, j.Validation.data.texts()...)
+	}
+	return texts
+}
+
 // Run trains. When ctx ends it writes a checkpoint and returns ctx's error; the
 // same job with Resume goes on, and its steps are those of a run that was never
 // interrupted.
@@ -149,15 +161,16 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 	if r.trainer, err = NewTrainer(backend, r.Weights, &r.Config); err != nil {
 		return nil, err
 	}
-	r.trainer.fit(r.Data, r.Validation)
+	r.trainer.fit(r.Job)
 	if err := r.open(); err != nil {
 		return nil, err
 	}
-	if err := r.cacheActivations(ctx); err != nil {
-		return nil, err
+	if !r.done() {
+		if err := r.cacheActivations(ctx); err != nil {
+			return nil, err
+		}
 	}
 	r.saved = time.Now()
-	stopped := false
 	if !r.found && r.Validation != nil {
 		if err := r.validate(ctx); err != nil {
 			return nil, err
@@ -167,11 +180,7 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 			return nil, err
 		}
 	}
-	for r.state.Step < r.steps {
-		if r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience {
-			stopped = true
-			break
-		}
+	for !r.done() {
 		if err := ctx.Err(); err != nil {
 			if r.state.Step > 0 {
 				err = errors.Join(err, r.checkpoint())
@@ -200,7 +209,7 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 			}
 		}
 	}
-	out := &Result{Steps: r.state.Step, Start: r.start, Best: r.state.Best, Stopped: stopped, Trainer: r.trainer}
+	out := &Result{Steps: r.state.Step, Start: r.start, Best: r.state.Best, Stopped: r.state.Step < r.steps, Trainer: r.trainer}
 	if r.state.Best != nil && r.state.Best.Step != r.state.Step {
 		if _, err := r.trainer.load(filepath.Join(r.Dir, checkpointsDir, checkpointName(r.state.Best.Step))); err != nil {
 			return nil, err
@@ -218,19 +227,21 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 	return out, nil
 }
 
+// done reports whether there is no step to take: all are, or validations do not get
+// better.
+func (r *runner) done() bool {
+	return r.state.Step >= r.steps || r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience
+}
+
 // cacheActivations runs all texts through the layers that are frozen, where those
 // come first.
 func (r *runner) cacheActivations(ctx context.Context) error {
 	if r.trainer.below() == 0 {
 		return nil
 	}
-	path := r.Activations
+	path, texts := r.Activations, r.Texts
 	if path == "" {
-		path = filepath.Join(r.Dir, activationsFile)
-	}
-	texts := r.Data.texts()
-	if r.Validation != nil {
-		texts = append(texts, r.Validation.data.texts()...)
+		path, texts = filepath.Join(r.Dir, activationsFile), r.texts()
 	}
 	return r.trainer.cacheActivations(ctx, path, texts, func(done, all int) {
 		if r.Report != nil {

@@ -200,7 +200,7 @@ func TestExplosion(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := tinyData()
-	tr.fit(d, nil)
+	tr.fit(&Job{Data: d})
 	before := tr.Trained()
 	b := d.batch(d.examples()[:4], &c, 0)
 	b.target[0] = float32(math.NaN())

@@ -31,9 +31,10 @@ type Trainer struct {
 	what    trained
 
 	frozen, trained       []string
-	fixed                 []*tensors.Tensor // of frozen, in order
-	values, first, second []*tensors.Tensor // of trained: values and AdamW's moments
-	average               []*tensors.Tensor // EMA of values; nil without
+	initial               map[string][]float32 // of trained, LoRA's not
+	fixed                 []*tensors.Tensor    // of frozen, in order
+	values, first, second []*tensors.Tensor    // of trained: values and AdamW's moments
+	average               []*tensors.Tensor    // EMA of values; nil without
 
 	width       int          // tokens of a row of packed texts
 	typical     int          // rows that most batches need; 0: not known
@@ -64,7 +65,7 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 		byName[weights[i].Name] = &weights[i]
 		names = append(names, weights[i].Name)
 	}
-	t = &Trainer{config: c, backend: backend}
+	t = &Trainer{config: c, backend: backend, initial: map[string][]float32{}}
 	t.net, err = bert.ConfigOf(func(name string) []int {
 		if w := byName[name]; w != nil {
 			return w.Dims
@@ -95,6 +96,7 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 		value := tensors.FromFlatDataAndDimensions(w.Values, w.Dims...)
 		if t.trains(name) {
 			t.trained, t.values = append(t.trained, name), append(t.values, value)
+			t.initial[name] = w.Values
 		} else {
 			t.frozen, t.fixed = append(t.frozen, name), append(t.fixed, value)
 		}
@@ -133,12 +135,16 @@ func newAdapter(weights []Weight) Weight {
 	return Weight{Name: bert.Adapter, Dims: []int{n, n}, Values: values}
 }
 
-// fit sets how texts are packed from the data that is to come.
-func (t *Trainer) fit(d *Data, v *Validation) {
-	t.width = d.width(t.config.MaxTokens)
-	if v != nil {
-		t.width = max(t.width, v.data.width(t.config.MaxTokens))
+// fit sets how texts are packed from those that are to come.
+func (t *Trainer) fit(j *Job) {
+	d := j.Data
+	longest := 0
+	for _, list := range [][][]int32{j.texts(), j.Texts} {
+		for _, x := range list {
+			longest = max(longest, len(x))
+		}
 	}
+	t.width = min(eights(longest), t.config.MaxTokens)
 	if t.what.adapter { // one vector a text
 		t.typical = t.config.Batch * (2 + t.config.Negatives)
 		return
@@ -448,4 +454,33 @@ func free(lists ...[]*tensors.Tensor) {
 			x.MustFinalizeAll()
 		}
 	}
+}
+
+// Close gives the memory on the device back. The trainer cannot be used after it.
+func (t *Trainer) Close() {
+	t.activations.close()
+	free(t.fixed, t.values, t.first, t.second, t.average)
+	t.fixed, t.values, t.first, t.second, t.average = nil, nil, nil, nil, nil
+}
+
+// blended are the weights that a run would save, drawn back to those it began with:
+// 0 takes the trained ones, 1 those of the beginning.
+func (t *Trainer) blended(share float64) []*tensors.Tensor {
+	var out []*tensors.Tensor
+	for i, x := range t.best() {
+		values := tensors.MustCopyFlatData[float32](x)
+		name := t.trained[i]
+		switch initial := t.initial[name]; {
+		case initial != nil:
+			for j := range values {
+				values[j] += float32(share) * (initial[j] - values[j])
+			}
+		case strings.HasSuffix(name, loraB): // what is added is one of two factors
+			for j := range values {
+				values[j] *= float32(1 - share)
+			}
+		}
+		out = append(out, tensors.FromFlatDataAndDimensions(values, x.Shape().Dimensions...))
+	}
+	return out
 }

@@ -109,7 +109,7 @@ func gradientsOf(t *testing.T, c Config) (float64, [][]float32, *Trainer) {
 		t.Fatal(err)
 	}
 	d := tinyData()
-	tr.fit(d, nil)
+	tr.fit(&Job{Data: d})
 	b := d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0)
 	loss, grads, err := tr.gradients(b)
 	if err != nil {
@@ -173,7 +173,7 @@ func TestDistill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.fit(d, nil)
+	tr.fit(&Job{Data: d})
 	divergence := func() float64 {
 		v, err := tr.Vectors(t.Context(), d.texts())
 		if err != nil {

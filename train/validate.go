@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
 )
@@ -71,7 +73,7 @@ type Values struct{ NDCG, Recall []float64 }
 
 // measure ranks all queries with the weights as they are.
 func (v *Validation) measure(ctx context.Context, t *Trainer) (p Point, err error) {
-	values, q, d, err := v.values(ctx, t)
+	values, q, d, err := v.values(ctx, t, t.best())
 	if err != nil {
 		return p, err
 	}
@@ -80,15 +82,29 @@ func (v *Validation) measure(ctx context.Context, t *Trainer) (p Point, err erro
 	return p, nil
 }
 
-// Measure ranks the queries by a trainer's vectors.
-func (v *Validation) Measure(ctx context.Context, t *Trainer) (*Values, error) {
-	values, _, _, err := v.values(ctx, t)
+// Measure ranks the queries by a trainer's vectors. blend is the share of the weights
+// that it began with, from 0 to 1.
+func (v *Validation) Measure(ctx context.Context, t *Trainer, blend float64) (*Values, error) {
+	weights := t.best()
+	if blend > 0 {
+		weights = t.blended(blend)
+		defer free(weights)
+	}
+	values, _, _, err := v.values(ctx, t, weights)
 	return values, err
 }
 
-func (v *Validation) values(ctx context.Context, t *Trainer) (out *Values, q, d []float32, err error) {
+// Queries are the texts of the queries, in order.
+func (v *Validation) Queries() (out []string) {
+	for i := range v.queries {
+		out = append(out, v.queries[i].Text)
+	}
+	return out
+}
+
+func (v *Validation) values(ctx context.Context, t *Trainer, weights []*tensors.Tensor) (out *Values, q, d []float32, err error) {
 	texts := v.data.texts()
-	all, err := t.vectorsOf(ctx, texts, t.best())
+	all, err := t.vectorsOf(ctx, texts, weights)
 	if err != nil {
 		return nil, nil, nil, err
 	}

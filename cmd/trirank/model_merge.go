@@ -11,12 +11,14 @@ import (
 
 func newModelMergeCommand() *cobra.Command {
 	var base, delta, out, name string
+	var blend float64
 	c := &cobra.Command{
 		Use:   "merge --delta FILE --out DIR",
 		Short: "Make a model directory of a delta and the model that it began with",
 		Long: `Merge applies what trirank train learnt (delta.safetensors) to the model that it
 began with, and writes the model directory of the result. The same input gives the
-same bytes.`,
+same bytes. With --blend, as much of the pretrained weights stays in it as one
+likes, without training again.`,
 		Example: `  trirank model merge --delta runs/a/delta.safetensors --out finetuned
   trirank model merge --base e5-small-v2 --delta finetuned.safetensors --out finetuned --name shop-e5`,
 		Args: cobra.NoArgs,
@@ -26,6 +28,7 @@ same bytes.`,
 	f.StringVar(&delta, "delta", "", "file that trirank train wrote")
 	f.StringVar(&out, "out", "", "model directory to write")
 	f.StringVar(&name, "name", "", "name of the model (default: that of the base and of the run)")
+	f.Float64Var(&blend, "blend", 0, "share of the pretrained weights, from 0 to 1 (default: what was trained with)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "delta", "out"); err != nil {
 			return err
@@ -33,6 +36,12 @@ same bytes.`,
 		d, err := finetuned.ReadDelta(delta)
 		if err != nil {
 			return err
+		}
+		if c.Flags().Changed("blend") {
+			if !(blend >= 0 && blend <= 1) {
+				return usageError("--blend is within 0..1")
+			}
+			d.Blend = blend
 		}
 		dir, err := store.FindModel(base)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
@@ -61,16 +62,46 @@ was not.`,
   trirank index --catalog shop --model pretrained=e5-small-v2 --model finetuned=runs/a/model --out shop.index`,
 		Args: cobra.NoArgs,
 	}
-	f, d := c.Flags(), &o.config
+	f := c.Flags()
+	o.inputs(f)
+	f.StringVar(&o.out, "out", "", "folder of the run")
+	configFlags(f, &o.config)
+	f.Float64Var(&o.blend, "blend", 0, "share of the pretrained weights in what is saved")
+	f.BoolVar(&o.resume, "resume", false, "go on with the run in RUN_DIR")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say how many steps, how much memory and how long, and do nothing")
+	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
+	c.AddCommand(newTrainSweepCommand())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "catalog", "out"); err != nil {
+			return err
+		}
+		if !(o.blend >= 0 && o.blend <= 1) {
+			return usageError("--blend is within 0..1")
+		}
+		if err := o.check(c); err != nil {
+			return err
+		}
+		t := &training{trainFlags: &o, c: c}
+		defer t.close()
+		return t.run(c.Context())
+	}
+	return c
+}
+
+// inputs adds the flags that say what is learnt from and where.
+func (o *trainFlags) inputs(f *pflag.FlagSet) {
 	f.StringVar(&o.catalogue, "catalog", "", "catalogue directory, or the word sample")
 	f.StringVar(&o.model, "model", defaultModel, "model to begin with: a directory or a name, in 32-bit floats")
-	f.StringVar(&o.out, "out", "", "folder of the run")
 	f.StringVar(&o.template, "template", catalog.DefaultTemplate, "the text of a product that is embedded")
 	f.StringVar(&o.split, "split", "", "learn from this split only; all for every judgement (default: train where there is one)")
 	f.Float64Var(&o.validation, "validation", .2, "share of the queries that is kept out for validation")
 	f.StringVar(&o.mine, "mine", "", "index to find hard negatives in: what its rankings confuse with the exact products")
 	f.StringVar(&o.teacher, "teacher", "", "table of query, product_id and score, what a teacher thinks of products, to distil")
 	f.StringVar(&o.device, "device", "auto", "auto, cpu (XLA), gpu (XLA) or go (plain Go)")
+}
+
+// configFlags adds the flags that say how is learnt. Their defaults are what is in d.
+func configFlags(f *pflag.FlagSet, d *train.Config) {
 	f.StringVar(&d.Train, "train", d.Train, "what learns: all, top:LAYERS, lora:RANK, or adapter (a matrix after the network)")
 	f.Float64Var(&d.LoRAAlpha, "lora-alpha", d.LoRAAlpha, "scale of LoRA: its matrices count alpha/rank")
 	f.StringSliceVar(&d.LoRATargets, "lora-targets", d.LoRATargets, "matrices that LoRA adapts: "+strings.Join(train.LoRATargetNames, ", "))
@@ -81,7 +112,7 @@ was not.`,
 	f.Float64Var(&d.PopularityWeight, "popularity-weight", d.PopularityWeight, "how much more of the probability the most popular of the right products should have; 0 leaves popularity out")
 	f.Float64Var(&d.TeacherWeight, "teacher-weight", d.TeacherWeight, "weight of the divergence from --teacher beside the objective (default 1 with --teacher)")
 	f.Float64Var(&d.TeacherTemperature, "teacher-temperature", d.TeacherTemperature, "what the teacher's scores are divided by")
-	f.IntSliceVar(&d.Matryoshka, "matryoshka", nil, "dimensions that should rank well by themselves, such as 128,256")
+	f.IntSliceVar(&d.Matryoshka, "matryoshka", d.Matryoshka, "dimensions that should rank well by themselves, such as 128,256")
 	f.IntVar(&d.Batch, "batch", d.Batch, "queries a step")
 	f.IntVar(&d.Negatives, "negatives", d.Negatives, "hard negatives a query")
 	f.IntVar(&d.Micro, "micro", d.Micro, "rows of --max-tokens encoded at once, to save memory; short texts share a row; 0 for all of a batch")
@@ -93,34 +124,26 @@ was not.`,
 	f.Float64Var(&d.Decay, "weight-decay", d.Decay, "of matrices")
 	f.Float64Var(&d.Clip, "clip", d.Clip, "greatest norm of a gradient")
 	f.Float64Var(&d.EMA, "ema", d.EMA, "average the weights over steps with this decay, such as .99, and save the average")
-	f.Float64Var(&o.blend, "blend", 0, "share of the pretrained weights in what is saved")
 	f.Uint64Var(&d.Seed, "seed", d.Seed, "of everything that is drawn at random")
 	f.IntVar(&d.ValidateEach, "validate-each", d.ValidateEach, "steps between validations; 0 for an epoch")
 	f.IntVar(&d.Patience, "patience", d.Patience, "validations without gain before it stops; 0 for never")
-	f.BoolVar(&o.resume, "resume", false, "go on with the run in RUN_DIR")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say how many steps, how much memory and how long, and do nothing")
-	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := required(c, "catalog", "out"); err != nil {
-			return err
-		}
-		if err := o.config.Validate(); err != nil {
-			return usageError("%v", err)
-		}
-		if !(o.blend >= 0 && o.blend <= 1) || !(o.validation >= 0 && o.validation < 1) {
-			return usageError("--blend is within 0..1 and --validation within 0..1")
-		}
-		if o.teacher == "" && (o.config.Objective == train.Distill || o.config.TeacherWeight > 0) {
-			return usageError("distilling needs a teacher's scores: name their file by --teacher")
-		}
-		if o.teacher != "" && o.config.Objective != train.Distill && !c.Flags().Changed("teacher-weight") {
-			o.config.TeacherWeight = 1
-		}
-		t := &training{trainFlags: &o, c: c}
-		defer t.close()
-		return t.run(c.Context())
+}
+
+// check reports flags that do not fit together.
+func (o *trainFlags) check(c *cobra.Command) error {
+	if err := o.config.Validate(); err != nil {
+		return usageError("%v", err)
 	}
-	return c
+	if !(o.validation >= 0 && o.validation < 1) {
+		return usageError("--validation is a share of the queries, from 0 to below 1")
+	}
+	if o.teacher == "" && (o.config.Objective == train.Distill || o.config.TeacherWeight > 0) {
+		return usageError("distilling needs a teacher's scores: name their file by --teacher")
+	}
+	if o.teacher != "" && o.config.Objective != train.Distill && !c.Flags().Changed("teacher-weight") {
+		o.config.TeacherWeight = 1
+	}
+	return nil
 }
 
 // training is a run of trirank train between its steps.
@@ -142,7 +165,8 @@ func (t *training) close() {
 	}
 }
 
-func (t *training) run(ctx context.Context) (err error) {
+// prepare reads all that is learnt from and opens the device.
+func (t *training) prepare(ctx context.Context) (err error) {
 	if t.model, err = openModel(t.trainFlags.model); err != nil {
 		return err
 	}
@@ -152,9 +176,6 @@ func (t *training) run(ctx context.Context) (err error) {
 	if t.job.Weights, err = readWeights(t.model.Dir); err != nil {
 		return err
 	}
-	if err := t.readData(ctx); err != nil {
-		return err
-	}
 	backend, note, err := device.Open(t.device, "")
 	if err != nil {
 		return err
@@ -162,6 +183,13 @@ func (t *training) run(ctx context.Context) (err error) {
 	t.backend = backend
 	if note != "" {
 		fmt.Fprintf(t.c.ErrOrStderr(), "note: %s\n", note)
+	}
+	return t.readData(ctx)
+}
+
+func (t *training) run(ctx context.Context) error {
+	if err := t.prepare(ctx); err != nil {
+		return err
 	}
 	t.job.Config, t.job.Dir, t.job.Resume = t.config, t.out, t.resume
 	steps, epoch := t.job.Steps()
@@ -210,36 +238,11 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	if err := t.compareWithRuntime(ctx, t.model, nil, "the model to begin with"); err != nil {
 		return err
 	}
-	w := t.c.ErrOrStderr()
-	p := progress.Start(w, "training", "steps", steps)
-	var frozen *progress.Progress
-	last := 0.
-	t.job.Report = func(s train.Status) {
-		switch {
-		case s.ToCache > 0:
-			if frozen == nil {
-				frozen = progress.Start(w, "frozen layers", "texts", s.ToCache)
-			}
-			if frozen.Set(s.Cached); s.Cached == s.ToCache {
-				frozen.Done()
-				p = progress.Start(w, "training", "steps", steps)
-			}
-		case s.Resumed:
-			p.Skip(s.Step)
-		case s.Validation != nil:
-			v := s.Validation
-			fmt.Fprintf(w, "step %d: validation nDCG@10 %.4f, recall@100 %.4f, loss %.4f (training %.4f)\n", v.Step, v.NDCG, v.Recall, v.Loss, last)
-		default:
-			last = s.Loss
-			p.Set(s.Step)
-		}
-	}
-	result, err := train.Run(ctx, t.backend, &t.job)
+	result, err := t.train(ctx, &t.job)
 	if err != nil {
-		p.Stop()
 		return err
 	}
-	p.Done()
+	defer result.Trainer.Close()
 	folder, err := filepath.Abs(t.out)
 	if err != nil {
 		return err
@@ -286,6 +289,44 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	return nil
 }
 
+// train runs a job and reports on it.
+func (t *training) train(ctx context.Context, j *train.Job) (*train.Result, error) {
+	w := t.c.ErrOrStderr()
+	steps, _ := j.Steps()
+	p := progress.Start(w, "training", "steps", steps)
+	var frozen *progress.Progress
+	last, begun := 0., false
+	j.Report = func(s train.Status) {
+		switch {
+		case s.ToCache > 0:
+			if frozen == nil {
+				frozen = progress.Start(w, "frozen layers", "texts", s.ToCache)
+			}
+			if frozen.Set(s.Cached); s.Cached == s.ToCache {
+				frozen.Done()
+			}
+		case s.Resumed:
+			p.Skip(s.Step)
+		case s.Validation != nil:
+			v := s.Validation
+			fmt.Fprintf(w, "step %d: validation nDCG@10 %.4f, recall@100 %.4f, loss %.4f (training %.4f)\n", v.Step, v.NDCG, v.Recall, v.Loss, last)
+		default:
+			last = s.Loss
+			if p.Set(s.Step); !begun { // the first step is compiled for, and tells no rate
+				p.Restart()
+				begun = true
+			}
+		}
+	}
+	result, err := train.Run(ctx, t.backend, j)
+	if err != nil {
+		p.Stop()
+		return nil, err
+	}
+	p.Done()
+	return result, nil
+}
+
 func printTrained(w io.Writer, r *train.Result, dir, delta string) {
 	if r.Best != nil && r.Start != nil {
 		fmt.Fprintf(w, "validation nDCG@10 %.4f before, %.4f at step %d of %d, recall@100 %.4f and %.4f\n", r.Start.NDCG, r.Best.NDCG, r.Best.Step, r.Steps, r.Start.Recall, r.Best.Recall)
@@ -323,6 +364,7 @@ func (t *training) compareWithRuntime(ctx context.Context, m store.Model, traine
 		if trainer, err = train.NewTrainer(t.backend, list, &c); err != nil {
 			return err
 		}
+		defer trainer.Close()
 	}
 	got, err := trainer.Vectors(ctx, tokens)
 	if err != nil {

@@ -47,6 +47,13 @@ func Start(w io.Writer, what, unit string, total int) *Progress {
 	return p
 }
 
+// Restart counts the rate from here: what came before tells nothing about the rest.
+func (p *Progress) Restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start, p.skipped = p.now(), p.done
+}
+
 // Skip says that n units were found done, and reports at once where the job goes
 // on.
 func (p *Progress) Skip(n int) {

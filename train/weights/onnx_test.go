@@ -128,6 +128,7 @@ func TestOpenRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(model(tensor("bias", float32Type, false, []uint64{3}, 1, 2, 3)))
 	f.Add(model(tensor("w", float32Type, true, []uint64{2, 2}, 1, 2, 3, 4)))
+	f.Add(withOutputs(hiddenState))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := parse(b)
@@ -136,6 +137,9 @@ func FuzzParse(f *testing.F) {
 		}
 		for i := range file.Tensors {
 			file.Values(&file.Tensors[i])
+		}
+		if more, err := file.WithMatrix("a matrix", 2); err == nil && len(more.Tensors) != len(file.Tensors)+1 {
+			t.Errorf("%d weights became %d", len(file.Tensors), len(more.Tensors))
 		}
 	})
 }
