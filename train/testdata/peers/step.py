@@ -1,6 +1,6 @@
 """Takes steps of training in PyTorch, for peers_test.go.
 
-    python3 step.py FOLDER [--time]
+    python3 step.py FOLDER [--time [--passive]]
 
 FOLDER holds settings.json, the weights of a BERT in weights.safetensors, its linear
 layers as [in, out], and a batch in batch.safetensors. Writes the gradient of the loss
@@ -11,12 +11,17 @@ the most memory that the process held.
 Computes in double precision, so that what differs from it is the other's rounding.
 PyTorch's own is not small: in single precision its fused attention puts gradients of
 E5 off by 2.6e-4 of the greatest value of a weight, its plain attention by 3.5e-5.
-With --time only steps are taken, in single precision.
+With --time only steps are taken, in single precision; with --passive threads sleep
+while they wait for each other, which is faster where other work runs beside them.
 """
 import json
+import os
 import sys
 import time
 from pathlib import Path
+
+if "--passive" in sys.argv:  # PyTorch reads it as it is imported
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import torch
 import torch.nn.functional as F
