@@ -58,6 +58,9 @@ func (t *Trainer) cacheActivations(ctx context.Context, path string, texts [][]i
 	}
 	end := int64(len(activationsMagic) + sha256.Size)
 	for _, x := range texts {
+		if len(x) == 0 { // a filler
+			continue
+		}
 		key := keyOf(x)
 		if _, ok := a.at[key]; ok {
 			continue
@@ -125,24 +128,16 @@ func (t *Trainer) hashFrozen() interface {
 // writeActivations computes and writes those of texts, in their order, aside and
 // then in one move.
 func (t *Trainer) writeActivations(ctx context.Context, path string, header []byte, texts [][]int32, width int, progress func(done, all int)) error {
-	lower := MustNewExec(t.backend, func(in []*Node) []*Node {
-		nf, nt := len(t.frozen), len(t.trained)
-		w := t.weights(in[:nf], in[nf:nf+nt])
-		in = in[nf+nt:]
-		where := bert.Texts{Segments: in[2], Mean: in[3]}
-		x := t.net.Through(w, 0, t.below(), t.net.Embed(w, in[0], in[1]), where)
-		if t.what.adapter { // the mean; the adapter comes after it
-			x = Reshape(Einsum("rst,rth->rsh", where.Mean, x), -1, t.net.Hidden)
-		}
-		return []*Node{x}
-	})
+	if t.lower == nil {
+		t.lower = t.buildLower()
+	}
 	return atomicfile.Write(path, func(f io.Writer) error {
 		w := bufio.NewWriterSize(f, 1<<20)
 		w.Write(header)
 		const together = 512 // texts packed at once: they are written in order
 		for first := 0; first < len(texts); first += together {
 			some := texts[first:min(first+together, len(texts))]
-			parts, err := t.lower(ctx, lower, pack(some, width))
+			parts, err := t.throughLower(ctx, pack(some, width))
 			if err != nil {
 				return err
 			}
@@ -162,24 +157,39 @@ func (t *Trainer) writeActivations(ctx context.Context, path string, header []by
 	})
 }
 
-// lower runs the frozen part and returns what it made of each text.
-func (t *Trainer) lower(ctx context.Context, program *Exec, p *packed) ([][]float32, error) {
+// buildLower prepares the program of the frozen part.
+func (t *Trainer) buildLower() *Exec {
+	return MustNewExec(t.backend, func(in []*Node) []*Node {
+		nf, nt := len(t.frozen), len(t.trained)
+		w := t.weights(in[:nf], in[nf:nf+nt])
+		in = in[nf+nt:]
+		where := bert.Texts{Segments: in[2], Mean: in[3]}
+		x := t.net.Through(w, 0, t.below(), t.net.Embed(w, in[0], in[1]), where)
+		if t.what.adapter { // the mean; the adapter comes after it
+			x = Reshape(Einsum("rst,rth->rsh", where.Mean, x), -1, t.net.Hidden)
+		}
+		return []*Node{x}
+	})
+}
+
+// throughLower runs the frozen part and returns what it made of each text.
+func (t *Trainer) throughLower(ctx context.Context, p *packed) ([][]float32, error) {
 	out := make([][]float32, len(p.texts))
-	h := t.net.Hidden
-	for first := 0; first < len(p.rows); first += encodeRows {
+	h, n := t.net.Hidden, t.encodeRows()
+	for first := 0; first < len(p.rows); first += n {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		m := p.matrix(first, encodeRows)
+		m := p.matrix(first, n)
 		inputs := append(m.words(), m.layout()...)
-		v, err := program.Call(arguments(t.fixed, t.values, inputs)...)
+		v, err := t.lower.Call(arguments(t.fixed, t.values, inputs)...)
 		free(inputs)
 		if err != nil {
 			return nil, err
 		}
 		values := tensors.MustCopyFlatData[float32](v[0])
 		free(v)
-		p.each(first, encodeRows, func(row, slot, at, text int) {
+		p.each(first, n, func(row, slot, at, text int) {
 			if t.what.adapter {
 				out[text] = values[(row*p.slots+slot)*h:][:h]
 			} else {

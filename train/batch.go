@@ -100,7 +100,7 @@ func (c *Config) wants(l catalog.Label) bool {
 	case catalog.Exact:
 		return c.Objective == ListNet || c.PopularityWeight > 0
 	}
-	return c.Objective == ListNet
+	return false
 }
 
 // grade orders labels for CoSENT; -1 for what nobody judged.
@@ -173,13 +173,16 @@ func (d *Data) fill(b *batch, chosen []int, i int, e example, c *Config) {
 			share = 1
 		case mine && label == catalog.Substitute && c.SubstituteWeight > 0:
 			share = float32(c.SubstituteWeight)
-		case label != catalog.Exact && label != catalog.Substitute:
+		case q.negative(p):
 			share = 0
 		}
 		if share < 0 {
 			continue
 		}
-		allowed[at], target[at] = 1, share*liked(p)
+		if label == catalog.Exact || label == catalog.Substitute {
+			share *= liked(p)
+		}
+		allowed[at], target[at] = 1, share
 		sum += target[at]
 		seen[p] = true
 	}
@@ -188,7 +191,7 @@ func (d *Data) fill(b *batch, chosen []int, i int, e example, c *Config) {
 	}
 }
 
-// liking returns by how much its popularity multiplies a product's share.
+// liking returns by how much its popularity multiplies a right product's share.
 func (d *Data) liking(q *Query, c *Config) func(product int) float32 {
 	most := 0.
 	if c.PopularityWeight > 0 {

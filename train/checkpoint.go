@@ -23,6 +23,8 @@ type State struct {
 	// followed that were not.
 	Best  *Point `json:"best,omitempty"`
 	Worse int    `json:"worse"`
+	// Due says that the validation of this step was interrupted.
+	Due bool `json:"due,omitempty"`
 }
 
 // Point is a validation.
@@ -104,6 +106,17 @@ func prune(dir string, s State) error {
 	return nil
 }
 
+// removePrefixed removes what in dir has a name that begins so.
+func removePrefixed(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
 // checkpoints lists the names of those in dir, oldest first.
 func checkpoints(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
@@ -128,11 +141,8 @@ func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
 		}
 		return s, false, err
 	}
-	left, _ := filepath.Glob(filepath.Join(dir, ".tmp-*")) // of a save that was killed
-	for _, path := range left {
-		if err := os.RemoveAll(path); err != nil {
-			return s, false, err
-		}
+	if err := removePrefixed(dir, ".tmp-"); err != nil { // of a save that was killed
+		return s, false, err
 	}
 	for i, name := range slices.Backward(names) {
 		var bad error

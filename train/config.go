@@ -89,6 +89,7 @@ func (c *Config) Validate() error {
 	bad(outside(c.PopularityWeight, 0, 100), "weight %g of popularity is not within 0..100", c.PopularityWeight)
 	bad(outside(c.TeacherWeight, 0, 100), "weight %g of the teacher is not within 0..100", c.TeacherWeight)
 	bad(outside(c.TeacherTemperature, 1e-4, 1e4), "temperature %g of the teacher is not within .0001..10000", c.TeacherTemperature)
+	bad(outside(c.LoRAAlpha, 1e-3, 1e4), "alpha %g of LoRA is not within .001..10000", c.LoRAAlpha)
 	bad(len(c.LoRATargets) == 0, "LoRA without matrices to adapt")
 	for i, name := range c.LoRATargets {
 		bad(loraTargets[name] == "", "LoRA knows no matrix %q (there are %s)", name, strings.Join(LoRATargetNames, ", "))
@@ -102,6 +103,8 @@ func (c *Config) Validate() error {
 	}
 	bad(c.Batch < 2 || c.Batch > 4096, "a batch of %d is not within 2..4096 queries", c.Batch)
 	bad(c.Negatives < 0 || c.Negatives > 64, "%d negatives are not within 0..64", c.Negatives)
+	bad(c.Negatives == 0 && (c.Objective != InfoNCE || c.PopularityWeight > 0 || c.SubstituteWeight > 0 || c.CoSENT > 0 || c.TeacherWeight > 0),
+		"without negatives a query has one product of its own, and the objective %s and the weights of CoSENT, substitutes, popularity and the teacher need more", c.Objective)
 	bad(c.Micro < 0, "micro-batches of %d rows", c.Micro)
 	bad(c.MaxTokens < 8 || c.MaxTokens > 512, "%d tokens are not within 8..512", c.MaxTokens)
 	bad(outside(c.Epochs, 1e-3, 1000), "%g epochs are not within .001..1000", c.Epochs)

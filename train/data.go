@@ -22,8 +22,12 @@ type Query struct {
 	Text   string
 	Tokens []int32
 	Judged []Judged // in order of product
-	// Mined are products that a ranking confuses with the relevant ones: not
-	// judged, and wrong in all likelihood. They serve as hard negatives.
+	// Right are products judged exact or a substitute for the query in whatever
+	// split and spelling: never a negative, though it may not be learnt that they
+	// are right.
+	Right map[int]bool
+	// Mined are products that a ranking confuses with the right ones, and that are
+	// wrong in all likelihood. They serve as hard negatives.
 	Mined []int
 	// Scored is what a teacher thinks of products, judged or not; in order of
 	// product.
@@ -158,6 +162,16 @@ func order(examples []example, seed uint64, epoch int) []example {
 	out := slices.Clone(examples)
 	random(seed, forOrder, epoch).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
+}
+
+// negative reports whether a product may be taken for wrong.
+func (q *Query) negative(product int) bool {
+	l := q.label(product)
+	if l == catalog.Exact || l == catalog.Substitute || q.Right[product] {
+		return false
+	}
+	// A teacher that scored what nobody judged may find it right.
+	return l != catalog.Unjudged || !slices.ContainsFunc(q.Scored, func(x Scored) bool { return x.Product == product })
 }
 
 // label of a product for the query.

@@ -113,3 +113,28 @@ func TestPopularity(t *testing.T) {
 		t.Errorf("without popularity the target is %v", b.target[:3])
 	}
 }
+
+// TestNeverNegative checks what is never taken for wrong: what is right in another
+// spelling or split, and what a teacher scored though nobody judged it.
+func TestNeverNegative(t *testing.T) {
+	d := maskCase()
+	d.Queries[0].Right = map[int]bool{3: true}
+	d.Queries[0].Scored = []Scored{{2, -5}, {4, 7}}
+	cfg := tinyConfig()
+	cfg.Batch, cfg.Negatives = 2, 2
+	b := d.batch(d.examples(), &cfg, 0)
+	g := random(cfg.Seed, forBatch, 0)
+	at := 0
+	for _, e := range d.examples() {
+		own := d.own(&d.Queries[e.query], e, &cfg, g)
+		for j := range 3 {
+			if j < len(own) {
+				// 0 is the one to be found, 2 is judged irrelevant whatever the teacher says.
+				if want := map[int]float32{0: 1, 2: 1}[own[j]]; b.allowed[at] != want {
+					t.Errorf("product %d takes part: %g", own[j], b.allowed[at])
+				}
+			}
+			at++
+		}
+	}
+}

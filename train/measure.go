@@ -20,6 +20,11 @@ type Cost struct {
 	PeakGB         float64 `json:"peak_gb"` // of the whole process
 	// CacheGB is what the activations of frozen layers take on disk.
 	CacheGB float64 `json:"cache_gb,omitempty"`
+	// FrozenSeconds is what it takes to compute them.
+	FrozenSeconds float64 `json:"frozen_seconds,omitempty"`
+	Steps         int     `json:"steps"`
+	// Seconds is all of it, validations not counted.
+	Seconds float64 `json:"seconds"`
 }
 
 // Measure takes three steps of a job and forgets them.
@@ -42,11 +47,20 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 			return nil, err
 		}
 		defer os.RemoveAll(dir)
-		if err := t.cacheActivations(ctx, filepath.Join(dir, activationsFile), b.texts, nil); err != nil {
+		path := filepath.Join(dir, activationsFile)
+		if err := t.cacheActivations(ctx, path, b.texts[:1], nil); err != nil { // compiles
+			return nil, err
+		}
+		t.forgetActivations()
+		t.fit(j)
+		start := time.Now()
+		if err := t.cacheActivations(ctx, path, b.texts, nil); err != nil {
 			return nil, err
 		}
 		defer t.activations.close()
-		out.CacheGB = t.activationsGB(j)
+		took := time.Since(start).Seconds()
+		out.CacheGB = t.activationsGB(j.texts())
+		out.FrozenSeconds = took * out.CacheGB / t.activationsGB(b.texts)
 	}
 	const steps = 3
 	for i := range steps {
@@ -64,16 +78,18 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 		}
 	}
 	out.CompileSeconds = max(0, out.CompileSeconds-out.StepSeconds)
+	out.Steps, _ = j.Steps()
+	out.Seconds = out.FrozenSeconds + out.CompileSeconds + float64(out.Steps)*out.StepSeconds
 	out.PeakGB = peakGB()
 	return out, nil
 }
 
-// activationsGB is how large the file of activations of a whole job is.
-func (t *Trainer) activationsGB(j *Job) float64 {
+// activationsGB is how large the file of activations of texts is.
+func (t *Trainer) activationsGB(texts [][]int32) float64 {
 	tokens := 0
 	seen := map[textKey]bool{}
-	for _, x := range j.texts() {
-		if key := keyOf(x); !seen[key] {
+	for _, x := range texts {
+		if key := keyOf(x); !seen[key] && len(x) > 0 {
 			seen[key] = true
 			tokens += min(len(x), t.width)
 		}

@@ -22,7 +22,8 @@ const slotTokens = 4
 func slotsOf(cols int) int { return (cols + slotTokens - 1) / slotTokens }
 
 // pack lays texts into rows of cols tokens, the longest first, each into the row
-// that it fills best. What is longer than a row is cut.
+// that it fills best. What is longer than a row is cut. Empty texts, the fillers of
+// batches, share a place.
 func pack(texts [][]int32, cols int) *packed {
 	p := &packed{cols: cols, slots: slotsOf(cols), texts: texts, place: make([]int32, len(texts))}
 	order := make([]int, len(texts))
@@ -31,7 +32,12 @@ func pack(texts [][]int32, cols int) *packed {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return len(texts[b]) - len(texts[a]) })
 	open := make([][]int, cols+1) // rows by the places they have left
+	filler := -1
 	for _, i := range order {
+		if len(texts[i]) == 0 && filler >= 0 { // one stands for all: nothing is learnt from it
+			p.place[i] = p.place[filler]
+			continue
+		}
 		need := p.len(i)
 		left := need
 		for left <= cols && len(open[left]) == 0 {
@@ -47,6 +53,9 @@ func pack(texts [][]int32, cols int) *packed {
 		}
 		p.place[i] = int32(row*p.slots + len(p.rows[row]))
 		p.rows[row] = append(p.rows[row], i)
+		if len(texts[i]) == 0 {
+			filler = i
+		}
 		if len(p.rows[row]) < p.slots {
 			open[left-need] = append(open[left-need], row)
 		}
@@ -54,8 +63,7 @@ func pack(texts [][]int32, cols int) *packed {
 	return p
 }
 
-// len is how many places text i takes. One that is empty, as a filler of a batch
-// is, takes one.
+// len is how many places text i takes; the filler takes one.
 func (p *packed) len(i int) int { return max(1, min(len(p.texts[i]), p.cols)) }
 
 // matrix is some rows of packed texts for the device, filled up with empty ones.

@@ -118,6 +118,14 @@ func (j *Job) texts() [][]int32 {
 	return texts
 }
 
+// Check reports a job that cannot be run.
+func (j *Job) Check() error {
+	if err := j.Config.Validate(); err != nil {
+		return err
+	}
+	return j.Data.check(&j.Config)
+}
+
 // Run trains. When ctx ends it writes a checkpoint and returns ctx's error; the
 // same job with Resume goes on, and its steps are those of a run that was never
 // interrupted.
@@ -149,10 +157,7 @@ type runner struct {
 }
 
 func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, error) {
-	if err := r.Config.Validate(); err != nil {
-		return nil, err
-	}
-	if err := r.Data.check(&r.Config); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	r.steps, r.epoch = r.Steps()
@@ -180,6 +185,11 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 			return nil, err
 		}
 	}
+	if r.state.Due {
+		if err := errors.Join(r.validate(ctx), r.checkpoint()); err != nil {
+			return nil, err
+		}
+	}
 	for !r.done() {
 		if err := ctx.Err(); err != nil {
 			if r.state.Step > 0 {
@@ -196,9 +206,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 		}
 		due := r.state.Step%each == 0 || r.state.Step == r.steps
 		if due && r.Validation != nil {
+			r.state.Due = true
 			if err := r.validate(ctx); err != nil {
-				if ctx.Err() != nil { // the step is done, and its validation is to come
-					err = ctx.Err()
+				if ctx.Err() != nil { // the steps are kept
+					err = errors.Join(ctx.Err(), r.checkpoint())
 				}
 				return nil, err
 			}
@@ -218,11 +229,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 	out.Trained = r.trainer.Trained()
 	if r.trainer.activations != nil {
 		r.trainer.forgetActivations()
-		if r.Activations == "" {
-			if err := os.Remove(filepath.Join(r.Dir, activationsFile)); err != nil {
-				return nil, err
-			}
-		}
+	}
+	// What a run that was killed at its very end left goes too.
+	if err := os.Remove(filepath.Join(r.Dir, activationsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	return out, nil
 }
@@ -230,7 +240,7 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 // done reports whether there is no step to take: all are, or validations do not get
 // better.
 func (r *runner) done() bool {
-	return r.state.Step >= r.steps || r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience
+	return !r.state.Due && (r.state.Step >= r.steps || r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience)
 }
 
 // cacheActivations runs all texts through the layers that are frozen, where those
@@ -262,7 +272,7 @@ func (r *runner) step() error {
 	b := r.Data.batch(some, &r.Config, number)
 	out, err := r.trainer.step(b, number, r.steps)
 	if err != nil {
-		if errors.Is(err, errExploded) {
+		if errors.Is(err, ErrExploded) {
 			err = fmt.Errorf("step %d: %w (loss %v, gradient norm %v); the last good checkpoint is kept: try a lower --learning-rate or a higher --temperature", number+1, err, out.loss, out.norm)
 		}
 		return err
@@ -289,8 +299,9 @@ func (r *runner) validate(ctx context.Context) error {
 		return err
 	}
 	p.Step = r.state.Step
+	r.state.Due = false
 	if math.IsNaN(p.Loss) || math.IsInf(p.Loss, 0) || math.IsNaN(p.NDCG) {
-		return fmt.Errorf("validation of step %d: the loss is %v and nDCG@10 %v; the last good checkpoint is kept", p.Step, p.Loss, p.NDCG)
+		return fmt.Errorf("validation of step %d: %w (loss %v, nDCG@10 %v); the last good checkpoint is kept", p.Step, ErrExploded, p.Loss, p.NDCG)
 	}
 	if p.Step == 0 {
 		r.start = &p
@@ -345,10 +356,17 @@ func (r *runner) open() error {
 	got, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		for _, name := range []string{metricsFile, logsDir, "model", "delta.safetensors", filepath.Join(checkpointsDir, "*")} {
-			if found, _ := filepath.Glob(filepath.Join(r.Dir, name)); len(found) > 0 {
-				return fmt.Errorf("there is %s but no %s, so it is not the folder of a run (name another)", found[0], configFile)
+		found, err := checkpoints(filepath.Join(r.Dir, checkpointsDir))
+		for _, name := range []string{metricsFile, logsDir, "model", "delta.safetensors"} {
+			if _, err := os.Lstat(filepath.Join(r.Dir, name)); err == nil {
+				found = append(found, name)
 			}
+		}
+		if len(found) > 0 {
+			err = fmt.Errorf("there is %s but no %s, so it is not the folder of a run (name another)", found[0], configFile)
+		}
+		if err != nil {
+			return err
 		}
 		if err := atomicfile.WriteBytes(path, want); err != nil {
 			return err
@@ -366,11 +384,14 @@ func (r *runner) open() error {
 	if err := r.openMetrics(); err != nil {
 		return err
 	}
-	at := time.Now()
-	if r.trainEvents, err = events.Create(filepath.Join(r.Dir, logsDir, "train"), "train", at, r.state.Step); err != nil {
+	at, next := time.Now(), 0 // the first step that will be recorded
+	if r.found {
+		next = r.state.Step + 1
+	}
+	if r.trainEvents, err = events.Create(filepath.Join(r.Dir, logsDir, "train"), "train", at, next); err != nil {
 		return err
 	}
-	if r.validEvents, err = events.Create(filepath.Join(r.Dir, logsDir, "validation"), "validation", at, r.state.Step); err != nil {
+	if r.validEvents, err = events.Create(filepath.Join(r.Dir, logsDir, "validation"), "validation", at, next); err != nil {
 		return err
 	}
 	if r.found && r.Report != nil {

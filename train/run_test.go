@@ -204,7 +204,7 @@ func TestExplosion(t *testing.T) {
 	before := tr.Trained()
 	b := d.batch(d.examples()[:4], &c, 0)
 	b.target[0] = float32(math.NaN())
-	if _, err := tr.step(b, 0, 10); !errors.Is(err, errExploded) {
+	if _, err := tr.step(b, 0, 10); !errors.Is(err, ErrExploded) {
 		t.Errorf("%v", err)
 	}
 	for i, w := range tr.Trained() {

@@ -41,6 +41,7 @@ type Trainer struct {
 	activations *activations // of all texts, where the layers below are frozen
 
 	encode, gradient, vectorGradient, backward, update *Exec
+	lower                                              *Exec // of frozen layers; nil until it is needed
 }
 
 // AdamW's constants (Loshchilov and Hutter, 2019).
@@ -149,19 +150,13 @@ func (t *Trainer) fit(j *Job) {
 		t.typical = t.config.Batch * (2 + t.config.Negatives)
 		return
 	}
-	tokens, texts := 0, 0
-	for _, e := range d.learnt(t.config) {
-		tokens += len(d.Queries[e.query].Tokens)
-		texts++
+	// The most that any of the first batches needs: later ones may need a step more.
+	const looked = 16
+	examples := order(d.learnt(t.config), t.config.Seed, 0)
+	for i := 0; i < looked && i*t.config.Batch < len(examples); i++ {
+		some := examples[i*t.config.Batch : min((i+1)*t.config.Batch, len(examples))]
+		t.typical = max(t.typical, len(pack(d.batch(some, t.config, i).texts, t.width).rows))
 	}
-	query := float64(tokens) / float64(max(1, texts))
-	tokens = 0
-	for _, p := range d.Products {
-		tokens += min(len(p.Tokens), t.width)
-	}
-	product := float64(tokens) / float64(max(1, len(d.Products)))
-	// Rows are not quite full, and batches differ.
-	t.typical = int(math.Ceil(1.05 * float64(t.config.Batch) * (query + float64(1+t.config.Negatives)*product) / float64(t.width)))
 }
 
 // Suffixes of the two matrices of a LoRA.
@@ -257,7 +252,7 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	out = outcome{loss, float64(norm)}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) || math.IsNaN(out.norm) || math.IsInf(out.norm, 0) {
 		free(results)
-		return out, errExploded // the weights stay as they were
+		return out, ErrExploded // the weights stay as they were
 	}
 	free(t.values, t.first, t.second, t.average, extra, results[len(results)-1:])
 	t.values, t.first, t.second = results[:nt:nt], results[nt:2*nt:2*nt], results[2*nt:3*nt:3*nt]
@@ -267,8 +262,8 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	return out, nil
 }
 
-// errExploded is the error of a step whose loss or gradient is no number.
-var errExploded = errors.New("the loss or its gradient is not a finite number")
+// ErrExploded is the error of a run whose loss or gradient is no number.
+var ErrExploded = errors.New("the loss or its gradient is not a finite number")
 
 // gradients computes the loss of a batch and its gradients at all trained weights.
 func (t *Trainer) gradients(b *batch) (loss float64, grads []*tensors.Tensor, err error) {
@@ -278,7 +273,11 @@ func (t *Trainer) gradients(b *batch) (loss float64, grads []*tensors.Tensor, er
 	if t.config.Micro > 0 && len(p.rows) > t.config.Micro {
 		return t.cached(b, p, goal)
 	}
-	inputs, err := t.inputs(p, 0, t.rows(len(p.rows)))
+	rows := t.rows(len(p.rows))
+	if t.config.Micro > 0 {
+		rows = t.config.Micro // no more memory than a part of a larger batch takes
+	}
+	inputs, err := t.inputs(p, 0, rows)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -371,15 +370,17 @@ func (t *Trainer) cached(b *batch, p *packed, goal []*tensors.Tensor) (loss floa
 }
 
 // encodeRows is how many rows are encoded at once where only vectors are wanted.
-const encodeRows = 32
+func (t *Trainer) encodeRows() int {
+	const most = 32
+	if t.config.Micro > 0 {
+		return min(most, t.config.Micro)
+	}
+	return most
+}
 
 // encodePacked returns the vectors of packed texts, in the order of the texts.
 func (t *Trainer) encodePacked(ctx context.Context, p *packed, values []*tensors.Tensor) ([]float32, error) {
-	n := encodeRows
-	if t.config.Micro > 0 {
-		n = min(n, t.config.Micro)
-	}
-	dim := t.net.Hidden
+	n, dim := t.encodeRows(), t.net.Hidden
 	out := make([]float32, len(p.texts)*dim)
 	for first := 0; first < len(p.rows); first += n {
 		if err := ctx.Err(); err != nil {
@@ -461,6 +462,14 @@ func (t *Trainer) Close() {
 	t.activations.close()
 	free(t.fixed, t.values, t.first, t.second, t.average)
 	t.fixed, t.values, t.first, t.second, t.average = nil, nil, nil, nil, nil
+}
+
+// Blend draws the weights that a run would save back to those it began with, for
+// good: 0 leaves them, 1 takes those of the beginning.
+func (t *Trainer) Blend(share float64) {
+	values := t.blended(share)
+	free(t.values, t.average)
+	t.values, t.average = values, nil
 }
 
 // blended are the weights that a run would save, drawn back to those it began with:

@@ -205,12 +205,12 @@ func TestDistill(t *testing.T) {
 	if err != nil || math.Abs(loss-want) > 1e-4*want {
 		t.Fatalf("the loss is %g, the divergence %g, %v", loss, want, err)
 	}
-	for i := range 30 {
-		if _, err := tr.step(d.batch(d.learnt(&c), &c, i), i, 30); err != nil {
+	for i := range 10 {
+		if _, err := tr.step(d.batch(d.learnt(&c), &c, i), i, 10); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if after := divergence(); after > want/10 {
+	if after := divergence(); after > want/2 {
 		t.Errorf("the divergence was %g and is %g after learning", want, after)
 	}
 }

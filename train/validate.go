@@ -40,9 +40,6 @@ func NewValidation(d *Data) (*Validation, error) {
 			return strings.Compare(d.Products[a.Product].ID, d.Products[b.Product].ID)
 		})
 		for _, j := range judged {
-			if j.Label == catalog.Unjudged {
-				continue
-			}
 			level, _ := scale.Level(j.Label.String())
 			e.Products, e.Levels = append(e.Products, d.Products[j.Product].ID), append(e.Levels, uint8(level))
 		}
@@ -71,13 +68,16 @@ func (v *Validation) calculator() *eval.Calculator {
 // query has nothing relevant.
 type Values struct{ NDCG, Recall []float64 }
 
+// Means are over the queries with something relevant.
+func (v *Values) Means() (ndcg, recall float64) { return mean(v.NDCG), mean(v.Recall) }
+
 // measure ranks all queries with the weights as they are.
 func (v *Validation) measure(ctx context.Context, t *Trainer) (p Point, err error) {
 	values, q, d, err := v.values(ctx, t, t.best())
 	if err != nil {
 		return p, err
 	}
-	p.NDCG, p.Recall = mean(values.NDCG), mean(values.Recall)
+	p.NDCG, p.Recall = values.Means()
 	p.Loss = v.loss(q, d, t.Dimension(), t.config)
 	return p, nil
 }

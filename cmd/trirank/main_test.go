@@ -121,6 +121,76 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestKilledTraining kills a run of training and goes on with it: its record and
+// what it learnt are those of a run that nobody disturbed.
+func TestKilledTraining(t *testing.T) {
+	root := t.TempDir()
+	shop := filepath.Join(root, "shop")
+	if err := os.Mkdir(shop, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"products.jsonl": `{"id": "p1", "title": "Garden hose 20 m"}
+{"id": "p2", "title": "Wireless mouse black"}
+{"id": "p3", "title": "Wired mouse"}
+{"id": "p4", "title": "Office chair with arms"}
+{"id": "p5", "title": "Chair mat"}
+`,
+		"judgments.csv": `query,product_id,esci_label
+garden hose,p1,E
+wireless mouse,p2,E
+wireless mouse,p3,C
+office chair,p4,E
+desk chair,p4,E
+desk chair,p5,C
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(shop, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cat := filepath.Join(root, "cat")
+	if b, err := program(t, "import", shop, "--out", cat).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	train := func(name string, more ...string) *exec.Cmd {
+		return program(t, append([]string{"train", "--catalog", cat, "--train", "adapter", "--batch", "2", "--epochs", "60", "--validation", "0.5",
+			"--validate-each", "3", "--patience", "0", "--learning-rate", "1e-3", "--out", filepath.Join(root, name, "run")}, more...)...)
+	}
+	cmd := train("killed")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := filepath.Join(root, "killed", "run")
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(killed, "checkpoints", "step-00000006")); err == nil {
+			break
+		}
+		if time.Since(start) > 2*time.Minute {
+			cmd.Process.Kill()
+			t.Fatal("there is no checkpoint after two minutes")
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if _, err := os.Stat(filepath.Join(killed, "model")); err == nil {
+		t.Fatal("it was killed too late to test anything")
+	}
+	if b, err := train("killed", "--resume").CombinedOutput(); err != nil || !strings.Contains(string(b), "going on with the rest") {
+		t.Fatalf("going on: %v\n%s", err, b)
+	}
+	if b, err := train("undisturbed").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	for _, name := range []string{"metrics.jsonl", "delta.safetensors", "model/model.onnx"} {
+		got, _ := os.ReadFile(filepath.Join(killed, name))
+		want, _ := os.ReadFile(filepath.Join(root, "undisturbed", "run", name))
+		if len(want) == 0 || !bytes.Equal(got, want) {
+			t.Errorf("%s differs from that of an undisturbed run", name)
+		}
+	}
+}
+
 // serve starts the server as a process and returns its address, without the
 // slash at the end, and what stops it.
 func serve(t *testing.T, index string) (url string, stop func()) {

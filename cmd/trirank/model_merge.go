@@ -50,7 +50,14 @@ likes, without training again.`,
 		if name == "" {
 			name = d.BaseName + "-" + d.Run
 		}
-		if err := finetuned.Merge(dir, d, out, name); err != nil {
+		if err := finetuned.Merge(dir, d, out, name, func(dir string) error {
+			m, err := openModel(dir)
+			if err != nil {
+				return err
+			}
+			defer m.Encoder.Close()
+			return m.Encoder.SelfTest(c.Context())
+		}); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s learnt from %d queries and %d products\n", out, name, d.BaseName, d.Run, len(d.Training.Queries), len(d.Training.Products))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -131,19 +132,24 @@ func configFlags(f *pflag.FlagSet, d *train.Config) {
 
 // check reports flags that do not fit together.
 func (o *trainFlags) check(c *cobra.Command) error {
-	if err := o.config.Validate(); err != nil {
-		return usageError("%v", err)
-	}
 	if !(o.validation >= 0 && o.validation < 1) {
 		return usageError("--validation is a share of the queries, from 0 to below 1")
 	}
-	if o.teacher == "" && (o.config.Objective == train.Distill || o.config.TeacherWeight > 0) {
-		return usageError("distilling needs a teacher's scores: name their file by --teacher")
-	}
-	if o.teacher != "" && o.config.Objective != train.Distill && !c.Flags().Changed("teacher-weight") {
-		o.config.TeacherWeight = 1
+	if err := o.complete(&o.config, c.Flags().Changed("teacher-weight")); err != nil {
+		return usageError("%v", err)
 	}
 	return nil
+}
+
+// complete checks a configuration and sets the weight of the teacher if nobody did.
+func (o *trainFlags) complete(d *train.Config, weighted bool) error {
+	if o.teacher == "" && (d.Objective == train.Distill || d.TeacherWeight > 0) {
+		return errors.New("distilling needs a teacher's scores: name their file by --teacher")
+	}
+	if o.teacher != "" && d.Objective != train.Distill && !weighted {
+		d.TeacherWeight = 1
+	}
+	return d.Validate()
 }
 
 // training is a run of trirank train between its steps.
@@ -225,8 +231,12 @@ func (t *training) measure(ctx context.Context, steps int) error {
 	}
 	w := t.c.OutOrStdout()
 	fmt.Fprintf(w, "%d of %d numbers are trained\n", cost.Trained, cost.Parameters)
+	duration := func(seconds float64) time.Duration { return time.Duration(seconds * 1e9).Round(time.Second) }
+	if cost.FrozenSeconds > 0 {
+		fmt.Fprintf(w, "%s for all texts to go through the frozen layers, once\n", duration(cost.FrozenSeconds))
+	}
 	fmt.Fprintf(w, "%d steps of %.2f s: %s, after %s to compile; validations not counted\n", steps, cost.StepSeconds,
-		time.Duration(float64(steps)*cost.StepSeconds*1e9).Round(time.Second), time.Duration(cost.CompileSeconds*1e9).Round(time.Second))
+		duration(float64(steps)*cost.StepSeconds), duration(cost.CompileSeconds))
 	fmt.Fprintf(w, "%.1f GB of memory at most\n", cost.PeakGB)
 	if cost.CacheGB > 0 {
 		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", cost.CacheGB)
@@ -243,6 +253,15 @@ func (t *training) learn(ctx context.Context, steps int) error {
 		return err
 	}
 	defer result.Trainer.Close()
+	var saved *train.Values // nil: what the best validation found
+	if t.blend > 0 {
+		result.Trainer.Blend(t.blend)
+		if v := t.job.Validation; v != nil {
+			if saved, err = v.Measure(ctx, result.Trainer, 0); err != nil {
+				return err
+			}
+		}
+	}
 	folder, err := filepath.Abs(t.out)
 	if err != nil {
 		return err
@@ -251,42 +270,65 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	base := t.model.Encoder.Model
 	d := &finetuned.Delta{Base: base.Hash(), BaseName: base.Name, Run: name, Alpha: t.config.LoRAAlpha, Blend: t.blend, Training: t.record, Weights: result.Trained}
 	delta, dir := filepath.Join(t.out, "delta.safetensors"), filepath.Join(t.out, "model")
-	if err := d.Write(delta); err != nil {
-		return err
-	}
-	if err := finetuned.Merge(t.model.Dir, d, dir, base.Name+"-"+name); err != nil {
-		return err
-	}
-	saved, err := openModel(dir)
+	err = finetuned.Merge(t.model.Dir, d, dir, base.Name+"-"+name, func(dir string) error {
+		m, err := openModel(dir)
+		if err != nil {
+			return err
+		}
+		defer m.Encoder.Close()
+		if err := m.Encoder.SelfTest(ctx); err != nil {
+			return fmt.Errorf("the model does not work: %w", err)
+		}
+		return t.compareWithRuntime(ctx, m, result.Trainer, "the model to be saved")
+	})
 	if err != nil {
 		return err
 	}
-	defer saved.Encoder.Close()
-	if err := saved.Encoder.SelfTest(ctx); err != nil {
-		return fmt.Errorf("the saved model does not work: %w", err)
-	}
-	var trainer *train.Trainer
-	if t.blend == 0 { // what is blended is not what the trainer holds
-		trainer = result.Trainer
-	}
-	if err := t.compareWithRuntime(ctx, saved, trainer, "the saved model"); err != nil {
+	if err := d.Write(delta); err != nil {
 		return err
 	}
+	out := trained{Steps: result.Steps, Start: result.Start, Best: result.Best, Stopped: result.Stopped, Model: dir, Delta: delta}
+	if saved != nil {
+		ndcg, recall := saved.Means()
+		out.Saved = &train.Point{Step: result.Best.Step, NDCG: ndcg, Recall: recall}
+	}
 	if t.asJSON {
-		return writeJSON(t.c.OutOrStdout(), struct {
-			Steps   int          `json:"steps"`
-			Start   *train.Point `json:"start,omitempty"`
-			Best    *train.Point `json:"best,omitempty"`
-			Stopped bool         `json:"stopped_early"`
-			Model   string       `json:"model"`
-			Delta   string       `json:"delta"`
-		}{result.Steps, result.Start, result.Best, result.Stopped, dir, delta})
+		return writeJSON(t.c.OutOrStdout(), out)
 	}
-	printTrained(t.c.OutOrStdout(), result, dir, delta)
-	if t.blend > 0 {
-		fmt.Fprintf(t.c.OutOrStdout(), "the figures are of what was learnt; what is saved has %g of the pretrained weights in it\n", t.blend)
-	}
+	out.print(t.c.OutOrStdout(), t.blend)
 	return nil
+}
+
+// trained is what a run prints.
+type trained struct {
+	Steps   int          `json:"steps"`
+	Start   *train.Point `json:"start,omitempty"`
+	Best    *train.Point `json:"best,omitempty"`
+	Saved   *train.Point `json:"saved,omitempty"` // with pretrained weights in it
+	Stopped bool         `json:"stopped_early"`
+	Model   string       `json:"model"`
+	Delta   string       `json:"delta"`
+}
+
+func (r *trained) print(w io.Writer, blend float64) {
+	if r.Best != nil && r.Start != nil {
+		fmt.Fprintf(w, "validation nDCG@10 %.4f before, %.4f at step %d of %d, recall@100 %.4f and %.4f\n", r.Start.NDCG, r.Best.NDCG, r.Best.Step, r.Steps, r.Start.Recall, r.Best.Recall)
+		switch {
+		case r.Best.Step == 0:
+			fmt.Fprintln(w, "nothing was learnt that helps the queries kept out: what is saved is the model to begin with")
+		case r.Stopped:
+			fmt.Fprintln(w, "stopped early: it got no better")
+		}
+	}
+	if blend > 0 {
+		fmt.Fprintf(w, "what is saved has %g of the pretrained weights in it", blend)
+		if r.Saved != nil {
+			fmt.Fprintf(w, ": nDCG@10 %.4f, recall@100 %.4f", r.Saved.NDCG, r.Saved.Recall)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "model: %s\ndelta: %s\n", r.Model, r.Delta)
+	fmt.Fprintln(w, "a few queries prove nothing: index it beside the pretrained model and let trirank eval compare them")
 }
 
 // train runs a job and reports on it.
@@ -325,20 +367,6 @@ func (t *training) train(ctx context.Context, j *train.Job) (*train.Result, erro
 	}
 	p.Done()
 	return result, nil
-}
-
-func printTrained(w io.Writer, r *train.Result, dir, delta string) {
-	if r.Best != nil && r.Start != nil {
-		fmt.Fprintf(w, "validation nDCG@10 %.4f before, %.4f at step %d of %d, recall@100 %.4f and %.4f\n", r.Start.NDCG, r.Best.NDCG, r.Best.Step, r.Steps, r.Start.Recall, r.Best.Recall)
-		switch {
-		case r.Best.Step == 0:
-			fmt.Fprintln(w, "nothing was learnt that helps the queries kept out: what is saved is the model to begin with")
-		case r.Stopped:
-			fmt.Fprintln(w, "stopped early: it got no better")
-		}
-	}
-	fmt.Fprintf(w, "model: %s\ndelta: %s\n", dir, delta)
-	fmt.Fprintln(w, "a few queries prove nothing: index it beside the pretrained model and let trirank eval compare them")
 }
 
 // compareWithRuntime checks that ONNX Runtime and the trainer make the same vectors

@@ -34,7 +34,9 @@ type dataset struct {
 	at       map[string]int             // index in products, by id
 	others   map[int]bool               // products that validation ranks among besides
 	tokens   func(string, bool) ([]int32, error)
-	all      []catalog.Judgment // of all splits
+	// right are products judged exact or a substitute for a query, by its folded
+	// text, in whatever split and spelling.
+	right map[string]map[string]bool
 }
 
 // readData makes tokens of the judgements and parts them.
@@ -64,10 +66,13 @@ func (t *training) readData(ctx context.Context) error {
 	if t.folds > 0 {
 		mining = d.queries
 	}
-	if d.mined, err = t.mineNegatives(ctx, cat, mining, d.all); err != nil {
+	if d.mined, err = t.mineNegatives(ctx, cat, mining, d.right); err != nil {
 		return err
 	}
-	if err := t.readProducts(cat, template, d); err != nil {
+	if err := t.readProducts(ctx, cat, template, d); err != nil {
+		return err
+	}
+	if err := t.checkTeacher(d); err != nil {
 		return err
 	}
 	t.data = d
@@ -84,7 +89,7 @@ func (t *training) readData(ctx context.Context) error {
 	}
 	t.job.Inputs = map[string]string{
 		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": d.split,
-		"validation": fmt.Sprint(t.validation), "mined": hashMined(d.mined), "teacher": d.hashScored(),
+		"validation": fmt.Sprint(t.validation), "blend": fmt.Sprint(t.blend), "device": t.backend.Name(), "mined": hashMined(d.mined), "teacher": d.hashScored(),
 		"queries": hashLines(t.record.Queries), "products": hashLines(t.record.Products),
 	}
 	return nil
@@ -92,14 +97,22 @@ func (t *training) readData(ctx context.Context) error {
 
 // readJudgments reads those of the split that is learnt from.
 func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
-	d := &dataset{judged: map[string]map[string]catalog.Label{}, at: map[string]int{}, others: map[int]bool{}, tokens: t.tokens}
+	d := &dataset{judged: map[string]map[string]catalog.Label{}, at: map[string]int{}, others: map[int]bool{}, tokens: t.tokens, right: map[string]map[string]bool{}}
 	splits := map[string]bool{}
+	var all []catalog.Judgment
 	for j, err := range cat.Judgments() {
 		if err != nil {
 			return nil, err
 		}
 		splits[j.Split] = true
-		d.all = append(d.all, j)
+		all = append(all, j)
+		if j.Label == catalog.Exact || j.Label == catalog.Substitute {
+			q := eval.Fold(j.Query)
+			if d.right[q] == nil {
+				d.right[q] = map[string]bool{}
+			}
+			d.right[q][j.ProductID] = true
+		}
 	}
 	d.split = t.split
 	if d.split == "" && splits["train"] {
@@ -111,7 +124,7 @@ func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
 	if d.split != "" && d.split != "all" && !splits[d.split] {
 		return nil, usageError("--split: no judgement is in split %q", d.split)
 	}
-	for _, j := range d.all {
+	for _, j := range all {
 		if d.split != "" && d.split != "all" && j.Split != d.split {
 			continue
 		}
@@ -142,7 +155,7 @@ func (d *dataset) part(queries []string, share float64) (learn, held []string) {
 
 // readProducts makes tokens of the products that are judged, mined or scored for a
 // query, and of some others, evenly spaced, for validation to rank among.
-func (t *training) readProducts(cat *catalog.Catalog, template *catalog.Template, d *dataset) error {
+func (t *training) readProducts(ctx context.Context, cat *catalog.Catalog, template *catalog.Template, d *dataset) error {
 	wanted := map[string]bool{}
 	for _, q := range d.queries {
 		for id := range d.judged[q] {
@@ -161,6 +174,10 @@ func (t *training) readProducts(cat *catalog.Catalog, template *catalog.Template
 	step := progress.Start(t.c.ErrOrStderr(), "reading", "products", cat.Rows())
 	for p, err := range cat.Products() {
 		if err != nil {
+			step.Stop()
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			step.Stop()
 			return err
 		}
@@ -228,6 +245,12 @@ func (d *dataset) cut(queries []string, toLearn, withOthers bool) (*train.Data, 
 		}
 		slices.SortFunc(q.Judged, func(a, b train.Judged) int { return a.Product - b.Product })
 		if toLearn {
+			q.Right = map[int]bool{}
+			for id := range d.right[eval.Fold(text)] {
+				if at, ok := place[id]; ok {
+					q.Right[at] = true
+				}
+			}
 			for _, id := range d.mined[text] {
 				if at, ok := place[id]; ok {
 					q.Mined = append(q.Mined, at)
@@ -293,9 +316,9 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	if err != nil {
 		return nil, fmt.Errorf("--teacher: %w", err)
 	}
-	spelt := map[string]string{} // as the catalogue spells a query
+	spelt := map[string][]string{} // as the catalogue spells a query
 	for _, q := range d.queries {
-		spelt[eval.Fold(q)] = q
+		spelt[eval.Fold(q)] = append(spelt[eval.Fold(q)], q)
 	}
 	out := map[string][]scoredProduct{}
 	seen := map[[2]string]bool{}
@@ -305,8 +328,8 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 			return nil, fmt.Errorf("--teacher: cannot read scores: %w", err)
 		}
 		file, line := src.Where()
-		q, ok := spelt[eval.Fold(j.Query)]
-		if !ok {
+		texts := spelt[eval.Fold(j.Query)]
+		if len(texts) == 0 {
 			unknown++
 			continue
 		}
@@ -314,12 +337,14 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 		if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
 			return nil, fmt.Errorf("--teacher: %s, line %d: %.40q is not a score (a finite number)", file, line, j.Label)
 		}
-		if key := [2]string{q, j.Product}; seen[key] {
-			return nil, fmt.Errorf("--teacher: %s, line %d: product %.60q is scored twice for query %.60q", file, line, j.Product, q)
-		} else {
-			seen[key] = true
+		key := [2]string{eval.Fold(j.Query), j.Product}
+		if seen[key] {
+			return nil, fmt.Errorf("--teacher: %s, line %d: product %.60q is scored twice for query %.60q", file, line, j.Product, j.Query)
 		}
-		out[q] = append(out[q], scoredProduct{j.Product, score})
+		seen[key] = true
+		for _, q := range texts {
+			out[q] = append(out[q], scoredProduct{j.Product, score})
+		}
 		used++
 	}
 	if used == 0 {
@@ -327,6 +352,29 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	}
 	fmt.Fprintf(t.c.ErrOrStderr(), "teacher: %d scores for %d of %d queries; %d lines are of other queries\n", used, len(out), len(d.queries), unknown)
 	return out, nil
+}
+
+// checkTeacher tells of scores of products that the catalogue does not have.
+func (t *training) checkTeacher(d *dataset) error {
+	known, unknown := 0, ""
+	n := 0
+	for _, list := range d.scored {
+		for _, x := range list {
+			if _, ok := d.at[x.id]; ok {
+				known++
+			} else {
+				n++
+				unknown = x.id
+			}
+		}
+	}
+	switch {
+	case n > 0 && known == 0:
+		return fmt.Errorf("--teacher: no product that %s scores is in the catalogue, not %.60q for one", t.teacher, unknown)
+	case n > 0:
+		fmt.Fprintf(t.c.ErrOrStderr(), "teacher: %d scores are of products that the catalogue does not have, such as %.60q\n", n, unknown)
+	}
+	return nil
 }
 
 // hashScored stands for what the teacher said; empty for nothing.
@@ -414,7 +462,7 @@ const minedFrom, minedTo = 5, 50
 // mineNegatives asks the rankings of an index what they confuse with a query's
 // exact products. What is judged exact or a substitute, in whatever split and
 // spelling of the query, is never taken.
-func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, texts []string, all []catalog.Judgment) (map[string][]string, error) {
+func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, texts []string, right map[string]map[string]bool) (map[string][]string, error) {
 	if t.mine == "" {
 		return nil, nil
 	}
@@ -425,16 +473,6 @@ func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, text
 	defer x.Close()
 	if x.Manifest.Catalogue.Hash != cat.Hash() {
 		return nil, fmt.Errorf("cannot mine negatives: index %s is of another catalogue (%s)", t.mine, x.Manifest.Catalogue.Name)
-	}
-	right := map[string]map[string]bool{}
-	for _, j := range all {
-		if j.Label == catalog.Exact || j.Label == catalog.Substitute {
-			q := eval.Fold(j.Query)
-			if right[q] == nil {
-				right[q] = map[string]bool{}
-			}
-			right[q][j.ProductID] = true
-		}
 	}
 	p := progress.Start(t.c.ErrOrStderr(), "mining negatives", "queries", len(texts))
 	out := map[string][]string{}

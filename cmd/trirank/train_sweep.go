@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,12 +42,13 @@ its figures on test queries.
 
 --grid names a flag of trirank train, or blend, and its values; several make all
 combinations. Without any, what the other flags say is measured by itself. Settings
-that differ in blend alone are trained once.
+that differ in blend alone are trained once. Values that are lists are parted by
+semicolons: --grid 'lora-targets=query,value;query,key,value'.
 
 A run within a fold is one that trirank train would make: a share of its queries
 (--validation) chooses the best checkpoint; with --validation 0 the last is taken.
 A fold's queries are ranked among all that is judged for them and some 2,000 other
-products.
+products. Queries that the model to begin with has learnt from are in no fold.
 
 SWEEP_DIR holds sweep.json, sweep.csv, the values of every query, and the record of
 every run. A sweep that was interrupted goes on with --resume.`,
@@ -68,10 +71,11 @@ every run. A sweep that was interrupted goes on with --resume.`,
 		if folds < 2 || folds > 100 {
 			return usageError("--folds is within 2..100")
 		}
+		given := o.config
 		if err := o.check(c); err != nil {
 			return err
 		}
-		settings, err := readSettings(axes, &o.config)
+		settings, err := o.readSettings(axes, &given, c.Flags().Changed("teacher-weight"))
 		if err != nil {
 			return usageError("--grid: %v", err)
 		}
@@ -91,8 +95,9 @@ type oneSetting struct {
 
 const blendAxis = "blend"
 
-// readSettings makes the configurations of a grid.
-func readSettings(axes []string, base *train.Config) (out []oneSetting, err error) {
+// readSettings makes the configurations of a grid. weighted says that the weight of
+// the teacher was given for all.
+func (f *trainFlags) readSettings(axes []string, base *train.Config, weighted bool) (out []oneSetting, err error) {
 	grid, err := sweep.Grid(axes)
 	if err != nil {
 		return nil, err
@@ -109,6 +114,9 @@ func readSettings(axes []string, base *train.Config) (out []oneSetting, err erro
 				}
 				continue
 			}
+			if o.Name == "max-tokens" {
+				return nil, errors.New("max-tokens cannot be varied: all settings share the texts (sweep once for each)")
+			}
 			if flags.Lookup(o.Name) == nil {
 				return nil, fmt.Errorf("there is no flag --%s of training (see trirank train --help)", o.Name)
 			}
@@ -116,7 +124,7 @@ func readSettings(axes []string, base *train.Config) (out []oneSetting, err erro
 				return nil, err
 			}
 		}
-		if err := s.config.Validate(); err != nil {
+		if err := f.complete(&s.config, weighted || flags.Changed("teacher-weight")); err != nil {
 			return nil, fmt.Errorf("%s: %w", setting, err)
 		}
 		out = append(out, s)
@@ -129,6 +137,13 @@ type sweeping struct {
 	training
 	settings []oneSetting
 	texts    [][]int32 // of all folds
+	parts    []foldPart
+}
+
+// foldPart is a fold.
+type foldPart struct {
+	learn  []string          // queries
+	ranked *train.Validation // those of the fold; nil if there are none
 }
 
 // Files of a sweep; runs have folders of their own.
@@ -144,6 +159,9 @@ const (
 
 func (s *sweeping) run(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.divide(); err != nil {
 		return err
 	}
 	unlock, err := s.open()
@@ -169,16 +187,18 @@ func (s *sweeping) run(ctx context.Context) error {
 	for i := range measured {
 		measured[i].Setting = s.settings[i].Setting
 	}
-	for fold := range s.folds {
-		if err := s.fold(ctx, fold, &baseline, measured); err != nil {
+	untimed := make([]bool, len(measured)) // runs that were resumed
+	for fold := range s.parts {
+		if err := s.fold(ctx, fold, &baseline, measured, untimed); err != nil {
 			return err
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(s.out, activationsPrefix+"*.bin"))
-	for _, path := range left {
-		err = errors.Join(err, os.Remove(path))
+	for i := range measured {
+		if untimed[i] {
+			measured[i].Seconds = 0
+		}
 	}
-	if err != nil {
+	if err := s.clean(); err != nil {
 		return err
 	}
 	table, err := sweep.Compare(baseline, measured, s.folds, s.config.Seed)
@@ -201,17 +221,107 @@ func (s *sweeping) run(ctx context.Context) error {
 	return table.WriteText(s.c.OutOrStdout())
 }
 
+// divide makes the folds and checks that each can be learnt from and measured,
+// before hours go into the first.
+func (s *sweeping) divide() error {
+	known, err := parentRecord(s.model.Dir)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, q := range known.Queries {
+		seen[eval.Fold(q)] = true
+	}
+	left := 0
+	for fold := range s.folds {
+		var p foldPart
+		var test []string
+		for _, q := range s.data.queries {
+			switch {
+			case sweep.Fold(q, s.folds) != fold:
+				p.learn = append(p.learn, q)
+			case seen[eval.Fold(q)]:
+				left++
+			default:
+				test = append(test, q)
+			}
+		}
+		if len(test) == 0 {
+			continue
+		}
+		data, err := s.data.cut(test, false, true)
+		if err == nil {
+			p.ranked, err = train.NewValidation(data)
+		}
+		for i := 0; err == nil && i < len(s.settings); i++ {
+			var job *train.Job
+			if job, err = s.jobOf(p, s.settings[i]); err == nil {
+				err = job.Check()
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot measure fold %d of %d: %w (take fewer folds)", fold+1, s.folds, err)
+		}
+		s.parts = append(s.parts, p)
+	}
+	if left > 0 {
+		fmt.Fprintf(s.c.ErrOrStderr(), "%d queries are in no fold: model %s has learnt from them\n", left, s.model.Encoder.Model.Name)
+	}
+	if len(s.parts) < 2 {
+		return fmt.Errorf("cannot sweep: %d queries that the model has not learnt from fill %d of %d folds", len(s.data.queries)-left, len(s.parts), s.folds)
+	}
+	return nil
+}
+
+// jobOf is the run of a setting without a fold, but for its folder.
+func (s *sweeping) jobOf(p foldPart, setting oneSetting) (*train.Job, error) {
+	job := &train.Job{
+		Config: setting.config, Weights: s.job.Weights, Resume: true, Inputs: s.job.Inputs,
+		Activations: filepath.Join(s.out, activationsPrefix+strings.ReplaceAll(setting.config.Train, ":", "-")+".bin"), Texts: s.texts,
+	}
+	learn, held := s.data.part(p.learn, s.validation)
+	if len(held) > mostValidation {
+		held = held[:mostValidation]
+	}
+	var err error
+	if job.Data, err = s.data.cut(learn, true, false); err != nil {
+		return nil, err
+	}
+	job.Validation, err = s.data.validation(held, s.validation)
+	return job, err
+}
+
+// clean removes what is large and only needed for training.
+func (s *sweeping) clean() error {
+	entries, err := os.ReadDir(s.out)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), activationsPrefix) {
+			err = errors.Join(err, os.Remove(filepath.Join(s.out, e.Name())))
+		}
+	}
+	for _, x := range s.settings {
+		rest, _ := x.Without(blendAxis)
+		for fold := range s.parts {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.out, folderOf(rest), foldName(fold), "checkpoints")))
+		}
+	}
+	return err
+}
+
+func foldName(fold int) string { return fmt.Sprintf("fold-%d", fold+1) }
+
 // open begins the folder of the sweep, or finds it to be of the same.
 func (s *sweeping) open() (unlock func(), err error) {
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return nil, err
 	}
-	if unlock, err = filelock.Take(filepath.Join(s.out, ".lock")); err != nil {
+	release, err := filelock.Take(filepath.Join(s.out, ".lock"))
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			unlock()
+			release()
 		}
 	}()
 	var grid []sweep.Setting
@@ -241,7 +351,7 @@ func (s *sweeping) open() (unlock func(), err error) {
 				return nil, fmt.Errorf("it holds %s and is not the folder of a sweep (name another)", e.Name())
 			}
 		}
-		return unlock, atomicfile.WriteBytes(path, want)
+		return release, atomicfile.WriteBytes(path, want)
 	case err != nil:
 		return nil, err
 	case !s.resume:
@@ -249,7 +359,7 @@ func (s *sweeping) open() (unlock func(), err error) {
 	case !bytes.Equal(got, want):
 		return nil, fmt.Errorf("the sweep was begun with other options, another model or another catalogue (see %s)", path)
 	}
-	return unlock, nil
+	return release, nil
 }
 
 // foldValues is values.json: what a fold's queries are worth.
@@ -259,62 +369,58 @@ type foldValues struct {
 }
 
 // fold trains and measures all settings for one fold.
-func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured) error {
-	var learn, test []string
-	for _, q := range s.data.queries {
-		if sweep.Fold(q, s.folds) == fold {
-			test = append(test, q)
-		} else {
-			learn = append(learn, q)
-		}
-	}
-	if len(test) == 0 {
-		return nil
-	}
-	if len(learn) == 0 {
-		return fmt.Errorf("cannot sweep: all queries are in one fold of %d", s.folds)
-	}
-	data, err := s.data.cut(test, false, true)
-	if err != nil {
-		return err
-	}
-	ranked, err := train.NewValidation(data)
-	if err != nil {
-		return fmt.Errorf("cannot measure fold %d of %d: %w (take fewer folds)", fold+1, s.folds, err)
-	}
-	name := fmt.Sprintf("fold-%d", fold+1)
-	before, err := s.remember(filepath.Join(s.out, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, ranked) })
+func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured, untimed []bool) error {
+	p, name := s.parts[fold], foldName(fold)
+	before, err := s.remember(filepath.Join(s.out, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, p.ranked) })
 	if err != nil {
 		return err
 	}
 	baseline.Add(before.Values)
 	for i, setting := range s.settings {
+		m := &measured[i]
+		if m.Failed != "" {
+			continue
+		}
 		rest, _ := setting.Without(blendAxis)
 		label := folderOf(rest)
-		values, err := s.remember(filepath.Join(s.out, label, name, "blend-"+strconv.FormatFloat(setting.blend, 'g', -1, 64)), func() (*foldValues, error) {
-			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, s.folds, i+1, len(s.settings), rest)
-			return nil, s.trainFold(ctx, setting, filepath.Join(s.out, label, name), learn, ranked)
+		values, err := s.remember(filepath.Join(s.out, label, name, blendName(setting.blend)), func() (*foldValues, error) {
+			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, len(s.parts), i+1, len(s.settings), rest)
+			return nil, s.trainFold(ctx, p, setting, filepath.Join(s.out, label, name))
 		})
+		if errors.Is(err, train.ErrExploded) { // no reason to give the others up
+			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", setting.Setting, err)
+			m.Failed = fmt.Sprintf("the loss exploded in fold %d", fold+1)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		measured[i].Values.Add(values.Values)
-		measured[i].Seconds += values.Seconds
+		m.Values.Add(values.Values)
+		if m.Seconds += values.Seconds; values.Seconds == 0 {
+			untimed[i] = true
+		}
 	}
 	return nil
 }
+
+func blendName(blend float64) string { return "blend-" + strconv.FormatFloat(blend, 'g', -1, 64) }
 
 // folderOf is the name of the folder of a setting.
 func folderOf(s sweep.Setting) string {
 	if len(s) == 0 {
 		return "runs"
 	}
-	return strings.Map(func(r rune) rune {
+	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\: `, r) {
 			return '_'
 		}
 		return r
 	}, s.String())
+	const most = 200 // file systems end at 255
+	if len(name) > most {
+		name = fmt.Sprintf("%s-%x", name[:most], sha256.Sum256([]byte(name)))[:most+9]
+	}
+	return name
 }
 
 // remember returns the values in dir, made and written there if they are not. make
@@ -325,7 +431,7 @@ func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*fold
 		b, err := os.ReadFile(path)
 		if err == nil {
 			v := &foldValues{}
-			if err := json.Unmarshal(b, v); err != nil {
+			if err := cmp.Or(json.Unmarshal(b, v), v.Check()); err != nil {
 				return nil, fmt.Errorf("%s is damaged: %w (remove it, and the sweep makes it again)", path, err)
 			}
 			return v, nil
@@ -384,40 +490,35 @@ func measureFold(ctx context.Context, ranked *train.Validation, t *train.Trainer
 
 // trainFold trains a setting without a fold, measures the fold with all blends that
 // are asked for, and removes the checkpoints, which are large.
-func (s *sweeping) trainFold(ctx context.Context, setting oneSetting, dir string, learn []string, ranked *train.Validation) error {
+func (s *sweeping) trainFold(ctx context.Context, p foldPart, setting oneSetting, dir string) error {
 	rest, _ := setting.Without(blendAxis)
-	job := train.Job{
-		Config: setting.config, Weights: s.job.Weights, Dir: dir, Resume: true, Inputs: s.job.Inputs,
-		Activations: filepath.Join(s.out, activationsPrefix+strings.ReplaceAll(setting.config.Train, ":", "-")+".bin"), Texts: s.texts,
-	}
-	learn, held := s.data.part(learn, s.validation)
-	if len(held) > mostValidation {
-		held = held[:mostValidation]
-	}
-	var err error
-	if job.Data, err = s.data.cut(learn, true, false); err != nil {
+	job, err := s.jobOf(p, setting)
+	if err != nil {
 		return err
 	}
-	if job.Validation, err = s.data.validation(held, s.validation); err != nil {
-		return err
-	}
+	job.Dir = dir
+	_, err = os.Stat(filepath.Join(dir, "config.json"))
+	resumed := err == nil
 	begun := time.Now()
-	result, err := s.train(ctx, &job)
+	result, err := s.train(ctx, job)
 	if err != nil {
 		return err
 	}
 	defer result.Trainer.Close()
 	seconds := math.Round(time.Since(begun).Seconds()*10) / 10
+	if resumed {
+		seconds = 0 // of all but what was done before
+	}
 	for _, other := range s.settings {
 		if r, _ := other.Without(blendAxis); r.String() != rest.String() {
 			continue
 		}
-		values, err := measureFold(ctx, ranked, result.Trainer, other.blend)
+		values, err := measureFold(ctx, p.ranked, result.Trainer, other.blend)
 		if err != nil {
 			return err
 		}
 		values.Seconds = seconds
-		if err := writeValues(filepath.Join(dir, "blend-"+strconv.FormatFloat(other.blend, 'g', -1, 64)), values); err != nil {
+		if err := writeValues(filepath.Join(dir, blendName(other.blend)), values); err != nil {
 			return err
 		}
 	}

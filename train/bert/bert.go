@@ -1,14 +1,17 @@
 // Package bert is the encoder of E5 as a GoMLX graph: BERT, the mean over the tokens
 // of a text, unit length. It takes many texts packed into the rows of one matrix, so
-// that short ones cost what their tokens cost. It has no state; graphs are built by panicking functions, as
-// GoMLX wants them, and whoever runs them turns panics into errors.
+// that short ones cost what their tokens cost. It has no state; graphs are built by
+// panicking functions, as GoMLX wants them, and whoever runs them turns panics into
+// errors.
 package bert
 
 import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -38,7 +41,10 @@ func ConfigOf(dims func(name string) []int, names []string) (Config, error) {
 	var c Config
 	for _, n := range names {
 		if m := layerName.FindStringSubmatch(n); m != nil {
-			i, _ := strconv.Atoi(m[1])
+			i, err := strconv.Atoi(m[1])
+			if err != nil || i >= len(names) { // each layer has more than one
+				return c, fmt.Errorf("the network has a layer %.20s but only %d weights", m[1], len(names))
+			}
 			c.Layers = max(c.Layers, i+1)
 		}
 	}
@@ -57,17 +63,46 @@ func ConfigOf(dims func(name string) []int, names []string) (Config, error) {
 		c.Adapter = true
 	}
 	for _, n := range c.Names() {
-		if dims(n) == nil {
+		got := dims(n)
+		if got == nil {
 			return c, fmt.Errorf("the network is not a BERT as E5 is: it lacks %s", n)
 		}
+		if want := c.shape(n); !slices.Equal(got, want) && n != tokenTypes {
+			return c, fmt.Errorf("the network is not a BERT as E5 is: %s is %v, not %v", n, got, want)
+		}
+	}
+	if d := dims(tokenTypes); len(d) != 2 || d[0] < 1 || d[1] != c.Hidden {
+		return c, fmt.Errorf("the network is not a BERT as E5 is: %s is %v", tokenTypes, d)
 	}
 	return c, nil
+}
+
+const tokenTypes = "embeddings.token_type_embeddings.weight"
+
+// shape is what the dimensions of a weight must be.
+func (c Config) shape(name string) []int {
+	inner, output := strings.Contains(name, ".intermediate."), strings.Contains(name, ".output.dense.") && !strings.Contains(name, ".attention.")
+	switch {
+	case name == "embeddings.word_embeddings.weight":
+		return []int{c.Vocabulary, c.Hidden}
+	case name == "embeddings.position_embeddings.weight":
+		return []int{c.Positions, c.Hidden}
+	case inner && strings.HasSuffix(name, ".bias"):
+		return []int{c.Inner}
+	case strings.Contains(name, "LayerNorm"), strings.HasSuffix(name, ".bias"):
+		return []int{c.Hidden}
+	case inner:
+		return []int{c.Hidden, c.Inner}
+	case output:
+		return []int{c.Inner, c.Hidden}
+	}
+	return []int{c.Hidden, c.Hidden}
 }
 
 // Names returns the names of all weights, in a fixed order.
 func (c Config) Names() []string {
 	names := []string{
-		"embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight",
+		"embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight", tokenTypes,
 		"embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias",
 	}
 	for i := range c.Layers {

@@ -80,15 +80,16 @@ func ReadDelta(path string) (*Delta, error) {
 
 // Merge makes the model directory out of the model directory base and a delta that
 // began with it. name is the model's. The directory takes its place when it is
-// whole; the same input gives the same bytes.
-func Merge(base string, d *Delta, out, name string) error {
-	if err := merge(base, d, out, name); err != nil {
+// whole and check finds nothing wrong with it, which is given the folder where it is
+// until then; the same input gives the same bytes.
+func Merge(base string, d *Delta, out, name string, check func(dir string) error) error {
+	if err := merge(base, d, out, name, check); err != nil {
 		return fmt.Errorf("cannot merge into %s: %w", out, err)
 	}
 	return nil
 }
 
-func merge(base string, d *Delta, out, name string) error {
+func merge(base string, d *Delta, out, name string, check func(dir string) error) error {
 	model, err := encoder.ReadModel(base)
 	if err != nil {
 		return err
@@ -158,6 +159,9 @@ func merge(base string, d *Delta, out, name string) error {
 		return err
 	}
 	if err := atomicfile.WriteBytes(filepath.Join(fresh, eval.TrainingFile), training.Bytes()); err != nil {
+		return err
+	}
+	if err := check(fresh); err != nil {
 		return err
 	}
 	return atomicfile.ReplaceDir(fresh, out)

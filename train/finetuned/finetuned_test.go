@@ -83,7 +83,7 @@ func TestReadDeltaRefuses(t *testing.T) {
 }
 
 func TestMergeRefuses(t *testing.T) {
-	if err := Merge(t.TempDir(), delta(), filepath.Join(t.TempDir(), "out"), "x"); err == nil || !strings.Contains(err.Error(), "cannot merge into") {
+	if err := Merge(t.TempDir(), delta(), filepath.Join(t.TempDir(), "out"), "x", nil); err == nil || !strings.Contains(err.Error(), "cannot merge into") {
 		t.Errorf("a base that is no model: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/trirank/trirank/eval"
@@ -49,15 +50,17 @@ func (s Setting) Without(name string) (rest Setting, value string) {
 	return rest, value
 }
 
-// mostSettings bounds a grid: a mistyped one would train for weeks.
-const mostSettings = 1000
+// mostSettings bounds a grid: a mistyped one would train for weeks, and corrected for
+// more settings no p-value of 10,000 draws shows anything.
+const mostSettings = 200
 
-// Grid returns all combinations of axes, each written as NAME=VALUE,VALUE,... The
-// last axis varies fastest. No axis is one setting: nothing is varied.
+// Grid returns all combinations of axes, each written as NAME=VALUE,VALUE,... or,
+// where values are lists themselves, NAME=VALUE;VALUE;... The last axis varies
+// fastest. No axis is one setting: nothing is varied.
 func Grid(axes []string) ([]Setting, error) {
 	out := []Setting{nil}
 	seen := map[string]bool{}
-	for _, axis := range axes {
+	for _, axis := range axes { // those of lists, parted by semicolons, hold commas
 		name, list, ok := strings.Cut(axis, "=")
 		if !ok || name == "" || list == "" {
 			return nil, fmt.Errorf("%q is no axis of a grid (write learning-rate=1e-4,2e-4)", axis)
@@ -66,17 +69,21 @@ func Grid(axes []string) ([]Setting, error) {
 			return nil, fmt.Errorf("the grid varies %s twice (write all values after one name)", name)
 		}
 		seen[name] = true
-		values := strings.Split(list, ",")
-		used := map[string]bool{}
+		comma := ","
+		if strings.Contains(list, ";") {
+			comma = ";"
+		}
+		values := strings.Split(list, comma)
+		for i, v := range values {
+			values[i] = strings.TrimSpace(v)
+			if values[i] == "" || slices.Contains(values[:i], values[i]) {
+				return nil, fmt.Errorf("%q has an empty or a repeated value", axis)
+			}
+		}
 		var next []Setting
 		for _, s := range out {
 			for _, v := range values {
-				v = strings.TrimSpace(v)
-				if v == "" || used[v] && len(s) == 0 {
-					return nil, fmt.Errorf("%q has an empty or a repeated value", axis)
-				}
-				used[v] = true
-				next = append(next, append(append(Setting{}, s...), Option{name, v}))
+				next = append(next, append(slices.Clone(s), Option{name, v}))
 			}
 		}
 		if out = next; len(out) > mostSettings {
@@ -100,6 +107,14 @@ type Values struct {
 	Recall  []eval.Number `json:"recall@100"`
 }
 
+// Check reports values that are not one of each for every query.
+func (v *Values) Check() error {
+	if len(v.NDCG) != len(v.Queries) || len(v.Recall) != len(v.Queries) {
+		return fmt.Errorf("%d and %d values for %d queries", len(v.NDCG), len(v.Recall), len(v.Queries))
+	}
+	return nil
+}
+
 // Add appends what another fold measured.
 func (v *Values) Add(more Values) {
 	v.Queries = append(v.Queries, more.Queries...)
@@ -107,19 +122,31 @@ func (v *Values) Add(more Values) {
 	v.Recall = append(v.Recall, more.Recall...)
 }
 
+// Difference is how much better a setting is than the model that all began with, by
+// one metric.
+type Difference struct {
+	Queries int         `json:"queries"` // that have something relevant
+	Mean    eval.Number `json:"difference"`
+	Low     eval.Number `json:"low"` // paired bootstrap interval of 95 %
+	High    eval.Number `json:"high"`
+	P       eval.Number `json:"p"`      // paired randomisation test, two-sided
+	PHolm   eval.Number `json:"p_holm"` // corrected for the number of settings
+}
+
 // Row is a setting in the table, all folds together.
 type Row struct {
-	Setting Setting         `json:"setting"`
-	NDCG    eval.Number     `json:"ndcg@10"`
-	Recall  eval.Number     `json:"recall@100"`
-	ByNDCG  eval.Comparison `json:"ndcg@10_comparison"` // with the model that it began with
-	ByRec   eval.Comparison `json:"recall@100_comparison"`
-	Seconds float64         `json:"seconds"`
+	Setting  Setting     `json:"setting"`
+	NDCG     eval.Number `json:"ndcg@10"`
+	Recall   eval.Number `json:"recall@100"`
+	ByNDCG   Difference  `json:"ndcg@10_difference"`
+	ByRecall Difference  `json:"recall@100_difference"`
+	Seconds  float64     `json:"seconds,omitempty"` // of training; 0 where a run was resumed
+	Failed   string      `json:"failed,omitempty"`  // why there is nothing else
 }
 
 // Table is what a sweep found.
 type Table struct {
-	Queries int         `json:"queries"`
+	Queries int         `json:"queries"` // that have something relevant
 	Folds   int         `json:"folds"`
 	NDCG    eval.Number `json:"ndcg@10"` // of the model that all began with
 	Recall  eval.Number `json:"recall@100"`
@@ -134,30 +161,49 @@ type Measured struct {
 	Setting Setting
 	Values  Values // in the order of the baseline's queries
 	Seconds float64
+	Failed  string // why it has no values
 }
 
-// Compare makes the table. Differences have paired bootstrap intervals; p is of the
-// paired randomisation test, corrected by Holm for the number of settings.
+// Compare makes the table. Intervals and p-values are over queries: those of a fold
+// share one training, so what another training would give is not in them.
 func Compare(baseline Values, settings []Measured, folds int, seed uint64) (*Table, error) {
-	t := &Table{Queries: len(baseline.Queries), Folds: folds, NDCG: mean(baseline.NDCG), Recall: mean(baseline.Recall)}
+	t := &Table{Folds: folds, NDCG: mean(baseline.NDCG), Recall: mean(baseline.Recall), Best: -1}
+	for _, x := range baseline.NDCG {
+		if !math.IsNaN(float64(x)) {
+			t.Queries++
+		}
+	}
+	o := eval.Options{Seed: seed}
 	var byNDCG, byRecall []eval.Comparison
 	for _, m := range settings {
-		if strings.Join(m.Values.Queries, "\n") != strings.Join(baseline.Queries, "\n") {
+		if m.Failed != "" {
+			continue
+		}
+		if !slices.Equal(m.Values.Queries, baseline.Queries) {
 			return nil, errors.New("the folds of a setting are of other queries than those of the baseline")
 		}
-		o := eval.Options{Seed: seed}
 		byNDCG = append(byNDCG, eval.ComparePaired(floats(baseline.NDCG), floats(m.Values.NDCG), o))
 		byRecall = append(byRecall, eval.ComparePaired(floats(baseline.Recall), floats(m.Values.Recall), o))
 	}
 	eval.Holm(byNDCG)
 	eval.Holm(byRecall)
-	for i, m := range settings {
-		t.Rows = append(t.Rows, Row{m.Setting, mean(m.Values.NDCG), mean(m.Values.Recall), byNDCG[i], byRecall[i], m.Seconds})
-		if t.Rows[i].NDCG > t.Rows[t.Best].NDCG {
-			t.Best = i
+	for _, m := range settings {
+		row := Row{Setting: m.Setting, Failed: m.Failed}
+		if m.Failed == "" {
+			row.NDCG, row.Recall, row.Seconds = mean(m.Values.NDCG), mean(m.Values.Recall), m.Seconds
+			row.ByNDCG, row.ByRecall = difference(byNDCG[0]), difference(byRecall[0])
+			byNDCG, byRecall = byNDCG[1:], byRecall[1:]
+			if t.Best < 0 || row.NDCG > t.Rows[t.Best].NDCG {
+				t.Best = len(t.Rows)
+			}
 		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t, nil
+}
+
+func difference(c eval.Comparison) Difference {
+	return Difference{c.Queries, c.Difference, c.Low, c.High, c.P, c.PHolm}
 }
 
 func floats(list []eval.Number) []float64 {

@@ -16,16 +16,18 @@ const (
 	infoName    = 1
 )
 
-// hiddenState is the output of a network that is asked for if it has several, and
-// adapted is the name of the output of an appended matrix.
+// hiddenState is the output of a network that is asked for if it has several, as in
+// package encoder/onnx, and before is what is appended to the name that the
+// network's own output has then.
 const (
 	hiddenState = "last_hidden_state"
-	adapted     = "adapted_hidden_state"
+	before      = "_before"
 )
 
 // WithMatrix returns a copy of the network whose output, the vectors of tokens, is
 // multiplied by a matrix [dim, dim] of the given name: the identity, until Save
-// gives it other values. The graph is the same otherwise.
+// gives it other values. The graph is the same otherwise, and its output has the
+// name that it had.
 func (f *File) WithMatrix(name string, dim int) (*File, error) {
 	out, err := f.withMatrix(name, dim)
 	if err != nil {
@@ -41,18 +43,9 @@ func (f *File) withMatrix(name string, dim int) (*File, error) {
 	if dim < 1 || dim > 1<<14 {
 		return nil, fmt.Errorf("dimension %d", dim)
 	}
-	outputs, err := f.outputs()
+	output, err := f.output()
 	if err != nil {
 		return nil, err
-	}
-	from := outputs[0]
-	for _, o := range outputs {
-		if o == hiddenState {
-			from = o
-		}
-	}
-	if len(outputs) > 1 && from != hiddenState {
-		return nil, fmt.Errorf("it has the outputs %.200q, and none is called %s", outputs, hiddenState)
 	}
 	var model []byte
 	err = fields(f.bytes, 0, len(f.bytes), func(x field) error {
@@ -62,19 +55,19 @@ func (f *File) withMatrix(name string, dim int) (*File, error) {
 		}
 		var graph []byte
 		err := fields(f.bytes, x.from, x.to, func(x field) error {
-			if x.number == graphOutput {
-				info, err := f.renamed(x, from)
-				graph = protowire.AppendTag(graph, graphOutput, protowire.BytesType)
-				graph = protowire.AppendBytes(graph, info)
-				return err
+			if x.number != graphNode {
+				graph = append(graph, f.bytes[x.start:x.end]...)
+				return nil
 			}
-			graph = append(graph, f.bytes[x.start:x.end]...)
-			return nil
+			node, err := f.renamed(x, output)
+			graph = protowire.AppendTag(graph, graphNode, protowire.BytesType)
+			graph = protowire.AppendBytes(graph, node)
+			return err
 		})
 		graph = protowire.AppendTag(graph, graphInitializer, protowire.BytesType)
 		graph = protowire.AppendBytes(graph, identity(name, dim))
 		graph = protowire.AppendTag(graph, graphNode, protowire.BytesType) // nodes are in order of computation
-		graph = protowire.AppendBytes(graph, matMul(from, name, adapted))
+		graph = protowire.AppendBytes(graph, matMul(output+before, name, output))
 		model = protowire.AppendTag(model, modelGraph, protowire.BytesType)
 		model = protowire.AppendBytes(model, graph)
 		return err
@@ -88,8 +81,9 @@ func (f *File) withMatrix(name string, dim int) (*File, error) {
 	return parse(model)
 }
 
-// outputs are the names of the network's outputs.
-func (f *File) outputs() (names []string, err error) {
+// output is the name of the network's output that is the vectors of tokens: the one
+// called last_hidden_state, else the first of three dimensions.
+func (f *File) output() (name string, err error) {
 	err = fields(f.bytes, 0, len(f.bytes), func(x field) error {
 		if x.number != modelGraph {
 			return nil
@@ -98,27 +92,48 @@ func (f *File) outputs() (names []string, err error) {
 			if x.number != graphOutput {
 				return nil
 			}
-			return fields(f.bytes, x.from, x.to, func(x field) error {
-				if x.number == infoName {
-					names = append(names, string(f.bytes[x.from:x.to]))
-				}
-				return nil
-			})
+			found, dims, err := f.info(x)
+			if found == hiddenState || name == "" && dims == 3 {
+				name = found
+			}
+			return err
 		})
 	})
-	if err == nil && len(names) == 0 {
-		err = errors.New("it has no output")
+	if err == nil && name == "" {
+		err = errors.New("it has no output of three dimensions")
 	}
-	return names, err
+	return name, err
 }
 
-// renamed is a copy of a ValueInfoProto in which the name old is that of the
-// appended matrix's output.
-func (f *File) renamed(info field, old string) (out []byte, err error) {
-	err = fields(f.bytes, info.from, info.to, func(x field) error {
-		if x.number == infoName && string(f.bytes[x.from:x.to]) == old {
-			out = protowire.AppendTag(out, infoName, protowire.BytesType)
-			out = protowire.AppendString(out, adapted)
+// info is the name of a ValueInfoProto and the number of its dimensions.
+func (f *File) info(info field) (name string, dims int, err error) {
+	// value info -> type -> tensor type -> shape -> dimensions
+	path := []protowire.Number{2, 1, 2, 1}
+	var walk func(x field, depth int) error
+	walk = func(x field, depth int) error {
+		return fields(f.bytes, x.from, x.to, func(x field) error {
+			switch {
+			case depth == 0 && x.number == infoName:
+				name = string(f.bytes[x.from:x.to])
+			case x.number == path[depth] && depth == len(path)-1:
+				dims++
+			case x.number == path[depth]:
+				return walk(x, depth+1)
+			}
+			return nil
+		})
+	}
+	err = walk(info, 0)
+	return name, dims, err
+}
+
+// renamed is a copy of a NodeProto in which the output has another name.
+func (f *File) renamed(node field, output string) (out []byte, err error) {
+	err = fields(f.bytes, node.from, node.to, func(x field) error {
+		edge := x.number == nodeInput || x.number == nodeOutput
+		if edge && string(f.bytes[x.from:x.to]) == output {
+			out = protowire.AppendTag(out, x.number, protowire.BytesType)
+			out = protowire.AppendString(out, output+before)
 		} else {
 			out = append(out, f.bytes[x.start:x.end]...)
 		}
@@ -154,7 +169,7 @@ func matMul(x, matrix, product string) (out []byte) {
 	text(nodeInput, x)
 	text(nodeInput, matrix)
 	text(nodeOutput, product)
-	text(nodeName, product)
+	text(nodeName, matrix)
 	text(nodeOp, "MatMul")
 	return out
 }

@@ -8,57 +8,68 @@ import (
 	"testing"
 )
 
-func output(name string) []byte { return bytesOf(nil, infoName, []byte(name)) }
+// output is the ValueInfoProto of an output with so many dimensions.
+func output(name string, dims int) []byte {
+	var shape []byte
+	for range dims {
+		shape = bytesOf(shape, 1, nil)
+	}
+	return bytesOf(bytesOf(nil, infoName, []byte(name)), 2, bytesOf(nil, 1, bytesOf(number(nil, 1, 1), 2, shape)))
+}
 
-// withOutputs is a model with one weight and outputs of the given names.
-func withOutputs(names ...string) []byte {
+// withOutputs is a model with one weight, and outputs that a node of each makes.
+func withOutputs(outputs ...[]byte) []byte {
 	graph := bytesOf(nil, graphInitializer, tensor("bias", float32Type, false, []uint64{2}, 1, 2))
-	for _, n := range names {
-		graph = bytesOf(graph, graphOutput, bytesOf(output(n), 2, []byte("its type")))
+	for _, o := range outputs {
+		name, _, _ := (&File{bytes: o}).info(field{to: len(o)})
+		graph = bytesOf(graph, graphNode, bytesOf(bytesOf(nil, nodeInput, []byte("x")), nodeOutput, []byte(name)))
+		graph = bytesOf(graph, graphOutput, o)
 	}
 	// An explicit zero, which a rewritten message must keep as a number.
 	return number(bytesOf(number(nil, 1, 8), modelGraph, graph), 5, 0)
 }
 
 func TestWithMatrix(t *testing.T) {
-	f, err := Open(written(t, withOutputs("pooled", hiddenState)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := f.WithMatrix("adapter.weight", 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := g.outputs()
-	if err != nil || !slices.Equal(names, []string{"pooled", adapted}) {
-		t.Errorf("outputs are %v, %v", names, err)
-	}
-	w, ok := g.Find("adapter.weight")
-	if !ok || !slices.Equal(g.Values(w), []float32{1, 0, 0, 1}) || !slices.Equal(w.Dims, []int{2, 2}) {
-		t.Errorf("%+v", w)
-	}
-	if b, ok := g.Find("bias"); !ok || !slices.Equal(g.Values(b), []float32{1, 2}) {
-		t.Errorf("%+v", b)
-	}
-	if !bytes.Contains(g.bytes, []byte("its type")) {
-		t.Error("the output lost its type")
-	}
-	path := filepath.Join(t.TempDir(), "model.onnx")
-	if err := g.Save(path, map[string][]float32{"adapter.weight": {1, 2, 3, 4}}); err != nil {
-		t.Fatal(err)
-	}
-	again, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w, _ := again.Find("adapter.weight"); !slices.Equal(again.Values(w), []float32{1, 2, 3, 4}) {
-		t.Errorf("%v", again.Values(w))
-	}
-	for want, f := range map[string]*File{
-		"has one already": again, "has no output": mustOpen(t, withOutputs()), "none is called": mustOpen(t, withOutputs("a", "b")),
+	for want, outputs := range map[string][][]byte{
+		"last_hidden_state": {output("pooled", 2), output("hidden.0", 3), output(hiddenState, 3)},
+		"tokens":            {output("pooled", 2), output("tokens", 3), output("other", 3)},
 	} {
-		if _, err := f.WithMatrix("adapter.weight", 2); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+		f := mustOpen(t, withOutputs(outputs...))
+		g, err := f.WithMatrix("adapter.weight", 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := g.output(); err != nil || name != want {
+			t.Errorf("the output is %q, not %q: %v", name, want, err)
+		}
+		if n := bytes.Count(g.bytes, []byte(want+before)); n != 2 { // made by its node, taken by the product
+			t.Errorf("%s is named %d times", want+before, n)
+		}
+		w, ok := g.Find("adapter.weight")
+		if !ok || !slices.Equal(g.Values(w), []float32{1, 0, 0, 1}) || !slices.Equal(w.Dims, []int{2, 2}) {
+			t.Errorf("%+v", w)
+		}
+		if b, ok := g.Find("bias"); !ok || !slices.Equal(g.Values(b), []float32{1, 2}) {
+			t.Errorf("%+v", b)
+		}
+		path := filepath.Join(t.TempDir(), "model.onnx")
+		if err := g.Save(path, map[string][]float32{"adapter.weight": {1, 2, 3, 4}}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, _ := again.Find("adapter.weight"); !slices.Equal(again.Values(w), []float32{1, 2, 3, 4}) {
+			t.Errorf("%v", again.Values(w))
+		}
+		if _, err := again.WithMatrix("adapter.weight", 2); err == nil || !strings.Contains(err.Error(), "has one already") {
+			t.Error(err)
+		}
+	}
+	for _, outputs := range [][][]byte{nil, {output("pooled", 2)}} {
+		if _, err := mustOpen(t, withOutputs(outputs...)).WithMatrix("adapter.weight", 2); err == nil || !strings.Contains(err.Error(), "no output of three") {
+			t.Error(err)
 		}
 	}
 }

@@ -128,7 +128,7 @@ func TestOpenRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(model(tensor("bias", float32Type, false, []uint64{3}, 1, 2, 3)))
 	f.Add(model(tensor("w", float32Type, true, []uint64{2, 2}, 1, 2, 3, 4)))
-	f.Add(withOutputs(hiddenState))
+	f.Add(withOutputs(output(hiddenState, 3)))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := parse(b)
