@@ -46,8 +46,9 @@ type Config struct {
 	Batch     int `json:"batch"`     // queries a step
 	Negatives int `json:"negatives"` // hard negatives a query
 	// Micro is how many rows of MaxTokens tokens are encoded at once, each with as
-	// many texts as fit; 0: all of a batch. With less, vectors are computed twice (gradient caching, Gao et al., 2021) so that
-	// memory does not depend on the batch.
+	// many texts as fit; 0: all of a batch. With less, vectors are computed twice
+	// (gradient caching, Gao et al., 2021) so that memory does not depend on the
+	// batch.
 	Micro     int `json:"micro,omitempty"`
 	MaxTokens int `json:"max_tokens"`
 

@@ -36,9 +36,9 @@ func (t *Trainer) below() int {
 	return 0
 }
 
-// texts is how many inputs of a program are the texts: words, or what the frozen
+// textInputs is how many inputs of a program are the texts: words, or what the frozen
 // layers made of them, and where they lie.
-func (t *Trainer) texts() int {
+func (t *Trainer) textInputs() int {
 	if t.activations != nil {
 		return 3
 	}
@@ -60,7 +60,7 @@ func (t *Trainer) vectors(w bert.Weights, in []*Node) *Node {
 // build prepares the programs; they are compiled when they first run, once for each
 // number of rows.
 func (t *Trainer) build() {
-	nf, nt, nx := len(t.frozen), len(t.trained), t.texts()
+	nf, nt, nx := len(t.frozen), len(t.trained), t.textInputs()
 	// take cuts the inputs of a program into its parts.
 	take := func(in []*Node, counts ...int) (parts [][]*Node) {
 		for _, n := range counts {

@@ -103,6 +103,10 @@ type line struct {
 	Validation *Point  `json:"validation,omitempty"`
 }
 
+// Examples returns how many an epoch goes through: exact judgements, or queries that a
+// teacher scored.
+func (j *Job) Examples() int { return len(j.Data.learnt(&j.Config)) }
+
 // Steps returns how many steps a run takes, and how many an epoch has.
 func (j *Job) Steps() (steps, epoch int) {
 	epoch = max(1, (len(j.Data.learnt(&j.Config))+j.Config.Batch-1)/j.Config.Batch)

@@ -43,6 +43,9 @@ likes, without training again.`,
 			}
 			d.Blend = blend
 		}
+		if name == "" && d.Blend > 0 {
+			name = fmt.Sprintf("%s-%s-blend%g", d.BaseName, d.Run, d.Blend)
+		}
 		dir, err := store.FindModel(base)
 		if err != nil {
 			return err
@@ -60,7 +63,7 @@ likes, without training again.`,
 		}); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s learnt from %d queries and %d products\n", out, name, d.BaseName, d.Run, len(d.Training.Queries), len(d.Training.Products))
+		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s made of it, which saw %d queries and %d products\n", out, name, d.BaseName, d.Run, len(d.Training.Queries), len(d.Training.Products))
 		return nil
 	}
 	return c

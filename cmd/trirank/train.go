@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -114,7 +116,7 @@ func configFlags(f *pflag.FlagSet, d *train.Config) {
 	f.Float64Var(&d.TeacherWeight, "teacher-weight", d.TeacherWeight, "weight of the divergence from --teacher beside the objective (default 1 with --teacher)")
 	f.Float64Var(&d.TeacherTemperature, "teacher-temperature", d.TeacherTemperature, "what the teacher's scores are divided by")
 	f.IntSliceVar(&d.Matryoshka, "matryoshka", d.Matryoshka, "dimensions that should rank well by themselves, such as 128,256")
-	f.IntVar(&d.Batch, "batch", d.Batch, "queries a step")
+	f.IntVar(&d.Batch, "batch", d.Batch, "examples a step: a query with an exact product each")
 	f.IntVar(&d.Negatives, "negatives", d.Negatives, "hard negatives a query")
 	f.IntVar(&d.Micro, "micro", d.Micro, "rows of --max-tokens encoded at once, to save memory; short texts share a row; 0 for all of a batch")
 	f.IntVar(&d.MaxTokens, "max-tokens", d.MaxTokens, "longer texts are cut in training")
@@ -199,8 +201,16 @@ func (t *training) run(ctx context.Context) error {
 	}
 	t.job.Config, t.job.Dir, t.job.Resume = t.config, t.out, t.resume
 	steps, epoch := t.job.Steps()
-	fmt.Fprintf(t.c.ErrOrStderr(), "%d queries to learn from, %d for validation; %d steps of %d queries, %d an epoch\n",
-		len(t.job.Data.Queries), t.held, steps, t.config.Batch, epoch)
+	w := t.c.ErrOrStderr()
+	fmt.Fprintf(w, "%d queries to learn from with %d examples, %d queries for validation; %d steps of %d examples, %d an epoch\n",
+		len(t.job.Data.Queries), t.job.Examples(), t.held, steps, t.config.Batch, epoch)
+	if t.data.split == "" && !t.dryRun {
+		fmt.Fprintln(w, "note: the judgements have no splits, so all queries are learnt from or validate, and trirank eval has none left to test this model on: "+
+			"import them with a column split (train and test), or measure the setting by trirank train sweep")
+	}
+	if _, err := os.Stat(t.out); t.resume && errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(w, "note: there is no run in %s to go on with: it begins\n", t.out)
+	}
 	if t.dryRun {
 		return t.measure(ctx, steps)
 	}
@@ -277,7 +287,7 @@ func (t *training) learn(ctx context.Context, steps int) error {
 		}
 		defer m.Encoder.Close()
 		if err := m.Encoder.SelfTest(ctx); err != nil {
-			return fmt.Errorf("the model does not work: %w", err)
+			return fmt.Errorf("training has ruined the model, so it is not saved (take a lower --learning-rate or a higher --temperature): %w", err)
 		}
 		return t.compareWithRuntime(ctx, m, result.Trainer, "the model to be saved")
 	})
@@ -351,11 +361,17 @@ func (t *training) train(ctx context.Context, j *train.Job) (*train.Result, erro
 			p.Skip(s.Step)
 		case s.Validation != nil:
 			v := s.Validation
-			fmt.Fprintf(w, "step %d: validation nDCG@10 %.4f, recall@100 %.4f, loss %.4f (training %.4f)\n", v.Step, v.NDCG, v.Recall, v.Loss, last)
+			fmt.Fprintf(w, "step %d: validation nDCG@10 %.4f, recall@100 %.4f, loss %.4f", v.Step, v.NDCG, v.Recall, v.Loss)
+			if last > 0 {
+				fmt.Fprintf(w, " (training %.4f)", last)
+			}
+			fmt.Fprintln(w)
 		default:
 			last = s.Loss
-			if p.Set(s.Step); !begun { // the first step is compiled for, and tells no rate
-				p.Restart()
+			if begun {
+				p.Set(s.Step)
+			} else { // it was compiled for
+				p.Restart(s.Step)
 				begun = true
 			}
 		}

@@ -56,7 +56,13 @@ func (t *training) readData(ctx context.Context) error {
 	if d.scored, err = t.readTeacher(cat, d); err != nil {
 		return err
 	}
+	if err := t.checkData(d); err != nil {
+		return err
+	}
 	learn, held := d.part(d.queries, t.validation)
+	if t.folds == 0 && t.config.Objective == train.Distill { // the others are not seen
+		learn = slices.DeleteFunc(learn, func(q string) bool { return len(d.scored[q]) == 0 })
+	}
 	keptOut := held
 	if len(held) > mostValidation { // all are kept out, enough are asked
 		held = held[:mostValidation]
@@ -93,6 +99,21 @@ func (t *training) readData(ctx context.Context) error {
 		"queries": hashLines(t.record.Queries), "products": hashLines(t.record.Products),
 	}
 	return nil
+}
+
+// checkData reports judgements that an option or the objective has no use for.
+func (t *training) checkData(d *dataset) error {
+	if t.config.Objective == train.Distill {
+		return nil
+	}
+	for _, list := range d.judged {
+		for _, label := range list {
+			if label == catalog.Exact {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("cannot train on catalogue %s: no product is judged E for a query that may be learnt from, and that is what is learnt", t.catalogue)
 }
 
 // readJudgments reads those of the split that is learnt from.
@@ -170,7 +191,7 @@ func (t *training) readProducts(ctx context.Context, cat *catalog.Catalog, templ
 	}
 	const others = 2000
 	every := max(1, cat.Rows()/others)
-	row := 0
+	row, popular := 0, 0
 	step := progress.Start(t.c.ErrOrStderr(), "reading", "products", cat.Rows())
 	for p, err := range cat.Products() {
 		if err != nil {
@@ -188,6 +209,9 @@ func (t *training) readProducts(ctx context.Context, cat *catalog.Catalog, templ
 				step.Stop()
 				return err
 			}
+			if p.Popularity > 0 {
+				popular++
+			}
 			d.at[p.ID] = len(d.products)
 			if other {
 				d.others[len(d.products)] = true
@@ -198,6 +222,9 @@ func (t *training) readProducts(ctx context.Context, cat *catalog.Catalog, templ
 		step.Set(row)
 	}
 	step.Done()
+	if popular == 0 && t.config.PopularityWeight > 0 {
+		return usageError("--popularity-weight: no product has a popularity (import them with a field popularity)")
+	}
 	return nil
 }
 
@@ -314,7 +341,7 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	}
 	src, err := formats.Judgments([]string{t.teacher}, formats.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("--teacher: %w", err)
+		return nil, fmt.Errorf("--teacher needs a table with the columns query, product_id and score: %w", err)
 	}
 	spelt := map[string][]string{} // as the catalogue spells a query
 	for _, q := range d.queries {
@@ -325,7 +352,7 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	used, unknown := 0, 0
 	for j, err := range src.Judgments {
 		if err != nil {
-			return nil, fmt.Errorf("--teacher: cannot read scores: %w", err)
+			return nil, fmt.Errorf("--teacher needs a table with the columns query, product_id and score: %w", err)
 		}
 		file, line := src.Where()
 		texts := spelt[eval.Fold(j.Query)]

@@ -47,11 +47,12 @@ func Start(w io.Writer, what, unit string, total int) *Progress {
 	return p
 }
 
-// Restart counts the rate from here: what came before tells nothing about the rest.
-func (p *Progress) Restart() {
+// Restart counts the rate from here, where n units are done: how long they took tells
+// nothing about the rest.
+func (p *Progress) Restart(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.start, p.skipped = p.now(), p.done
+	p.start, p.skipped, p.done = p.now(), n, n
 }
 
 // Skip says that n units were found done, and reports at once where the job goes

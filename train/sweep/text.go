@@ -37,7 +37,7 @@ func (t *Table) WriteText(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "%d queries in %d folds, each ranked by models that did not see it", t.Queries, t.Folds)
 	if n := len(t.Rows); n > 1 {
-		fmt.Fprintf(w, "; p is corrected for %d settings", n)
+		fmt.Fprintf(w, "; p is corrected for %d settings; * has the highest nDCG@10", n)
 	}
 	fmt.Fprintln(w)
 	_, err := fmt.Fprintln(w, t.Verdict())
@@ -71,7 +71,7 @@ func (t *Table) Verdict() string {
 	if len(better) == 0 {
 		return "no setting can be shown to be better than the model that all began with"
 	}
-	return fmt.Sprintf("better than the model that all began with: %s. The best of several (*) looks better than it is: train it on all, and compare it on queries that no fold held",
+	return fmt.Sprintf("better than the model that all began with: %s. The best of several looks better than it is: train it on all, and compare it on queries that no fold held",
 		strings.Join(better, "; "))
 }
 
