@@ -175,29 +175,19 @@ func (t *Trainer) buildLower() *Exec {
 // throughLower runs the frozen part and returns what it made of each text.
 func (t *Trainer) throughLower(ctx context.Context, p *packed) ([][]float32, error) {
 	out := make([][]float32, len(p.texts))
-	h, n := t.net.Hidden, t.encodeRows()
-	for first := 0; first < len(p.rows); first += n {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	h := t.net.Hidden
+	words := func(first, n int) ([]*tensors.Tensor, error) {
 		m := p.matrix(first, n)
-		inputs := append(m.words(), m.layout()...)
-		v, err := t.lower.Call(arguments(t.fixed, t.values, inputs)...)
-		free(inputs)
-		if err != nil {
-			return nil, err
-		}
-		values := tensors.MustCopyFlatData[float32](v[0])
-		free(v)
-		p.each(first, n, func(row, slot, at, text int) {
-			if t.what.adapter {
-				out[text] = values[(row*p.slots+slot)*h:][:h]
-			} else {
-				out[text] = values[(row*p.cols+at)*h:][:p.len(text)*h]
-			}
-		})
+		return append(m.words(), m.layout()...), nil
 	}
-	return out, nil
+	err := t.inParts(ctx, p, t.lower, t.values, words, func(values []float32, row, slot, at, text int) {
+		if t.what.adapter {
+			out[text] = values[(row*p.slots+slot)*h:][:h]
+		} else {
+			out[text] = values[(row*p.cols+at)*h:][:p.len(text)*h]
+		}
+	})
+	return out, err
 }
 
 // matrix returns the activations [n, cols, hidden] of n rows of packed texts.

@@ -566,6 +566,7 @@ const timedFile = "ours.json"
 // depends on what else runs, so both are timed and the faster is compared with.
 func BenchmarkPeersStep(b *testing.B) {
 	if dir := os.Getenv(timedVariable); dir != "" {
+		device.KeepMemory() // as trirank train
 		if err := timeOurs(dir); err != nil {
 			b.Fatal(err)
 		}

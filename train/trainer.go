@@ -378,31 +378,41 @@ func (t *Trainer) encodeRows() int {
 	return most
 }
 
-// encodePacked returns the vectors of packed texts, in the order of the texts.
-func (t *Trainer) encodePacked(ctx context.Context, p *packed, values []*tensors.Tensor) ([]float32, error) {
-	n, dim := t.encodeRows(), t.net.Hidden
-	out := make([]float32, len(p.texts)*dim)
+// inParts runs a program that makes one matrix of packed texts, some rows at a time,
+// and calls each with the matrix and where in it every text is.
+func (t *Trainer) inParts(ctx context.Context, p *packed, program *Exec, weights []*tensors.Tensor,
+	inputs func(first, n int) ([]*tensors.Tensor, error), each func(values []float32, row, slot, at, text int),
+) error {
+	n := t.encodeRows()
 	for first := 0; first < len(p.rows); first += n {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		inputs, err := t.inputs(p, first, n)
+		in, err := inputs(first, n)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		v, err := t.encode.Call(arguments(t.fixed, values, inputs)...)
-		free(inputs)
+		v, err := program.Call(arguments(t.fixed, weights, in)...)
+		free(in)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		some := tensors.MustCopyFlatData[float32](v[0])
+		values := tensors.MustCopyFlatData[float32](v[0])
 		free(v)
-		p.each(first, n, func(row, slot, _, text int) {
-			at := (row*p.slots + slot) * dim
-			copy(out[text*dim:(text+1)*dim], some[at:at+dim])
-		})
+		p.each(first, n, func(row, slot, at, text int) { each(values, row, slot, at, text) })
 	}
-	return out, nil
+	return nil
+}
+
+// encodePacked returns the vectors of packed texts, in the order of the texts.
+func (t *Trainer) encodePacked(ctx context.Context, p *packed, weights []*tensors.Tensor) ([]float32, error) {
+	dim := t.net.Hidden
+	out := make([]float32, len(p.texts)*dim)
+	inputs := func(first, n int) ([]*tensors.Tensor, error) { return t.inputs(p, first, n) }
+	err := t.inParts(ctx, p, t.encode, weights, inputs, func(values []float32, row, slot, _, text int) {
+		copy(out[text*dim:(text+1)*dim], values[(row*p.slots+slot)*dim:][:dim])
+	})
+	return out, err
 }
 
 // Vectors returns the unit vectors of tokenised texts by the weights as they are,

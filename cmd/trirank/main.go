@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/train/device"
 )
 
 // Set when the program is linked; see the Makefile.
@@ -21,7 +23,12 @@ var (
 	faissLevel = "" // the vector instructions FAISS was built for
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "train" {
+		device.KeepMemory()
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the whole program; it returns the exit status: 0 done, 1 failed, 2
 // wrong usage, 130 interrupted.

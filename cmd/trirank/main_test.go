@@ -19,9 +19,7 @@ import (
 
 // The test binary is the program as well, for the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"trirank": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
-	})
+	testscript.Main(m, map[string]func(){"trirank": main})
 }
 
 func TestScripts(t *testing.T) {

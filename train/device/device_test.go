@@ -24,3 +24,25 @@ func TestOpen(t *testing.T) {
 		t.Errorf("%q, %v", note, err)
 	}
 }
+
+func TestEnviron(t *testing.T) {
+	last := func(env []string) string {
+		if len(env) == 0 {
+			return ""
+		}
+		return env[len(env)-1]
+	}
+	first := environ([]string{"HOME=/root"})
+	if got := last(first); got != "GLIBC_TUNABLES="+tunables {
+		t.Errorf("%q", got)
+	}
+	if again := environ(first); again != nil {
+		t.Errorf("it would begin anew for ever: %q", again)
+	}
+	if got := last(environ([]string{"GLIBC_TUNABLES=glibc.pthread.rseq=0"})); got != "GLIBC_TUNABLES=glibc.pthread.rseq=0:"+tunables {
+		t.Errorf("%q", got)
+	}
+	if env := environ([]string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}); env != nil {
+		t.Errorf("what the user has set is overruled: %q", env)
+	}
+}

@@ -1,0 +1,39 @@
+package device
+
+import (
+	"os"
+	"strings"
+	"syscall"
+)
+
+// tunables make glibc keep what is freed, in one pool that all threads share. XLA
+// on the processor takes and frees the gigabytes of a step each time it runs; by
+// default glibc gives them back to the system at once, which then clears each page
+// anew: a fifth of the time of a step.
+const tunables = "glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=0xffffffffffff"
+
+const tunablesVariable = "GLIBC_TUNABLES"
+
+// KeepMemory begins the program anew with a C heap that suits training. Only a
+// process that begins can be told; what calls this should have done nothing yet. It
+// returns if the heap is like that already, if the user has set one up, or if it
+// cannot be done, which costs speed alone.
+func KeepMemory() {
+	if env := environ(os.Environ()); env != nil {
+		_ = syscall.Exec("/proc/self/exe", os.Args, env)
+	}
+}
+
+// environ is the environment to begin anew with, nil for no need to.
+func environ(env []string) []string {
+	set := ""
+	for _, v := range env {
+		if rest, ok := strings.CutPrefix(v, tunablesVariable+"="); ok {
+			set = rest
+		}
+	}
+	if strings.Contains(set, "glibc.malloc.") {
+		return nil
+	}
+	return append(env, tunablesVariable+"="+strings.Trim(set+":"+tunables, ":"))
+}
