@@ -93,7 +93,7 @@ test-peers-torch: native peers-torch ## compare training with PyTorch: results, 
 
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"
-	go test ./catalog/stats ./eval/report -update
+	go test ./catalog/stats ./eval/report ./bench/report -update
 
 bench: native ## every benchmark once
 	go test -run '^$$' -bench . -benchtime 1x ./...

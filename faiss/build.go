@@ -29,6 +29,9 @@ type BuildOptions struct {
 	// at best those of real queries, which lie elsewhere than products do.
 	// Vectors of the index are added, up to tuneQueries in all.
 	Queries []float32
+	// Params, if not nil, are taken as the index's own, and nothing is chosen or
+	// measured.
+	Params *Params
 	// Progress, if not nil, is told after each step how many vectors are in.
 	Progress func(done, total int)
 }
@@ -40,7 +43,7 @@ type Built struct {
 	Vectors int     `json:"vectors"`
 	Bytes   int64   `json:"bytes"`
 	Params  Params  `json:"params"` // the cheapest that reach the wanted recall
-	Recall  float64 `json:"recall"` // reached with Params: share of the true ten nearest found
+	Recall  float64 `json:"recall"` // reached with Params: share of the true ten nearest found; 0: not measured
 }
 
 // addBatch bounds how many vectors one call adds, and so how long an interrupt
@@ -92,7 +95,9 @@ func Build(ctx context.Context, path string, vectors []float32, dimension int, o
 		return Built{}, err
 	}
 	b.Bytes = info.Size()
-	if b.Params, b.Recall, err = tune(ctx, path, b.SHA256, vectors, dimension, opts); err != nil {
+	if opts.Params != nil {
+		b.Params = *opts.Params
+	} else if b.Params, b.Recall, err = tune(ctx, path, b.SHA256, vectors, dimension, opts); err != nil {
 		return Built{}, err
 	}
 	keep = true
@@ -197,7 +202,7 @@ func tune(ctx context.Context, path, sum string, vectors []float32, dimension in
 		at := (2*i + 1) * n / (2 * add)
 		queries = append(queries, vectors[at*dimension:(at+1)*dimension]...)
 	}
-	truth, err := exact(ctx, queries, vectors, dimension, tuneK)
+	truth, err := Exact(ctx, queries, vectors, dimension, tuneK)
 	if err != nil {
 		return Params{}, 0, err
 	}
@@ -229,9 +234,9 @@ func tune(ctx context.Context, path, sum string, vectors []float32, dimension in
 		most    int
 		set     func(p *Params, v int)
 	}{
-		{x.info.refines == 1, 64, func(p *Params, v int) { p.KFactor = float64(v) }},
+		{x.Refines(), 64, func(p *Params, v int) { p.KFactor = float64(v) }},
 		{x.Lists() > 0, x.Lists(), func(p *Params, v int) { p.NProbe = v }},
-		{x.info.hnsw == 1, 1024, func(p *Params, v int) { p.EfSearch = v }},
+		{x.Graph(), 1024, func(p *Params, v int) { p.EfSearch = v }},
 	}
 	for _, s := range steps {
 		if s.applies {
@@ -267,9 +272,13 @@ func tune(ctx context.Context, path, sum string, vectors []float32, dimension in
 	return best, reached, nil
 }
 
-// exact returns the k vectors with the largest inner products with each query,
-// by comparing them all.
-func exact(ctx context.Context, queries, vectors []float32, dimension, k int) ([][]Hit, error) {
+// Exact returns the k vectors with the largest inner products with each query, best
+// first, by comparing all: the truth that recall is measured against. queries and
+// vectors hold one vector after the other.
+func Exact(ctx context.Context, queries, vectors []float32, dimension, k int) ([][]Hit, error) {
+	if dimension < 1 || len(queries)%dimension != 0 || len(vectors)%dimension != 0 || k < 1 {
+		return nil, errors.New("cannot search exactly: the vectors must be whole and k at least 1")
+	}
 	const block = 4096
 	n := len(vectors) / dimension
 	out := make([][]Hit, len(queries)/dimension)
@@ -310,17 +319,4 @@ func KeepBest(hits []Hit, scores []float32, first uint32, k int) []Hit {
 		worst = hits[len(hits)-1].Score
 	}
 	return hits
-}
-
-// Exact returns the k vectors with the largest inner products with query, best
-// first, by comparing all of vectors: the truth that recall is measured against.
-func Exact(ctx context.Context, query, vectors []float32, k int) ([]Hit, error) {
-	if len(query) == 0 || len(vectors)%len(query) != 0 || k < 1 {
-		return nil, errors.New("cannot search exactly: the vectors must be whole and k at least 1")
-	}
-	out, err := exact(ctx, query, vectors, len(query), k)
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
 }

@@ -158,7 +158,7 @@ func TestExactAndFlatAgree(t *testing.T) {
 	x, _, _ := build(t, vectors, dim, faiss.BuildOptions{Factory: "Flat"})
 	for i := range 20 {
 		q := vectors[i*dim : (i+1)*dim]
-		want, err := faiss.Exact(context.Background(), q, vectors, 100)
+		want, err := faiss.Exact(context.Background(), q, vectors, dim, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,9 +166,9 @@ func TestExactAndFlatAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for r := range want {
-			if math.Abs(float64(want[r].Score-got[r].Score)) > 1e-5 {
-				t.Fatalf("rank %d: %v, exact %v", r, got[r], want[r])
+		for r := range want[0] {
+			if math.Abs(float64(want[0][r].Score-got[r].Score)) > 1e-5 {
+				t.Fatalf("rank %d: %v, exact %v", r, got[r], want[0][r])
 			}
 		}
 	}

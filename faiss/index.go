@@ -111,6 +111,12 @@ func (x *Index) Dimension() int { return int(x.info.dim) }
 // Lists returns the number of inverted lists, 0 if the index has none.
 func (x *Index) Lists() int { return int(x.info.nlist) }
 
+// Refines reports whether a second, finer pass reorders what the first one found.
+func (x *Index) Refines() bool { return x.info.refines == 1 }
+
+// Graph reports whether the index is a navigable graph (HNSW).
+func (x *Index) Graph() bool { return x.info.hnsw == 1 }
+
 // Search returns the k vectors with the largest inner product with query, best
 // first, fewer if there are not as many. allow, if not nil, restricts the
 // results to its members. params override the index's own.

@@ -105,7 +105,7 @@ page, and prepares all that they need.`,
 		return usageError("%v (see %s --help)", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newEmbedCommand(), newIndexCommand(),
+		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newBenchCommand(), newEmbedCommand(), newIndexCommand(),
 		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
 	for _, c := range root.Commands() {

@@ -339,7 +339,7 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	// Vectors and index belong together: models whose vectors depend on the batch
 	// would not make the same ones again.
 	if old := b.oldModel(info); old != nil && b.sameCatalogue() {
-		info.Index = old.Index
+		info.Index, info.Evidence = old.Index, old.Evidence
 		b.built.Reused = append(b.built.Reused, m.System)
 		b.built.Vectors[m.System] = Embedded{Rows: b.Catalog.Rows(), Reused: b.Catalog.Rows()}
 		return info, linkFiles(filepath.Join(b.out, m.System), dir, append([]string{faissFile}, vectorFiles...))

@@ -115,6 +115,12 @@ func (s *Space) Rows() int { return s.dense.vectors.Rows }
 // Vector returns the vector of a row, which the caller must not change.
 func (s *Space) Vector(row int) []float32 { return s.dense.vectors.Row(row) }
 
+// Vectors returns the vectors of all rows, one after the other, which the caller must
+// not change nor keep longer than the index is open.
+func (s *Space) Vectors() (values []float32, dimension int) {
+	return s.dense.vectors.Values, s.dense.vectors.Cols
+}
+
 // ID returns the product of a row.
 func (s *Space) ID(row int) string { return s.x.products.ID(uint32(row)) }
 

@@ -56,6 +56,8 @@ type ModelInfo struct {
 	Requested string      `json:"requested"` // the factory string as given, and
 	Recall    float64     `json:"recall"`    // the recall asked for
 	Index     faiss.Built `json:"index"`
+	// Evidence says why the index is not what was asked for: SetVectorIndex.
+	Evidence string `json:"evidence,omitempty"`
 }
 
 // File is the size and hash of a file of the directory.

@@ -33,6 +33,7 @@ type Index struct {
 	Manifest *Manifest
 	Engine   *engine.Engine
 
+	dir      string
 	products *products
 	dense    map[string]*dense // by system
 	closers  []func() error
@@ -56,7 +57,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 			return nil, fmt.Errorf("cannot open index %s: it has no ranking %q to give a model to", dir, name)
 		}
 	}
-	x := &Index{Manifest: m, dense: map[string]*dense{}}
+	x := &Index{Manifest: m, dir: dir, dense: map[string]*dense{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())

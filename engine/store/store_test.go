@@ -202,13 +202,13 @@ func TestFlatIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := faiss.Exact(context.Background(), v[0], m.Values, 10)
+	want, err := faiss.Exact(context.Background(), v[0], m.Values, m.Cols, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, h := range r.Rankings[0].Hits {
-		if math.Abs(h.Score-float64(want[i].Score)) > 1e-5 {
-			t.Errorf("rank %d: score %v, exact %v", h.Rank, h.Score, want[i].Score)
+		if math.Abs(h.Score-float64(want[0][i].Score)) > 1e-5 {
+			t.Errorf("rank %d: score %v, exact %v", h.Rank, h.Score, want[0][i].Score)
 		}
 	}
 }

@@ -1,0 +1,301 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/faiss"
+)
+
+// SweepOptions say which indexes are built and how they are searched. Zero values
+// mean the defaults.
+type SweepOptions struct {
+	Factories []string // default: RecallFactories
+	K         []int    // default 10 and 100
+	// Budget is how long each configuration is timed; at least each query is
+	// searched once. Default .3 s.
+	Budget time.Duration
+	Dir    string // where indexes are put while they are measured; default the system's
+	// Step, if not nil, is told what is done next.
+	Step func(what string)
+}
+
+func (o SweepOptions) withDefaults(s *Space) (SweepOptions, error) {
+	if len(o.Factories) == 0 {
+		o.Factories = RecallFactories(s.Rows(), s.Dimension)
+	}
+	if len(o.K) == 0 {
+		o.K = []int{10, 100}
+	}
+	for _, k := range o.K {
+		if k < 1 || k > faiss.MaxK {
+			return o, fmt.Errorf("k is %d, not within 1..%d", k, faiss.MaxK)
+		}
+	}
+	for _, f := range o.Factories {
+		if err := faiss.CheckFactory(f, s.Dimension, s.Rows()); err != nil {
+			return o, err
+		}
+	}
+	o.Budget = cmp.Or(o.Budget, 300*time.Millisecond)
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	return o, s.check()
+}
+
+// Exact is the factory of the index that compares every vector in full.
+const Exact = "Flat"
+
+// lists is the number of inverted lists that suits n vectors, also where an index
+// without lists would do.
+func lists(n int) int { return max(1, min(int(4*math.Sqrt(float64(n))), n/trainingPoints)) }
+
+// trainingPoints is how many vectors FAISS wants for each centroid that it places.
+const trainingPoints = 39
+
+// RecallFactories are the indexes that are worth comparing for n vectors.
+func RecallFactories(n, dimension int) []string {
+	list := []string{Exact}
+	if n >= trainingPoints {
+		for _, codes := range []string{"Flat", "SQfp16", "SQ8"} {
+			list = append(list, fmt.Sprintf("IVF%d,%s", lists(n), codes))
+		}
+		if n >= trainingPoints*16 && dimension%4 == 0 {
+			list = append(list, fmt.Sprintf("IVF%d,PQ%dx4fs,Refine(SQ8)", lists(n), dimension/4))
+		}
+	}
+	return append(list, "HNSW32")
+}
+
+// QuantizedFactories are the ways to keep n vectors in fewer bytes, each searched in
+// full so that nothing but the quantization makes a difference: what the processor
+// keeps of a value, of groups of values, and one bit of a value (RaBitQ), the last
+// two also with a second look at the best by finer vectors.
+func QuantizedFactories(n, dimension int) []string {
+	list := []string{Exact, "SQfp16", "SQ8", "SQ4"}
+	if n >= trainingPoints*256 && dimension%4 == 0 {
+		list = append(list, fmt.Sprintf("PQ%d", dimension/4))
+	}
+	if n >= trainingPoints*16 && dimension%4 == 0 {
+		fast := fmt.Sprintf("PQ%dx4fs", dimension/4)
+		list = append(list, fast, fast+",Refine(SQ8)")
+	}
+	return append(list, "RaBitQ", "RaBitQ,Refine(SQ8)")
+}
+
+// Sweep measures indexes of a space over their parameters: recall against exact
+// search, nDCG@10 where there is a judge, and latency on one thread. Exact search is
+// measured first, whether or not it is asked for.
+func Sweep(ctx context.Context, s *Space, judge *Judge, o SweepOptions) ([]Result, error) {
+	o, err := o.withDefaults(s)
+	if err != nil {
+		return nil, err
+	}
+	isExact := func(f string) bool { return f == Exact }
+	o.Factories = append([]string{Exact}, slices.DeleteFunc(slices.Clone(o.Factories), isExact)...)
+	o.Step(fmt.Sprintf("searching %d vectors exactly for %d queries", s.Rows(), s.Count()))
+	t, err := newTruth(ctx, s, slices.Max(o.K))
+	if err != nil {
+		return nil, err
+	}
+	w := &sweeping{SweepOptions: o, space: s, truth: t, judge: judge, exact: map[int][]float64{}}
+	for _, factory := range o.Factories {
+		if err := w.factory(ctx, factory); err != nil {
+			return nil, err
+		}
+	}
+	correct(w.results)
+	return w.results, nil
+}
+
+type sweeping struct {
+	SweepOptions
+	space   *Space
+	truth   *truth
+	judge   *Judge
+	results []Result
+	exact   map[int][]float64 // nDCG by query of exact search, by k
+}
+
+// built is an index that is measured, and what it took to build it.
+type built struct {
+	*faiss.Index
+	faiss.Built
+	took time.Duration
+	dir  string
+}
+
+func (b *built) close() {
+	b.Close()
+	os.RemoveAll(b.dir)
+}
+
+// build makes an index of a space.
+func build(ctx context.Context, s *Space, factory, dir string) (*built, error) {
+	dir, err := os.MkdirTemp(dir, "trirank-bench-")
+	if err != nil {
+		return nil, err
+	}
+	b := &built{dir: dir}
+	path := filepath.Join(dir, "index.faiss")
+	start := time.Now()
+	if b.Built, err = faiss.Build(ctx, path, s.Vectors, s.Dimension, faiss.BuildOptions{Factory: factory, Params: &faiss.Params{}}); err == nil {
+		b.took = time.Since(start)
+		b.Index, err = faiss.Open(path, b.SHA256)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return b, nil
+}
+
+func (w *sweeping) factory(ctx context.Context, factory string) error {
+	w.Step("building " + factory)
+	b, err := build(ctx, w.space, factory, w.Dir)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	settings := Settings(b.Index)
+	w.Step(fmt.Sprintf("measuring %s with %d settings", factory, len(settings)))
+	for _, p := range settings {
+		for _, k := range w.K {
+			out, err := w.truth.measure(ctx, w.space, b.Index, p, k, w.judge, w.Budget)
+			if err != nil {
+				return err
+			}
+			w.results = append(w.results, w.result(b, p, k, out))
+		}
+	}
+	return nil
+}
+
+// Settings are the parameters with which an index is measured: powers of two up to
+// all there is.
+func Settings(x *faiss.Index) []faiss.Params {
+	out := []faiss.Params{{}}
+	vary := func(from, to int, factor int, set func(p *faiss.Params, v int)) {
+		var next []faiss.Params
+		for _, p := range out {
+			for v := from; ; v = min(v*factor, to) {
+				q := p
+				set(&q, v)
+				next = append(next, q)
+				if v == to {
+					break
+				}
+			}
+		}
+		out = next
+	}
+	if x.Lists() > 0 {
+		vary(1, x.Lists(), 2, func(p *faiss.Params, v int) { p.NProbe = v })
+	}
+	if x.Refines() {
+		vary(1, 16, 4, func(p *faiss.Params, v int) { p.KFactor = float64(v) })
+	}
+	if x.Graph() {
+		vary(16, 512, 2, func(p *faiss.Params, v int) { p.EfSearch = v })
+	}
+	return out
+}
+
+// searchParams spells a configuration of search.
+func (r *Result) searchParams(factory string, p faiss.Params) {
+	r.param("index", factory)
+	if p.NProbe > 0 {
+		r.param("nprobe", p.NProbe)
+	}
+	if p.KFactor > 0 {
+		r.param("kfactor", p.KFactor)
+	}
+	if p.EfSearch > 0 {
+		r.param("ef", p.EfSearch)
+	}
+}
+
+func (w *sweeping) result(b *built, p faiss.Params, k int, out *outcome) Result {
+	r := Result{Name: "Search"}
+	r.searchParams(b.Factory, p)
+	r.param("k", k)
+	r.metric(fmt.Sprintf("recall@%d", k), mean(out.recall))
+	if k > first {
+		r.metric(fmt.Sprintf("recall@%d", first), mean(out.recallFirst))
+	}
+	if out.quality != nil {
+		r.metric(Quality, mean(out.quality))
+	}
+	r.times(out.times)
+	r.metric("bytes/vector", float64(b.Bytes)/float64(b.Vectors))
+	r.metric("build-s", b.took.Seconds())
+	if out.quality != nil {
+		if b.Factory == Exact {
+			w.exact[k] = out.quality
+		} else {
+			c := compare(Exact, r.String(), w.exact[k], out.quality)
+			r.Against = &c
+		}
+	}
+	return r
+}
+
+// compare says by how much b is better than a, query by query.
+func compare(nameA, nameB string, a, b []float64) eval.Comparison {
+	c := eval.ComparePaired(a, b, eval.Options{})
+	c.Metric, c.A, c.B = Quality, nameA, nameB
+	c.Outcome, c.Verdict = "", "" // these are for a pair by itself
+	return c
+}
+
+// correct corrects the p values of all comparisons for their number.
+func correct(results []Result) {
+	var family []eval.Comparison
+	for _, r := range results {
+		if r.Against != nil {
+			family = append(family, *r.Against)
+		}
+	}
+	eval.Holm(family)
+	for i := range results {
+		if c := results[i].Against; c != nil {
+			*c, family = family[0], family[1:]
+		}
+	}
+}
+
+// mean leaves out values that do not exist.
+func mean(values []float64) float64 {
+	sum, n := 0.0, 0
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			sum += v
+			n++
+		}
+	}
+	return sum / float64(max(n, 1))
+}
+
+// Front reports for each result whether no other one is at least as good in both
+// units and better in one: less is better of x, more of y.
+func Front(results []Result, x, y string) []bool {
+	out := make([]bool, len(results))
+	for i := range results {
+		xi, okX := results[i].Metric(x)
+		yi, okY := results[i].Metric(y)
+		out[i] = okX && okY && !slices.ContainsFunc(results, func(r Result) bool {
+			xr, okX := r.Metric(x)
+			yr, okY := r.Metric(y)
+			return okX && okY && xr <= xi && yr >= yi && (xr < xi || yr > yi)
+		})
+	}
+	return out
+}

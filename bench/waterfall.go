@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/faiss"
+)
+
+// Waterfall says where relevance is lost on the way from exact search with the
+// full model to what is served: each step changes one thing more.
+type Waterfall struct {
+	Steps   []Step      `json:"steps"`
+	Queries []QueryLoss `json:"queries"`
+}
+
+// Step is a step of a Waterfall.
+type Step struct {
+	Name   string `json:"name"`
+	Result Result `json:"result"`
+	// Lost compares nDCG@10 with the step before; nil for the first step, and
+	// without judgements.
+	Lost *eval.Comparison `json:"lost,omitempty"`
+	// LostRecall is what recall@10 is less than at the step before.
+	LostRecall float64 `json:"lost_recall"`
+}
+
+// QueryLoss is the waterfall of one query: a value for each step.
+type QueryLoss struct {
+	Query   string        `json:"query"`
+	Recall  []float64     `json:"recall"`
+	Quality []eval.Number `json:"ndcg,omitempty"`
+}
+
+// waterfallK is how deep the engine searches; recall is of the first ten.
+const waterfallK = 100
+
+// NewWaterfall measures the steps from exact search over inverted lists and codes,
+// the code of a FAISS factory such as SQ8, to a quantized model: a space of the same
+// products and queries by another model, or nil. texts names the queries. Lists are
+// visited as many as it takes for a recall@10 of .99 before quantization.
+func NewWaterfall(ctx context.Context, s, quantized *Space, codes string, texts []string, judge *Judge, o SweepOptions) (*Waterfall, error) {
+	o.Factories = []string{Exact}
+	o, err := o.withDefaults(s)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTruth(ctx, s, waterfallK)
+	if err != nil {
+		return nil, err
+	}
+	n := lists(s.Rows())
+	plain, coded := fmt.Sprintf("IVF%d,Flat", n), fmt.Sprintf("IVF%d,%s", n, codes)
+	type stage struct {
+		name, factory string
+		space         *Space
+	}
+	stages := []stage{{"exact search", Exact, s}, {"inverted lists", plain, s}, {"quantized vectors", coded, s}}
+	if quantized != nil {
+		if err := quantized.check(); err != nil {
+			return nil, err
+		}
+		stages = append(stages, stage{"quantized model", coded, quantized})
+	}
+	out := &Waterfall{Queries: make([]QueryLoss, s.Count())}
+	for i := range out.Queries {
+		out.Queries[i].Query = texts[i]
+	}
+	var last *outcome
+	var params faiss.Params
+	for _, stage := range stages {
+		if err := faiss.CheckFactory(stage.factory, stage.space.Dimension, stage.space.Rows()); err != nil {
+			return nil, err
+		}
+		o.Step("measuring " + stage.name)
+		b, err := build(ctx, stage.space, stage.factory, o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if stage.factory == plain {
+			params, err = t.enough(ctx, b.Index, .99)
+		}
+		var measured *outcome
+		if err == nil {
+			measured, err = t.measure(ctx, stage.space, b.Index, params, waterfallK, judge, o.Budget)
+		}
+		b.close()
+		if err != nil {
+			return nil, err
+		}
+		out.add(stage.name, stage.space, b, params, measured, last)
+		last = measured
+	}
+	var family []eval.Comparison
+	for _, x := range out.Steps[1:] {
+		if x.Lost != nil {
+			family = append(family, *x.Lost)
+		}
+	}
+	eval.Holm(family)
+	for i := range family {
+		*out.Steps[i+1].Lost = family[i]
+	}
+	return out, nil
+}
+
+func (w *Waterfall) add(name string, s *Space, b *built, p faiss.Params, now, before *outcome) {
+	r := Result{Name: "Waterfall"}
+	r.param("step", name)
+	r.param("model", s.Model)
+	r.searchParams(b.Factory, p)
+	r.metric(fmt.Sprintf("recall@%d", first), mean(now.recallFirst))
+	if now.quality != nil {
+		r.metric(Quality, mean(now.quality))
+	}
+	r.times(now.times)
+	r.metric("bytes/vector", float64(b.Bytes)/float64(b.Vectors))
+	step := Step{Name: name, Result: r}
+	if before != nil {
+		step.LostRecall = mean(before.recallFirst) - mean(now.recallFirst)
+		if now.quality != nil {
+			c := compare(w.Steps[len(w.Steps)-1].Name, name, before.quality, now.quality)
+			step.Lost = &c
+		}
+	}
+	w.Steps = append(w.Steps, step)
+	for i := range w.Queries {
+		q := &w.Queries[i]
+		q.Recall = append(q.Recall, now.recallFirst[i])
+		if now.quality != nil {
+			q.Quality = append(q.Quality, eval.Number(now.quality[i]))
+		}
+	}
+}
+
+// enough returns how many lists have to be visited for a recall@10.
+func (t *truth) enough(ctx context.Context, x *faiss.Index, recall float64) (p faiss.Params, err error) {
+	for p.NProbe = 1; p.NProbe < x.Lists(); p.NProbe = min(2*p.NProbe, x.Lists()) {
+		out, err := t.measure(ctx, t.space, x, p, first, nil, 0)
+		if err != nil || mean(out.recallFirst) >= recall {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// Models compares models by exact search: the first space's with that of each
+// other one, and with queries of the other one among products of the first, which
+// is what happens where an index is not built anew for a quantized model.
+func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o SweepOptions) ([]Result, error) {
+	o.Factories = []string{Exact}
+	o, err := o.withDefaults(s)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTruth(ctx, s, waterfallK)
+	if err != nil {
+		return nil, err
+	}
+	var results []Result
+	var exact []float64 // nDCG of the first space
+	measure := func(products, queries string, x *Space) error {
+		if err := x.check(); err != nil {
+			return err
+		}
+		o.Step(fmt.Sprintf("measuring products by %s and queries by %s", products, queries))
+		b, err := build(ctx, x, Exact, o.Dir)
+		if err != nil {
+			return err
+		}
+		defer b.close()
+		out, err := t.measure(ctx, x, b.Index, faiss.Params{}, waterfallK, judge, 0)
+		if err != nil {
+			return err
+		}
+		r := Result{Name: "Model", Runs: x.Count()}
+		r.param("products", products)
+		r.param("queries", queries)
+		r.metric(fmt.Sprintf("recall@%d", first), mean(out.recallFirst))
+		if out.quality != nil {
+			r.metric(Quality, mean(out.quality))
+			if exact == nil {
+				exact = out.quality
+			} else {
+				c := compare(results[0].String(), r.String(), exact, out.quality)
+				r.Against = &c
+			}
+		}
+		results = append(results, r)
+		return nil
+	}
+	if err := measure(s.Model, s.Model, s); err != nil {
+		return nil, err
+	}
+	for _, x := range others {
+		mixed := *x
+		mixed.Vectors = s.Vectors
+		if x.Dimension == s.Dimension {
+			if err := measure(s.Model, x.Model, &mixed); err != nil {
+				return nil, err
+			}
+		}
+		if err := measure(x.Model, x.Model, x); err != nil {
+			return nil, err
+		}
+	}
+	correct(results)
+	return results, nil
+}

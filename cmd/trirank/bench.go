@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/trirank/trirank/bench"
+	benchreport "github.com/trirank/trirank/bench/report"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/atomicfile"
+)
+
+func newBenchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure what speed and quantization cost in relevance",
+		Long: `Bench measures on this machine, with an index of yours, what makes searching fast
+and what that costs in relevance. Times mean something only while nothing else
+runs; compare them within one report.
+
+Each measurement prints a table, and with --out DIR writes index.html with plots,
+report.json, and benchmark.txt, which benchstat compares.`,
+		Example: `  trirank bench recall --index shop.index --out report
+  trirank bench quantization --index shop.index --quantized int8 --out report
+  trirank bench choose --index shop.index --min-ndcg-loss 0.003 --write`,
+	}
+	c.AddCommand(newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand())
+	return c
+}
+
+// benchFlags are those of every measurement of an index.
+type benchFlags struct {
+	index, system, judgments, out string
+	models                        []string
+	budget                        time.Duration
+	asJSON                        bool
+}
+
+func (o *benchFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&o.index, "index", "", "index directory")
+	f.StringArrayVar(&o.models, "model", nil, "NAME=MODEL: where the model of a ranking is, if not where it was")
+	f.StringVar(&o.out, "out", "", "folder for the report; none is written without it")
+	f.BoolVar(&o.asJSON, "json", false, "print the report as JSON")
+}
+
+func (o *benchFlags) addVectors(f *pflag.FlagSet) {
+	o.add(f)
+	f.StringVar(&o.system, "system", "", "ranking whose vectors are searched (default: the first that a model makes)")
+	f.StringVar(&o.judgments, "judgments", "", "judgements by which nDCG is computed (default: those of the index)")
+	f.DurationVar(&o.budget, "budget", 300*time.Millisecond, "how long each configuration is timed")
+}
+
+// benching is a measurement of an index.
+type benching struct {
+	*benchFlags
+	c     *cobra.Command
+	x     *store.Index
+	qrels *eval.Qrels
+	texts []string // of the queries
+	judge *bench.Judge
+	space *bench.Space
+	notes []string
+}
+
+func (b *benching) close() {
+	if b.x != nil {
+		b.x.Close()
+	}
+}
+
+func (b *benching) step(what string) { fmt.Fprintln(b.c.ErrOrStderr(), what) }
+
+func (b *benching) open(ctx context.Context) (err error) {
+	_, dirs, err := modelFlag(b.models)
+	if err != nil {
+		return err
+	}
+	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs}); err != nil {
+		return err
+	}
+	path := b.judgments
+	if path == "" {
+		path = store.JudgmentsPath(b.index)
+	}
+	src, err := formats.Judgments([]string{path}, formats.Options{})
+	if err != nil {
+		return err
+	}
+	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
+		return fmt.Errorf("cannot read judgements: %w", err)
+	}
+	for _, q := range b.qrels.Queries {
+		if q.Text == "" {
+			return fmt.Errorf("cannot search for query %s: the judgements have no text for it", q.ID)
+		}
+		b.texts = append(b.texts, q.Text)
+	}
+	if len(b.texts) == 0 {
+		return errors.New("cannot measure without queries: neither the index has judgements nor --judgments names any")
+	}
+	return nil
+}
+
+// openVectors opens the index and the vectors of the ranking to measure.
+func (b *benching) openVectors(ctx context.Context) error {
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	if b.system == "" {
+		if len(b.x.Manifest.Models) == 0 {
+			return fmt.Errorf("index %s has no ranking by vectors", b.index)
+		}
+		b.system = b.x.Manifest.Models[0].System
+	}
+	var err error
+	if b.space, err = b.spaceOf(ctx, b.system); err != nil {
+		return err
+	}
+	space, _ := b.x.Space(b.system)
+	b.judge, err = bench.NewJudge(b.qrels, space.ID)
+	return err
+}
+
+// spaceOf returns what a ranking searches, its queries encoded one by one as they
+// are when the index serves.
+func (b *benching) spaceOf(ctx context.Context, system string) (*bench.Space, error) {
+	space, ok := b.x.Space(system)
+	if !ok {
+		return nil, usageError("index %s has no ranking %q by vectors", b.index, system)
+	}
+	s := &bench.Space{Name: system}
+	for _, m := range b.x.Manifest.Models {
+		if m.System == system {
+			s.Model = m.Model + ", " + m.Precision
+		}
+	}
+	s.Vectors, s.Dimension = space.Vectors()
+	b.step(fmt.Sprintf("encoding the queries for %s", system))
+	for _, text := range b.texts {
+		v, _, err := b.x.Engine.Embed(ctx, system, []string{text}, true)
+		if err != nil {
+			return nil, err
+		}
+		s.Queries = append(s.Queries, v[0]...)
+	}
+	return s, nil
+}
+
+func (b *benching) options() bench.SweepOptions {
+	return bench.SweepOptions{Budget: b.budget, Step: b.step}
+}
+
+// report puts sections together, writes them and prints them.
+func (b *benching) report(title string, sections ...bench.Section) error {
+	libraries := map[string]string{"FAISS": faiss.Version()}
+	if v, err := onnx.Version(); err == nil {
+		libraries["ONNX Runtime"] = v
+	}
+	m := b.x.Manifest
+	r := &bench.Report{
+		Title: title, Date: time.Now().UTC(), Notes: b.notes, Sections: sections,
+		Subject: fmt.Sprintf("%s, %s, %d queries, index %.12s", m.Catalogue.Name, plural(m.Catalogue.Rows, "product"), len(b.texts), m.Hash()),
+		Machine: bench.ThisMachine("trirank "+version, libraries),
+	}
+	if b.system != "" {
+		r.Subject += ", ranking " + b.system
+	}
+	if b.out != "" {
+		if err := writeBench(b.out, r); err != nil {
+			return fmt.Errorf("cannot write the report: %w", err)
+		}
+	}
+	if b.asJSON {
+		return writeJSON(b.c.OutOrStdout(), r)
+	}
+	if err := benchreport.Text(b.c.OutOrStdout(), r); err != nil {
+		return err
+	}
+	if b.out != "" {
+		fmt.Fprintf(b.c.OutOrStdout(), "report: %s\n", filepath.Join(b.out, "index.html"))
+	}
+	return nil
+}
+
+func writeBench(dir string, r *bench.Report) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, write := range map[string]func(io.Writer) error{
+		"index.html":    func(w io.Writer) error { return benchreport.HTML(w, r) },
+		"report.json":   func(w io.Writer) error { return writeJSON(w, r) },
+		"benchmark.txt": r.Write,
+	} {
+		if err := atomicfile.Write(filepath.Join(dir, name), write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newBenchRecallCommand() *cobra.Command {
+	var o benchFlags
+	var factories []string
+	var ks []int
+	c := &cobra.Command{
+		Use:   "recall --index INDEX",
+		Short: "Recall and nDCG against latency, over kinds of indexes and their parameters",
+		Long: `Recall builds several FAISS indexes of a ranking's vectors and searches them with
+all settings from hasty to thorough. The truth is exact search: recall@k is the
+share of its first k that is found, and nDCG@10 is compared with it query by query.
+Times are of one search on one thread, the query's encoding not counted.`,
+		Example: `  trirank bench recall --index shop.index
+  trirank bench recall --index shop.index --factory IVF1024,SQ8 --factory HNSW32 --k 10 --out report`,
+		Args: cobra.NoArgs,
+	}
+	o.addVectors(c.Flags())
+	c.Flags().StringArrayVar(&factories, "factory", nil, "FAISS factory string, any number of times (default: what suits the number of products)")
+	c.Flags().IntSliceVar(&ks, "k", []int{10, 100}, "how many products are searched for")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "index"); err != nil {
+			return err
+		}
+		b := &benching{benchFlags: &o, c: c}
+		defer b.close()
+		section, err := b.recall(c.Context(), factories, ks)
+		if err != nil {
+			return err
+		}
+		return b.report("Recall and latency", *section)
+	}
+	return c
+}
+
+// recall measures indexes over their parameters.
+func (b *benching) recall(ctx context.Context, factories []string, ks []int) (*bench.Section, error) {
+	if err := b.openVectors(ctx); err != nil {
+		return nil, err
+	}
+	o := b.options()
+	o.Factories, o.K = factories, ks
+	results, err := bench.Sweep(ctx, b.space, b.judge, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &bench.Section{
+		Title: "Indexes and their parameters", Results: results,
+		Text: "Recall is the share of what exact search (Flat) ranks first that is found. nDCG@10 is of the first ten; its difference from exact search is paired by query, with a 95 % bootstrap interval. Times are of one search on one thread.",
+	}
+	for _, k := range ks {
+		s.Plots = append(s.Plots, bench.Plot{X: bench.Latency, Y: fmt.Sprintf("recall@%d", k), Series: "index", Where: fmt.Sprintf("k=%d", k), LogX: true, Front: true})
+	}
+	s.Plots = append(s.Plots, bench.Plot{X: bench.Latency, Y: bench.Quality, Series: "index", Where: fmt.Sprintf("k=%d", ks[len(ks)-1]), LogX: true, Front: true})
+	return s, nil
+}
+
+func newBenchQuantizationCommand() *cobra.Command {
+	var o benchFlags
+	var quantized []string
+	var codes, query string
+	c := &cobra.Command{
+		Use:   "quantization --index INDEX",
+		Short: "What fewer bits cost: of the vectors and of the model",
+		Long: `Quantization searches the vectors of a ranking in several encodings, each in full,
+so that nothing but the encoding makes a difference, and compares nDCG@10 with 32-bit
+vectors query by query. Rankings of quantized models (--quantized), which the index
+must have, are compared with the full model. The waterfall adds the losses up: from
+exact search over inverted lists and quantized vectors to the quantized model.`,
+		Example: `  trirank bench quantization --index shop.index --out report
+  trirank index --catalog shop --model pretrained=e5-small-v2 --model int8=e5-small-v2-int8 --out both.index
+  trirank bench quantization --index both.index --system pretrained --quantized int8 --out report
+  trirank bench quantization --index both.index --quantized int8 --query "warm gloves"`,
+		Args: cobra.NoArgs,
+	}
+	o.addVectors(c.Flags())
+	c.Flags().StringSliceVar(&quantized, "quantized", nil, "rankings of the same index by quantized models; the first is in the waterfall")
+	c.Flags().StringVar(&codes, "codes", "SQ8", "encoding of vectors in the waterfall, as FAISS writes it")
+	c.Flags().StringVar(&query, "query", "", "also print the waterfall of this judged query")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "index"); err != nil {
+			return err
+		}
+		b := &benching{benchFlags: &o, c: c}
+		defer b.close()
+		return b.quantization(c.Context(), quantized, codes, query)
+	}
+	return c
+}
+
+func (b *benching) quantization(ctx context.Context, quantized []string, codes, query string) error {
+	if err := b.openVectors(ctx); err != nil {
+		return err
+	}
+	isQuery := func(text string) bool { return eval.Fold(text) == eval.Fold(query) }
+	if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
+		return usageError("--query: %q is none of the judged queries", query)
+	}
+	var others []*bench.Space
+	for _, system := range quantized {
+		s, err := b.spaceOf(ctx, system)
+		if err != nil {
+			return err
+		}
+		others = append(others, s)
+	}
+	o := b.options()
+	o.Factories = bench.QuantizedFactories(b.space.Rows(), b.space.Dimension)
+	vectors, err := bench.Sweep(ctx, b.space, b.judge, o)
+	if err != nil {
+		return err
+	}
+	sections := []bench.Section{{
+		Title: "Quantized vectors", Results: vectors,
+		Text: "Every vector is compared, so that recall and nDCG@10 are lost to the encoding alone. Refine looks again at the best by finer vectors, kfactor times as many as are asked for. RaBitQ keeps one bit of a value.",
+		Plots: []bench.Plot{
+			{X: bench.Memory, Y: "recall@10", Series: "index", Where: "k=10", LogX: true, Front: true},
+			{X: bench.Memory, Y: bench.Quality, Series: "index", Where: "k=100", LogX: true, Front: true},
+		},
+	}}
+	var first *bench.Space
+	if len(others) > 0 {
+		models, err := bench.Models(ctx, b.space, others, b.judge, b.options())
+		if err != nil {
+			return err
+		}
+		sections = append(sections, bench.Section{
+			Title: "Quantized models", Results: models,
+			Text: "Exact search with vectors of each model. Recall is against the first. Where products are by one model and queries by another, an index was not built anew.",
+		})
+		first = others[0]
+	}
+	w, err := bench.NewWaterfall(ctx, b.space, first, codes, b.texts, b.judge, b.options())
+	if err != nil {
+		return err
+	}
+	sections = append(sections, bench.Section{
+		Title: "Where relevance is lost", Waterfall: w,
+		Text: "Each step changes one thing more. Recall is against exact search with the full model; nDCG@10 is compared with the step before, query by query.",
+	})
+	for _, q := range w.Queries {
+		if isQuery(q.Query) {
+			printLoss(b.c.ErrOrStderr(), w, q)
+		}
+	}
+	return b.report("Quantization", sections...)
+}
+
+// printLoss prints the waterfall of one query.
+func printLoss(w io.Writer, f *bench.Waterfall, q bench.QueryLoss) {
+	fmt.Fprintf(w, "%s\n", q.Query)
+	for i, s := range f.Steps {
+		fmt.Fprintf(w, "  %-18s recall@10 %.2f, %s %.3f\n", s.Name, q.Recall[i], bench.Quality, float64(q.Quality[i]))
+	}
+}
