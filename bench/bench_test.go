@@ -226,7 +226,7 @@ func TestWaterfallAndModels(t *testing.T) {
 
 // configuration is a result of index with what Choose looks at.
 func configuration(index string, k int, ndcg, low, p50, bytes float64) Result {
-	r := Result{Name: "Search", Params: []Param{{"index", index}, {"nprobe", "7"}, {"k", fmt.Sprint(k)}}, Metrics: []Metric{{Quality, ndcg}, {Latency, p50}, {Memory, bytes}, {"recall@10", .98}}}
+	r := Result{Name: "Search", Params: []Param{{"index", index}, {"nprobe", "7"}, {"k", fmt.Sprint(k)}}, Metrics: []Metric{{Quality, ndcg}, {Median, p50}, {VectorBytes, bytes}, {"recall@10", .98}}}
 	if index != Exact {
 		r.Against = &eval.Comparison{Queries: 50, Difference: eval.Number(ndcg - .6), Low: eval.Number(low), High: .01}
 	}
@@ -241,7 +241,7 @@ func TestChoose(t *testing.T) {
 		configuration("IVF9,PQ8", 100, .597, -.004, .1e6, 20), // may lose too much
 		configuration("IVF9,SQ4", 10, .6, 0, .2e6, 200),       // not as deep as is served
 	}
-	c, err := Choose(results, .003, Latency)
+	c, err := Choose(results, .003, Median)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,13 +251,13 @@ func TestChoose(t *testing.T) {
 	if want := "ndcg@10 against exact search, with 50 queries: -.002 [-.003, +.010], so not worse by .003; 0.10 times its time, 0.26 times its bytes; the cheapest of 3 that qualify, of 4"; c.Evidence != want {
 		t.Errorf("%s", c.Evidence)
 	}
-	if c, err = Choose(results, .0001, Memory); err != nil || c.Factory != Exact || !strings.HasPrefix(c.Evidence, "exact search: of 4") {
+	if c, err = Choose(results, .0001, VectorBytes); err != nil || c.Factory != Exact || !strings.HasPrefix(c.Evidence, "exact search: of 4") {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, bad := range []func() (*Choice, error){
-		func() (*Choice, error) { return Choose(results, 0, Latency) },
+		func() (*Choice, error) { return Choose(results, 0, Median) },
 		func() (*Choice, error) { return Choose(results, .01, "beauty") },
-		func() (*Choice, error) { return Choose(results[1:], .01, Latency) },
+		func() (*Choice, error) { return Choose(results[1:], .01, Median) },
 	} {
 		if _, err := bad(); err == nil {
 			t.Error("no error")

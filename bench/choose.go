@@ -10,8 +10,8 @@ import (
 
 // Costs by which a configuration may be the cheapest.
 const (
-	Latency = "p50-ns"
-	Memory  = "bytes/vector"
+	Median      = "p50-ns"
+	VectorBytes = "bytes/vector"
 )
 
 // Choice is the cheapest configuration that is not inferior to exact search.
@@ -39,8 +39,8 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 	if !(margin > 0 && margin < 1) {
 		return nil, fmt.Errorf("a loss of nDCG of %v is not within 0..1", margin)
 	}
-	if cost != Latency && cost != Memory {
-		return nil, fmt.Errorf("there is no cost %q (there are %s and %s)", cost, Latency, Memory)
+	if cost != Median && cost != VectorBytes {
+		return nil, fmt.Errorf("there is no cost %q (there are %s and %s)", cost, Median, VectorBytes)
 	}
 	deepest := 0
 	depth := func(r *Result) (k int) {
@@ -72,7 +72,7 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 	}
 	c.Qualified = len(found)
 	c.Chosen = slices.MinFunc(found, func(a, b Result) int {
-		for _, unit := range []string{cost, Latency, Memory} {
+		for _, unit := range []string{cost, Median, VectorBytes} {
 			x, _ := a.Metric(unit)
 			y, _ := b.Metric(unit)
 			if x != y {
@@ -101,5 +101,5 @@ func (c *Choice) evidence() string {
 		return fmt.Sprintf("%.2f", y/x)
 	}
 	return fmt.Sprintf("%s against exact search, with %d queries: %s [%s, %s], so not worse by %s; %s times its time, %s times its bytes; the cheapest of %d that qualify, of %d",
-		Quality, a.Queries, eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), ratio(Latency), ratio(Memory), c.Qualified, c.Considered)
+		Quality, a.Queries, eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), ratio(Median), ratio(VectorBytes), c.Qualified, c.Considered)
 }

@@ -178,7 +178,15 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 		q.Allow = e.config.Products.Filter(r.Filter)
 	}
 
+	stage := time.Now()
+	var stages []Stage
+	ended := func(name string) {
+		now := time.Now()
+		stages = append(stages, Stage{Name: name, Took: now.Sub(stage), MS: ms(now.Sub(stage))})
+		stage = now
+	}
 	answers := e.rank(ctx, q, need)
+	ended("rank")
 	if err := ctx.Err(); err != nil && !slices.ContainsFunc(answers, func(a answer) bool { return need[e.config.Systems[a.at].Name] && a.err == nil }) {
 		return nil, err
 	}
@@ -211,12 +219,15 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 		out.System = name
 		resp.Rankings = append(resp.Rankings, out)
 	}
+	ended("fuse")
 	for i := range resp.Rankings {
 		out := &resp.Rankings[i]
 		if err := e.fill(out, lists[out.System][:min(r.K, len(lists[out.System]))], wanted, ranks, labels); err != nil {
 			return nil, err
 		}
 	}
+	ended("products")
+	resp.Stages = stages
 	if r.Distribution || r.Explain {
 		e.annotate(ctx, q, r, resp)
 	}

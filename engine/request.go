@@ -90,6 +90,9 @@ type Response struct {
 	TookMS   float64   `json:"took_ms"`
 	Judged   int       `json:"judged"` // products judged for this very query
 	Rankings []Ranking `json:"rankings"`
+	// Stages are the parts of the request as a whole: the rankings side by side,
+	// their fusion, and reading the products that are shown.
+	Stages []Stage `json:"-"`
 }
 
 // Ranking is the answer of one system.

@@ -22,7 +22,7 @@ func result(index, nprobe, k string, recall, ndcg, p50 float64) bench.Result {
 		r.Against = &eval.Comparison{Queries: 94, Difference: eval.Number(ndcg - .628), Low: eval.Number(ndcg - .64), High: eval.Number(ndcg - .61)}
 	}
 	r.Params = append(r.Params, bench.Param{Key: "k", Value: k})
-	r.Metrics = []bench.Metric{{Unit: "recall@" + k, Value: recall}, {Unit: bench.Quality, Value: ndcg}, {Unit: bench.Latency, Value: p50}, {Unit: bench.Memory, Value: 1536}}
+	r.Metrics = []bench.Metric{{Unit: "recall@" + k, Value: recall}, {Unit: bench.Quality, Value: ndcg}, {Unit: bench.Median, Value: p50}, {Unit: bench.VectorBytes, Value: 1536}}
 	return r
 }
 
@@ -39,7 +39,7 @@ func fixture() *bench.Report {
 		Sections: []bench.Section{
 			{
 				Title: "Indexes", Text: "How to read it.", Results: []bench.Result{exact, lists, coded, result("IVF173,SQ8", "1", "10", .4, .31, 9e3), result("IVF173,Flat", "32", "10", .99, .627, 2e6)},
-				Plots: []bench.Plot{{X: bench.Latency, Y: "recall@10", Series: "index", Where: "k=10", LogX: true, Front: true}},
+				Plots: []bench.Plot{{X: bench.Median, Y: "recall@10", Series: "index", Where: "k=10", LogX: true, Front: true}},
 			},
 			{
 				Title: "Where relevance is lost",
@@ -90,9 +90,9 @@ func TestHTML(t *testing.T) {
 func TestHTMLOfLittle(t *testing.T) {
 	r := fixture()
 	r.Sections = []bench.Section{
-		{Title: "nothing", Plots: []bench.Plot{{X: bench.Latency, Y: "recall@10"}}},
-		{Title: "one", Results: []bench.Result{result("Flat", "", "10", 1, 1, 0)}, Plots: []bench.Plot{{X: bench.Latency, Y: "recall@10"}}},
-		{Title: "equal", Results: []bench.Result{result("Flat", "", "10", 1, 1, 5), result("Flat", "1", "10", 1, 1, 5)}, Plots: []bench.Plot{{X: bench.Latency, Y: "recall@10", LogX: true}}},
+		{Title: "nothing", Plots: []bench.Plot{{X: bench.Median, Y: "recall@10"}}},
+		{Title: "one", Results: []bench.Result{result("Flat", "", "10", 1, 1, 0)}, Plots: []bench.Plot{{X: bench.Median, Y: "recall@10"}}},
+		{Title: "equal", Results: []bench.Result{result("Flat", "", "10", 1, 1, 5), result("Flat", "1", "10", 1, 1, 5)}, Plots: []bench.Plot{{X: bench.Median, Y: "recall@10", LogX: true}}},
 	}
 	var b bytes.Buffer
 	if err := HTML(&b, r); err != nil {

@@ -30,8 +30,9 @@ func Text(w io.Writer, r *bench.Report) error {
 		fmt.Fprintf(b, "\n%s\n", s.Title)
 		rows, left := s.Results, 0
 		if len(rows) > shownRows {
-			rows = fronts(s)
-			left = len(s.Results) - len(rows)
+			if best := fronts(s); len(best) > 0 {
+				rows, left = best, len(rows)-len(best)
+			}
 		}
 		table(b, rows)
 		if left > 0 {
@@ -197,7 +198,7 @@ func waterfall(w io.Writer, f *bench.Waterfall) {
 		if n := r.Param("nprobe"); n != "" {
 			index += " nprobe " + n
 		}
-		fmt.Fprintf(t, "\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Name, index, value(&r, "recall@10"), lost, value(&r, bench.Quality), difference(&r), value(&r, bench.Latency), value(&r, bench.Memory))
+		fmt.Fprintf(t, "\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Name, index, value(&r, "recall@10"), lost, value(&r, bench.Quality), difference(&r), value(&r, bench.Median), value(&r, bench.VectorBytes))
 	}
 	t.Flush()
 }

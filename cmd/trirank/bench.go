@@ -33,11 +33,13 @@ runs; compare them within one report.
 
 Each measurement prints a table, and with --out DIR writes index.html with plots,
 report.json, and benchmark.txt, which benchstat compares.`,
-		Example: `  trirank bench recall --index shop.index --out report
+		Example: `  trirank bench latency --index shop.index
+  trirank bench load --index shop.index --out report
+  trirank bench recall --index shop.index --out report
   trirank bench quantization --index shop.index --quantized int8 --out report
   trirank bench choose --index shop.index --min-ndcg-loss 0.003 --write`,
 	}
-	c.AddCommand(newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand())
+	c.AddCommand(newBenchLatencyCommand(), newBenchLoadCommand(), newBenchEncodeCommand(), newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand())
 	return c
 }
 
@@ -45,6 +47,7 @@ report.json, and benchmark.txt, which benchstat compares.`,
 type benchFlags struct {
 	index, system, judgments, out string
 	models                        []string
+	cache                         int // query vectors that are kept; see store.OpenOptions
 	budget                        time.Duration
 	asJSON                        bool
 }
@@ -78,6 +81,7 @@ type benching struct {
 func (b *benching) close() {
 	if b.x != nil {
 		b.x.Close()
+		b.x = nil
 	}
 }
 
@@ -88,7 +92,7 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs}); err != nil {
+	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs, QueryCache: b.cache}); err != nil {
 		return err
 	}
 	path := b.judgments
@@ -260,9 +264,9 @@ func (b *benching) recall(ctx context.Context, factories []string, ks []int) (*b
 		Text: "Recall is the share of what exact search (Flat) ranks first that is found. nDCG@10 is of the first ten; its difference from exact search is paired by query, with a 95 % bootstrap interval. Times are of one search on one thread.",
 	}
 	for _, k := range ks {
-		s.Plots = append(s.Plots, bench.Plot{X: bench.Latency, Y: fmt.Sprintf("recall@%d", k), Series: "index", Where: fmt.Sprintf("k=%d", k), LogX: true, Front: true})
+		s.Plots = append(s.Plots, bench.Plot{X: bench.Median, Y: fmt.Sprintf("recall@%d", k), Series: "index", Where: fmt.Sprintf("k=%d", k), LogX: true, Front: true})
 	}
-	s.Plots = append(s.Plots, bench.Plot{X: bench.Latency, Y: bench.Quality, Series: "index", Where: fmt.Sprintf("k=%d", ks[len(ks)-1]), LogX: true, Front: true})
+	s.Plots = append(s.Plots, bench.Plot{X: bench.Median, Y: bench.Quality, Series: "index", Where: fmt.Sprintf("k=%d", ks[len(ks)-1]), LogX: true, Front: true})
 	return s, nil
 }
 
@@ -325,8 +329,8 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		Title: "Quantized vectors", Results: vectors,
 		Text: "Every vector is compared, so that recall and nDCG@10 are lost to the encoding alone. Refine looks again at the best by finer vectors, kfactor times as many as are asked for. RaBitQ keeps one bit of a value.",
 		Plots: []bench.Plot{
-			{X: bench.Memory, Y: "recall@10", Series: "index", Where: "k=10", LogX: true, Front: true},
-			{X: bench.Memory, Y: bench.Quality, Series: "index", Where: "k=100", LogX: true, Front: true},
+			{X: bench.VectorBytes, Y: "recall@10", Series: "index", Where: "k=10", LogX: true, Front: true},
+			{X: bench.VectorBytes, Y: bench.Quality, Series: "index", Where: "k=100", LogX: true, Front: true},
 		},
 	}}
 	var first *bench.Space

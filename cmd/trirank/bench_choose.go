@@ -14,7 +14,7 @@ func newBenchChooseCommand() *cobra.Command {
 	var margin float64
 	var cost string
 	var write bool
-	costs := map[string]string{"latency": bench.Latency, "memory": bench.Memory}
+	costs := map[string]string{"latency": bench.Median, "memory": bench.VectorBytes}
 	c := &cobra.Command{
 		Use:   "choose --index INDEX",
 		Short: "The cheapest configuration of an index that loses no relevance to speak of",

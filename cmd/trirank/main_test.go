@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	shop := sampleIndex(t)
+	delta, err := filepath.Abs("../../catalog/sample/finetuned.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -32,6 +36,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			// An index of the sample that scripts may read.
 			e.Setenv("SHOP", shop)
+			// What makes the fine-tuned model of the sample.
+			e.Setenv("DELTA", delta)
 			for _, v := range []string{"TRIRANK_MODELS", "TRIRANK_ONNXRUNTIME", "TRIRANK_PJRT", "TRIRANK_REAL_DATA"} {
 				e.Setenv(v, os.Getenv(v))
 			}

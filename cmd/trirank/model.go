@@ -11,9 +11,10 @@ func newModelCommand() *cobra.Command {
 		Use:   "model",
 		Short: "Work with embedding models",
 		Example: `  trirank model check e5-small-v2
-  trirank model merge --delta runs/a/delta.safetensors --out finetuned`,
+  trirank model merge --delta runs/a/delta.safetensors --out finetuned
+  trirank model quantize e5-small-v2 --out e5-int8`,
 	}
-	c.AddCommand(newModelCheckCommand(), newModelMergeCommand())
+	c.AddCommand(newModelCheckCommand(), newModelMergeCommand(), newModelQuantizeCommand())
 	return c
 }
 

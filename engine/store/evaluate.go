@@ -93,6 +93,20 @@ func (x *Index) Has(id string) bool {
 	return ok
 }
 
+// Titles returns the titles of at most n products, evenly spread.
+func (x *Index) Titles(n int) (titles []string, err error) {
+	rows := x.Manifest.Catalogue.Rows
+	n = min(n, rows)
+	for i := range n {
+		p, err := x.products.Product(uint32(i * rows / n))
+		if err != nil {
+			return nil, err
+		}
+		titles = append(titles, p.Title)
+	}
+	return titles, nil
+}
+
 // Space gives access to the vectors of a model's ranking.
 type Space struct {
 	system string

@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/trirank/trirank/engine"
+)
+
+// LatencyOptions say how requests are timed. Zero values mean the defaults.
+type LatencyOptions struct {
+	K       int           // products that are shown; default 10
+	Clients []int         // how many ask at the same time, one after the other of these; default 1 and 4
+	Budget  time.Duration // for each; default 5 s
+	Cache   string        // what to call the state of the engine's cache, such as "cold"
+	Step    func(what string)
+}
+
+// Latency times requests to an engine by stages: each ranking with its parts, the
+// fusion, reading the products, writing JSON, and the whole. queries are asked in
+// turn, over and over. Requests are made one after the other by each client, so that
+// the times are those of a server that is not overrun; Load shows one that is.
+func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyOptions) ([]Result, error) {
+	if len(queries) == 0 {
+		return nil, fmt.Errorf("cannot time requests without queries")
+	}
+	o.K, o.Budget = cmp.Or(o.K, 10), cmp.Or(o.Budget, 5*time.Second)
+	if len(o.Clients) == 0 {
+		o.Clients = []int{1, 4}
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	var results []Result
+	for _, clients := range o.Clients {
+		if clients < 1 || clients > 10_000 {
+			return nil, fmt.Errorf("%d clients are not within 1..10000", clients)
+		}
+		o.Step(fmt.Sprintf("asking with %d at a time", clients))
+		s := &stages{times: map[string]*hdrhistogram.Histogram{}}
+		var all sync.WaitGroup
+		var once sync.Once
+		var failed error
+		start := time.Now()
+		stop, cancel := context.WithDeadline(ctx, start.Add(o.Budget))
+		for c := range clients {
+			all.Go(func() {
+				for i := c; stop.Err() == nil; i += clients {
+					if err := s.request(ctx, e, queries[i%len(queries)], o.K); err != nil {
+						once.Do(func() { failed = err })
+						cancel()
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		cancel()
+		if err := cmp.Or(failed, ctx.Err()); err != nil {
+			return nil, err
+		}
+		took := time.Since(start)
+		for _, name := range s.order {
+			r := Result{Name: "Stage"}
+			r.param("stage", name)
+			r.param("cache", o.Cache)
+			r.param("clients", clients)
+			r.times(s.times[name])
+			if name == whole {
+				r.metric("queries/s", float64(r.Runs)/took.Seconds())
+			}
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// whole is the stage that is all of a request.
+const whole = "request"
+
+// stages collects the times of requests by stage.
+type stages struct {
+	mu    sync.Mutex
+	times map[string]*hdrhistogram.Histogram
+	order []string
+}
+
+func (s *stages) record(name string, took time.Duration) {
+	h := s.times[name]
+	if h == nil {
+		h = newTimes()
+		s.times[name] = h
+		s.order = append(s.order, name)
+	}
+	record(h, took)
+}
+
+func (s *stages) request(ctx context.Context, e *engine.Engine, query string, k int) error {
+	start := time.Now()
+	resp, err := e.Compare(ctx, engine.Request{Query: query, K: k})
+	if err != nil {
+		return err
+	}
+	answered := time.Now()
+	if _, err := json.Marshal(resp); err != nil {
+		return err
+	}
+	end := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range resp.Rankings {
+		if r.Error != "" {
+			return fmt.Errorf("query %.80q: %s", query, r.Error)
+		}
+		if r.System == engine.Hybrid {
+			continue // it waits for the others
+		}
+		for _, x := range r.Stages {
+			s.record(r.System+" "+x.Name, x.Took)
+		}
+	}
+	for _, x := range resp.Stages {
+		s.record(x.Name, x.Took)
+	}
+	s.record("json", end.Sub(answered))
+	s.record(whole, end.Sub(start))
+	return nil
+}

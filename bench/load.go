@@ -1,0 +1,277 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/valyala/fasthttp"
+)
+
+// LoadOptions say how a server is put under load. Zero values mean the defaults.
+type LoadOptions struct {
+	// URL of a request, whose parameter q is set: http://127.0.0.1:8080/v1/compare?k=10
+	URL string
+	// Queries that real users ask. Each request asks one of them followed by a word
+	// of another, so that it was hardly asked before; with Repeat, a share of the
+	// requests asks one as it is.
+	Queries []string
+	Repeat  float64
+	// Duration of each rate; default 10 s. Limit on the p99, which the knee keeps;
+	// default 50 ms.
+	Duration, Limit time.Duration
+	// Rates are requests a second; without any, the knee is looked for and then
+	// twice its rate is tried.
+	Rates []float64
+	Step  func(what string)
+}
+
+// Load sends requests to a server at fixed rates, whether or not it keeps up, and
+// times each from the moment at which it was due: an open loop, in which a slow
+// answer delays no other request and hides no other's time (no coordinated
+// omission). Answers other than 200 are counted apart; times are of the others.
+func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
+	target, err := url.Parse(o.URL)
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+		return nil, fmt.Errorf("cannot put %q under load: it is no URL such as http://127.0.0.1:8080/v1/compare", o.URL)
+	}
+	if len(o.Queries) == 0 {
+		return nil, errors.New("cannot put a server under load without queries")
+	}
+	if !(o.Repeat >= 0 && o.Repeat <= 1) {
+		return nil, fmt.Errorf("a share of %v requests is not within 0..1", o.Repeat)
+	}
+	for _, r := range o.Rates {
+		if !(r > 0 && r <= maxRate) {
+			return nil, fmt.Errorf("%v requests a second are not within 0..%d", r, maxRate)
+		}
+	}
+	o.Duration, o.Limit = cmp.Or(o.Duration, 10*time.Second), cmp.Or(o.Limit, 50*time.Millisecond)
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	l := &load{LoadOptions: o, target: target, client: &fasthttp.Client{
+		MaxConnsPerHost: maxInFlight, NoDefaultUserAgentHeader: true, ReadTimeout: waitFor, WriteTimeout: waitFor,
+	}}
+	defer l.client.CloseIdleConnections()
+	for _, q := range o.Queries {
+		l.words = append(l.words, strings.Fields(q)...)
+	}
+	// The first requests find nothing warm, and an answer says that there is one.
+	if err := l.request(l.query(0)); err != nil {
+		return nil, fmt.Errorf("cannot put %s under load: %w", o.URL, err)
+	}
+	if _, err := l.at(ctx, "warm-up", 5, 2*time.Second); err != nil {
+		return nil, err
+	}
+	if len(o.Rates) > 0 {
+		for _, rate := range o.Rates {
+			if _, err := l.at(ctx, "given", rate, o.Duration); err != nil {
+				return nil, err
+			}
+		}
+		return l.results[1:], nil
+	}
+	if err := l.knee(ctx); err != nil {
+		return nil, err
+	}
+	return l.results[1:], nil
+}
+
+const (
+	maxRate     = 100_000
+	maxInFlight = 4096
+	// waitFor is how long an answer is waited for.
+	waitFor = 30 * time.Second
+)
+
+type load struct {
+	LoadOptions
+	target  *url.URL
+	client  *fasthttp.Client
+	words   []string
+	sent    int
+	results []Result
+}
+
+// query is the text of request number i.
+func (l *load) query(i int) string {
+	at, n := i%len(l.Queries), i/len(l.Queries)
+	q := l.Queries[at]
+	// Evenly spread: a share of Repeat of all numbers.
+	if math.Floor(float64(i+1)*l.Repeat) > math.Floor(float64(i)*l.Repeat) {
+		return q
+	}
+	text := q + " " + l.words[(n+at)%len(l.words)]
+	if n >= len(l.words) {
+		text += fmt.Sprintf(" %d", n/len(l.words))
+	}
+	return text
+}
+
+// statusError is an answer that is not the one that was asked for.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("it answers with status %d", int(s)) }
+
+func (l *load) request(query string) error {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	u := *l.target
+	values := u.Query()
+	values.Set("q", query)
+	u.RawQuery = values.Encode()
+	req.SetRequestURI(u.String())
+	if err := l.client.DoTimeout(req, resp, waitFor); err != nil {
+		return err
+	}
+	if code := resp.StatusCode(); code != fasthttp.StatusOK {
+		return statusError(code)
+	}
+	return nil
+}
+
+// rung is what came of a rate.
+type rung struct {
+	rate, answered float64 // a second
+	p99            time.Duration
+	failed         int // refused, timed out or not sent for too many under way
+}
+
+// keeps reports whether the server keeps up.
+func (r rung) keeps(limit time.Duration) bool {
+	return r.p99 <= limit && r.failed == 0 && r.answered >= .95*r.rate
+}
+
+// at sends requests at a rate, and waits for all answers.
+func (l *load) at(ctx context.Context, what string, rate float64, d time.Duration) (rung, error) {
+	if what != "warm-up" {
+		l.Step(fmt.Sprintf("%.4g requests a second for %v", rate, d))
+	}
+	times := newTimes()
+	status := map[string]int{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	slots := make(chan struct{}, maxInFlight)
+	n := max(1, int(rate*d.Seconds()))
+	start := time.Now()
+	for i := range n {
+		due := start.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		if wait := time.Until(due); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				all.Wait()
+				return rung{}, ctx.Err()
+			}
+		}
+		query := l.query(l.sent)
+		l.sent++
+		select {
+		case slots <- struct{}{}:
+		default:
+			mu.Lock()
+			status["too many under way"]++
+			mu.Unlock()
+			continue
+		}
+		all.Go(func() {
+			err := l.request(query)
+			took := time.Since(due)
+			<-slots
+			mu.Lock()
+			defer mu.Unlock()
+			var code statusError
+			switch {
+			case err == nil:
+				record(times, took)
+			case errors.As(err, &code):
+				status[fmt.Sprintf("status-%d", int(code))]++
+			default:
+				status["no answer"]++
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(start)
+	out := rung{rate: float64(n) / d.Seconds(), answered: float64(times.TotalCount()) / max(took, d).Seconds(), p99: time.Duration(quantile(times, 99)), failed: n - int(times.TotalCount())}
+	l.results = append(l.results, l.result(what, out, times, status))
+	return out, nil
+}
+
+func quantile(h *hdrhistogram.Histogram, q float64) int64 {
+	if h.TotalCount() == 0 {
+		return mostTime
+	}
+	return h.ValueAtQuantile(q)
+}
+
+func (l *load) result(what string, out rung, times *hdrhistogram.Histogram, status map[string]int) Result {
+	r := Result{Name: "Load"}
+	r.param("what", what)
+	r.param("rate", fmt.Sprintf("%.4g", out.rate))
+	r.times(times)
+	r.metric("requests/s", out.answered)
+	failed := []string{}
+	for name := range status {
+		failed = append(failed, name)
+	}
+	slices.Sort(failed)
+	for _, name := range failed {
+		r.metric(word(name), float64(status[name]))
+	}
+	return r
+}
+
+// knee doubles the rate until the server does not keep up, closes in on the highest
+// with which it does, and tries twice of that.
+func (l *load) knee(ctx context.Context) error {
+	low, high := 0., 0.
+	for rate := 10.; high == 0; rate *= 2 {
+		if rate > maxRate {
+			return fmt.Errorf("the server keeps up with %v requests a second: this client can do no more", low)
+		}
+		out, err := l.at(ctx, "search", rate, l.Duration/2)
+		if err != nil {
+			return err
+		}
+		if out.keeps(l.Limit) {
+			low = rate
+		} else {
+			high = rate
+		}
+	}
+	for range 4 {
+		rate := (low + high) / 2
+		out, err := l.at(ctx, "search", rate, l.Duration)
+		if err != nil {
+			return err
+		}
+		if out.keeps(l.Limit) {
+			low = rate
+		} else {
+			high = rate
+		}
+	}
+	if low == 0 {
+		return fmt.Errorf("the server does not answer %.3g requests a second with a p99 of %v", high, l.Limit)
+	}
+	for _, x := range []struct {
+		what string
+		rate float64
+	}{{"knee", low}, {"twice", 2 * low}} {
+		if _, err := l.at(ctx, x.what, x.rate, l.Duration); err != nil {
+			return err
+		}
+	}
+	return nil
+}

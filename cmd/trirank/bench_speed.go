@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/bench"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine/store"
+)
+
+func newBenchLatencyCommand() *cobra.Command {
+	var o benchFlags
+	lo := bench.LatencyOptions{}
+	c := &cobra.Command{
+		Use:   "latency --index INDEX",
+		Short: "How long each stage of a request takes",
+		Long: `Latency asks the judged queries of an index, over and over, and times what happens
+inside: encoding and searching of each ranking, fusion, reading the products, writing
+JSON, and the whole. First cold, with every query encoded anew, then warm, with query
+vectors from the cache. HTTP is not part of it: see trirank bench load.`,
+		Example: `  trirank bench latency --index shop.index
+  trirank bench latency --index shop.index --clients 1,2,8 --budget 20s --out report`,
+		Args: cobra.NoArgs,
+	}
+	o.add(c.Flags())
+	c.Flags().StringVar(&o.judgments, "judgments", "", "whose queries are asked (default: those of the index)")
+	c.Flags().DurationVar(&lo.Budget, "budget", 5*time.Second, "how long each number of clients asks")
+	c.Flags().IntSliceVar(&lo.Clients, "clients", []int{1, 4}, "how many ask at the same time")
+	c.Flags().IntVar(&lo.K, "k", 10, "products that are shown of each ranking")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "index"); err != nil {
+			return err
+		}
+		b := &benching{benchFlags: &o, c: c}
+		defer b.close()
+		lo.Step = b.step
+		s := bench.Section{
+			Title: "Stages of a request",
+			Text:  "Times of requests that follow each other; a percentile is told where enough was measured beyond it. rank is all rankings side by side. Cold: each query is encoded; warm: its vector is in the cache.",
+		}
+		for _, x := range []struct {
+			cache string
+			size  int
+		}{{"cold", -1}, {"warm", 0}} {
+			b.close()
+			b.cache, b.texts = x.size, nil
+			if err := b.open(c.Context()); err != nil {
+				return err
+			}
+			if x.cache == "warm" {
+				b.step("warming the cache")
+				if _, err := bench.Latency(c.Context(), b.x.Engine, b.texts, bench.LatencyOptions{Clients: []int{1}, Budget: lo.Budget}); err != nil {
+					return err
+				}
+			}
+			lo.Cache = x.cache
+			b.step(x.cache + " queries")
+			results, err := bench.Latency(c.Context(), b.x.Engine, b.texts, lo)
+			if err != nil {
+				return err
+			}
+			s.Results = append(s.Results, results...)
+		}
+		return b.report("Latency", s)
+	}
+	return c
+}
+
+func newBenchEncodeCommand() *cobra.Command {
+	var o benchFlags
+	var models []string
+	var threads, sessions, batches []int
+	var budget time.Duration
+	c := &cobra.Command{
+		Use:   "encode --index INDEX --encoder MODEL...",
+		Short: "How fast models encode queries and products",
+		Long: `Encode times models on the queries and product titles of an index, over threads of
+one batch, batches at a time, and tokens of a batch. Several models are timed in one
+run, so that their ratio means something.`,
+		Example: `  trirank bench encode --index shop.index --encoder e5-small-v2 --encoder e5-small-v2-int8
+  trirank bench encode --index shop.index --encoder runs/a/model --threads 1,2 --sessions 1,2 --out report`,
+		Args: cobra.NoArgs,
+	}
+	o.add(c.Flags())
+	f := c.Flags()
+	f.StringArrayVar(&models, "encoder", []string{defaultModel}, "model to time: a directory or a name; any number of times")
+	f.IntSliceVar(&threads, "threads", []int{1, 2}, "threads of a batch")
+	f.IntSliceVar(&sessions, "sessions", []int{1, 2}, "batches at a time")
+	f.IntSliceVar(&batches, "batch-tokens", []int{1024}, "tokens of a batch, padding included")
+	f.DurationVar(&budget, "budget", 3*time.Second, "how long each setting is timed, for queries and for products")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := required(c, "index"); err != nil {
+			return err
+		}
+		var settings []bench.EncodeSetting
+		for _, t := range threads {
+			for _, n := range sessions {
+				for _, tokens := range batches {
+					if t < 1 || t > 256 || n < 1 || n > 256 || tokens < 1 || tokens > 1<<20 {
+						return usageError("--threads and --sessions are within 1..256, --batch-tokens within 1..%d", 1<<20)
+					}
+					settings = append(settings, bench.EncodeSetting{Threads: t, Sessions: n, BatchTokens: tokens})
+				}
+			}
+		}
+		b := &benching{benchFlags: &o, c: c}
+		defer b.close()
+		s, err := b.encode(c.Context(), models, settings, budget)
+		if err != nil {
+			return err
+		}
+		return b.report("Encoding", *s)
+	}
+	return c
+}
+
+func (b *benching) encode(ctx context.Context, models []string, settings []bench.EncodeSetting, budget time.Duration) (*bench.Section, error) {
+	if err := b.open(ctx); err != nil {
+		return nil, err
+	}
+	const passages = 2000
+	titles, err := b.x.Titles(passages)
+	if err != nil {
+		return nil, err
+	}
+	s := &bench.Section{
+		Title: "Queries and products by setting",
+		Text:  "Threads work on one batch, sessions are batches at a time. Queries are encoded one by one, by as many clients as there are sessions; products in batches.",
+		Plots: []bench.Plot{{X: bench.Median, Y: "queries/s", Series: "model", Front: true}},
+	}
+	for _, model := range models {
+		dir, err := store.FindModel(model)
+		if err != nil {
+			return nil, err
+		}
+		open := func(x bench.EncodeSetting) (*encoder.Encoder, error) {
+			return onnx.Open(dir, onnx.Options{Threads: x.Threads, Encoder: encoder.Options{Parallel: x.Sessions, BatchTokens: x.BatchTokens}})
+		}
+		b.step("timing " + model)
+		results, err := bench.Encode(ctx, settings, open, bench.EncodeOptions{Model: model, Queries: b.texts, Passages: titles, Budget: budget, Step: b.step})
+		if err != nil {
+			return nil, err
+		}
+		s.Results = append(s.Results, results...)
+		enc, err := open(settings[0])
+		if err != nil {
+			return nil, err
+		}
+		r, err := bench.Tokenize(enc, model, b.texts, budget/4)
+		if err = errors.Join(err, enc.Close()); err != nil {
+			return nil, err
+		}
+		s.Results = append(s.Results, r)
+	}
+	return s, nil
+}
+
+func newBenchLoadCommand() *cobra.Command {
+	var o benchFlags
+	var url string
+	lo := bench.LoadOptions{}
+	c := &cobra.Command{
+		Use:   "load --index INDEX [--url URL]",
+		Short: "How many requests a second a server answers, and what happens beyond",
+		Long: `Load sends requests to a server at fixed rates, whether or not it keeps up, and times
+each from the moment at which it was due. Without --rate it looks for the knee, the
+highest rate whose p99 stays below --limit, and then sends twice as many.
+
+Without --url a server of INDEX is started beside this process, on the same
+processors: what this program takes for sending is taken from the server. INDEX also
+says what is asked: its judged queries, each with a word more, so that hardly any is
+asked twice and each is encoded. With --repeat a share is asked as it is.`,
+		Example: `  trirank bench load --index shop.index
+  trirank bench load --index shop.index --rate 20,40,80 --duration 30s --out report
+  trirank bench load --index shop.index --url 'http://search.example:8080/v1/compare?k=10'`,
+		Args: cobra.NoArgs,
+	}
+	o.add(c.Flags())
+	f := c.Flags()
+	f.StringVar(&o.judgments, "judgments", "", "whose queries are asked (default: those of the index)")
+	f.StringVar(&url, "url", "", "server to ask; the parameter q is set (default: one that is started)")
+	f.Float64SliceVar(&lo.Rates, "rate", nil, "requests a second (default: look for the knee)")
+	f.Float64Var(&lo.Repeat, "repeat", 0, "share of the requests that ask a judged query as it is")
+	f.DurationVar(&lo.Duration, "duration", 10*time.Second, "of each rate")
+	f.DurationVar(&lo.Limit, "limit", 50*time.Millisecond, "p99 that the knee keeps")
+	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+		if err := required(c, "index"); err != nil {
+			return err
+		}
+		b := &benching{benchFlags: &o, c: c}
+		defer b.close()
+		if err := b.open(c.Context()); err != nil {
+			return err
+		}
+		lo.Queries, lo.Step, lo.URL = b.texts, b.step, url
+		if url == "" {
+			address, stop, err := startServer(c.Context(), o.index, o.models)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			lo.URL = address + "v1/compare?k=10"
+		}
+		results, err := bench.Load(c.Context(), lo)
+		if err != nil {
+			return err
+		}
+		return b.report("Load", bench.Section{
+			Title: "Requests at fixed rates", Results: results,
+			Text:  "Times count from the moment at which a request was due. requests/s is what was answered with status 200; other answers are counted by their status.",
+			Plots: []bench.Plot{{X: "requests/s", Y: "p99-ns", Series: "what"}},
+		})
+	}
+	return c
+}
+
+// startServer starts trirank serve and returns its address and what stops it.
+func startServer(ctx context.Context, index string, models []string) (address string, stop func(), err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	args := []string{"serve", "--index", index, "--addr", "127.0.0.1:0"}
+	for _, m := range models {
+		args = append(args, "--model", m)
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	// A terminal's Ctrl-C is for this process, which then stops the server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		return "", nil, fmt.Errorf("cannot start a server: %w", err)
+	}
+	stop = func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = cmd.Wait()
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return "", nil, fmt.Errorf("cannot start a server of %s: %s", index, strings.TrimSpace(errs.String()))
+	}
+	return strings.TrimSpace(line), stop, nil
+}
