@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,14 +44,32 @@ type Model struct {
 	// training run that made it.
 	Parent string `json:"parent,omitempty"`
 	Run    string `json:"run,omitempty"`
+	// Quantized says how an int8 model was made of its parent, if this program
+	// made it.
+	Quantized *Quantized `json:"quantized,omitempty"`
+}
+
+// Quantized is what is known of a model that was made of an fp32 one.
+type Quantized struct {
+	Kind      string    `json:"kind"`   // see package encoder/quantize
+	Parent    string    `json:"parent"` // Model.Hash of the fp32 model
+	Closeness Closeness `json:"closeness"`
+}
+
+// Closeness is how near the vectors of one model are to those of another: cosines
+// of the vectors that both make of the same texts.
+type Closeness struct {
+	Texts int     `json:"texts"`
+	Mean  float64 `json:"mean_cosine"`
+	Min   float64 `json:"min_cosine"`
 }
 
 // Hash identifies the vectors that the model makes: two directories with equal
 // hashes embed equally.
 func (m *Model) Hash() string {
 	c := *m
-	c.Name, c.Parent, c.Run = "", "", "" // names change no vector
-	b, err := json.Marshal(c)            // maps are written in order of key
+	c.Name, c.Parent, c.Run, c.Quantized = "", "", "", nil // origins change no vector
+	b, err := json.Marshal(c)                              // maps are written in order of key
 	if err != nil {
 		panic(err) // no field can fail
 	}
@@ -85,6 +104,14 @@ func (m *Model) Validate() error {
 	}
 	if !slices.Contains([]string{"fp32", "fp16", "int8"}, m.Precision) {
 		bad("precision %q is none of fp32, fp16, int8", m.Precision)
+	}
+	if q := m.Quantized; q != nil {
+		if m.Precision != "int8" || q.Kind == "" || len(q.Parent) != sha256.Size*2 {
+			bad("quantized is of kind %q and parent %q (precision int8, a kind and the hash of the parent expected)", q.Kind, q.Parent)
+		}
+		if c := q.Closeness; !(-1 <= c.Min && c.Min <= c.Mean && c.Mean <= 1) || c.Texts < 0 {
+			bad("quantized has the cosines %g (mean) and %g (least) of %d texts", c.Mean, c.Min, c.Texts)
+		}
 	}
 	for _, name := range []string{NetworkFile, TokenizerFile} {
 		if len(m.SHA256[name]) != sha256.Size*2 {
@@ -128,6 +155,37 @@ func (m *Model) Verify(dir string) error {
 		if got != want {
 			return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got, want)
 		}
+	}
+	return nil
+}
+
+// CheckTarget reports whether a model that is made of the model directory base may
+// take the place of out: if out does not exist or is empty, or is the directory of
+// another such model, which alike tells, with no files but its own and those named
+// also.
+func CheckTarget(base, out string, alike func(*Model) bool, also ...string) error {
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !slices.Contains(append([]string{NetworkFile, TokenizerFile, modelFile}, also...), e.Name()) {
+			return fmt.Errorf("it holds %s, which is no part of a model and would be lost (name another folder)", e.Name())
+		}
+	}
+	old, err := ReadModel(out)
+	if err != nil {
+		return errors.New("there is a folder that is not a model (name another, or remove it)")
+	}
+	same, err := os.Stat(out)
+	if other, err2 := os.Stat(base); err == nil && err2 == nil && os.SameFile(same, other) {
+		return errors.New("it is the model to begin with (name another folder)")
+	}
+	if !alike(old) {
+		return fmt.Errorf("there is another model, %s (name another folder, or remove it)", old.Name)
 	}
 	return nil
 }

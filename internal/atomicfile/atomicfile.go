@@ -96,6 +96,26 @@ func ReplaceDir(fresh, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
+// BuildDir makes or replaces the directory at path, an absolute one, with what build
+// puts into the folder that it is given. If build fails, what was there stays.
+func BuildDir(path string, build func(fresh string) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	if err := os.Chmod(fresh, 0o755); err != nil {
+		return err
+	}
+	if err := build(fresh); err != nil {
+		return err
+	}
+	return ReplaceDir(fresh, path)
+}
+
 // SHA256 returns the hash of the file at path in hexadecimal.
 func SHA256(path string) (string, error) {
 	f, err := os.Open(path)

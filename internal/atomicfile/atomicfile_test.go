@@ -55,6 +55,28 @@ func TestReplaceDir(t *testing.T) {
 	}
 }
 
+func TestBuildDir(t *testing.T) {
+	root := t.TempDir()
+	path, broken := filepath.Join(root, "new", "d"), errors.New("broken")
+	build := func(text string, err error) error {
+		return BuildDir(path, func(fresh string) error {
+			return errors.Join(os.WriteFile(filepath.Join(fresh, "f"), []byte(text), 0o644), err)
+		})
+	}
+	if err := build("one", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := build("two", broken); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	if got := read(t, filepath.Join(path, "f")); got != "one" {
+		t.Errorf("after a failure the directory holds %q", got)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestReplaceDirUnderReaders looks all the while: there is never nothing.
 func TestReplaceDirUnderReaders(t *testing.T) {
 	root := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,7 +102,8 @@ func merge(base string, d *Delta, out, name string, check func(dir string) error
 	if out, err = filepath.Abs(out); err != nil {
 		return err
 	}
-	if err := checkTarget(base, out, d); err != nil {
+	alike := func(old *encoder.Model) bool { return old.Parent == d.BaseName && old.Quantized == nil }
+	if err := encoder.CheckTarget(base, out, alike, eval.TrainingFile); err != nil {
 		return err
 	}
 	network, err := weights.Open(filepath.Join(base, encoder.NetworkFile))
@@ -128,69 +128,29 @@ func merge(base string, d *Delta, out, name string, check func(dir string) error
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return err
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.Chmod(fresh, 0o755); err != nil {
-		return err
-	}
-	if err := network.Save(filepath.Join(fresh, encoder.NetworkFile), changed); err != nil {
-		return err
-	}
-	tokenizer, err := os.ReadFile(filepath.Join(base, encoder.TokenizerFile))
-	if err == nil {
-		err = atomicfile.WriteBytes(filepath.Join(fresh, encoder.TokenizerFile), tokenizer)
-	}
-	if err != nil {
-		return err
-	}
 	made := *model
 	made.Name, made.Parent, made.Run = name, model.Name, d.Run
-	if err := encoder.WriteModel(fresh, &made); err != nil {
-		return err
-	}
-	var training bytes.Buffer
-	if err := eval.WriteTraining(&training, &d.Training); err != nil {
-		return err
-	}
-	if err := atomicfile.WriteBytes(filepath.Join(fresh, eval.TrainingFile), training.Bytes()); err != nil {
-		return err
-	}
-	if err := check(fresh); err != nil {
-		return err
-	}
-	return atomicfile.ReplaceDir(fresh, out)
-}
-
-// checkTarget refuses to replace what is not a model that came of the same base.
-func checkTarget(base, out string, d *Delta) error {
-	entries, err := os.ReadDir(out)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !slices.Contains([]string{encoder.NetworkFile, encoder.TokenizerFile, "model.json", eval.TrainingFile}, e.Name()) {
-			return fmt.Errorf("it holds %s, which is no part of a model and would be lost (name another folder)", e.Name())
+	return atomicfile.BuildDir(out, func(fresh string) error {
+		if err := network.Save(filepath.Join(fresh, encoder.NetworkFile), changed); err != nil {
+			return err
 		}
-	}
-	old, err := encoder.ReadModel(out)
-	if err != nil {
-		return errors.New("there is a folder that is not a model (name another, or remove it)")
-	}
-	same, err := os.Stat(out)
-	if other, err2 := os.Stat(base); err == nil && err2 == nil && os.SameFile(same, other) {
-		return errors.New("it is the model to begin with (name another folder)")
-	}
-	if old.Parent != d.BaseName {
-		return fmt.Errorf("there is another model, %s (name another folder, or remove it)", old.Name)
-	}
-	return nil
+		tokenizer, err := os.ReadFile(filepath.Join(base, encoder.TokenizerFile))
+		if err == nil {
+			err = atomicfile.WriteBytes(filepath.Join(fresh, encoder.TokenizerFile), tokenizer)
+		}
+		if err != nil {
+			return err
+		}
+		if err := encoder.WriteModel(fresh, &made); err != nil {
+			return err
+		}
+		var training bytes.Buffer
+		if err := eval.WriteTraining(&training, &d.Training); err != nil {
+			return err
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(fresh, eval.TrainingFile), training.Bytes()); err != nil {
+			return err
+		}
+		return check(fresh)
+	})
 }

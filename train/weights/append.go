@@ -7,13 +7,8 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
-)
 
-// More field numbers of onnx.proto.
-const (
-	graphOutput = 12
-	nodeOutput  = 2
-	infoName    = 1
+	"github.com/trirank/trirank/internal/onnxfile"
 )
 
 // hiddenState is the output of a network that is asked for if it has several, as in
@@ -48,34 +43,32 @@ func (f *File) withMatrix(name string, dim int) (*File, error) {
 		return nil, err
 	}
 	var model []byte
-	err = fields(f.bytes, 0, len(f.bytes), func(x field) error {
-		if x.number != modelGraph {
-			model = append(model, f.bytes[x.start:x.end]...)
+	err = onnxfile.Fields(f.bytes, 0, len(f.bytes), func(x onnxfile.Field) error {
+		if x.Number != onnxfile.ModelGraph {
+			model = append(model, f.bytes[x.Start:x.End]...)
 			return nil
 		}
 		var graph []byte
-		err := fields(f.bytes, x.from, x.to, func(x field) error {
-			if x.number != graphNode {
-				graph = append(graph, f.bytes[x.start:x.end]...)
+		err := onnxfile.Fields(f.bytes, x.From, x.To, func(x onnxfile.Field) error {
+			if x.Number != onnxfile.GraphNode {
+				graph = append(graph, f.bytes[x.Start:x.End]...)
 				return nil
 			}
 			node, err := f.renamed(x, output)
-			graph = protowire.AppendTag(graph, graphNode, protowire.BytesType)
-			graph = protowire.AppendBytes(graph, node)
+			graph = onnxfile.AppendBytes(graph, onnxfile.GraphNode, node)
 			return err
 		})
-		graph = protowire.AppendTag(graph, graphInitializer, protowire.BytesType)
-		graph = protowire.AppendBytes(graph, identity(name, dim))
-		graph = protowire.AppendTag(graph, graphNode, protowire.BytesType) // nodes are in order of computation
-		graph = protowire.AppendBytes(graph, matMul(output+before, name, output))
-		model = protowire.AppendTag(model, modelGraph, protowire.BytesType)
-		model = protowire.AppendBytes(model, graph)
+		graph = onnxfile.AppendTensor(graph, onnxfile.GraphInitializer, name, onnxfile.Float32, []int{dim, dim}, identity(dim))
+		graph = onnxfile.AppendNode(graph, onnxfile.GraphNode, onnxfile.Node{ // nodes are in order of computation
+			Name: name, Op: "MatMul", Inputs: []string{output + before, name}, Outputs: []string{output},
+		})
+		model = onnxfile.AppendBytes(model, onnxfile.ModelGraph, graph)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(model) > maxFile {
+	if len(model) > onnxfile.MaxFile {
 		return nil, errors.New("it would be larger than 2 GB")
 	}
 	return parse(model)
@@ -84,20 +77,15 @@ func (f *File) withMatrix(name string, dim int) (*File, error) {
 // output is the name of the network's output that is the vectors of tokens: the one
 // called last_hidden_state, else the first of three dimensions.
 func (f *File) output() (name string, err error) {
-	err = fields(f.bytes, 0, len(f.bytes), func(x field) error {
-		if x.number != modelGraph {
+	err = onnxfile.Graph(f.bytes, func(x onnxfile.Field) error {
+		if x.Number != onnxfile.GraphOutput {
 			return nil
 		}
-		return fields(f.bytes, x.from, x.to, func(x field) error {
-			if x.number != graphOutput {
-				return nil
-			}
-			found, dims, err := f.info(x)
-			if found == hiddenState || name == "" && dims == 3 {
-				name = found
-			}
-			return err
-		})
+		found, dims, err := f.info(x)
+		if found == hiddenState || name == "" && dims == 3 {
+			name = found
+		}
+		return err
 	})
 	if err == nil && name == "" {
 		err = errors.New("it has no output of three dimensions")
@@ -106,18 +94,18 @@ func (f *File) output() (name string, err error) {
 }
 
 // info is the name of a ValueInfoProto and the number of its dimensions.
-func (f *File) info(info field) (name string, dims int, err error) {
+func (f *File) info(info onnxfile.Field) (name string, dims int, err error) {
 	// value info -> type -> tensor type -> shape -> dimensions
 	path := []protowire.Number{2, 1, 2, 1}
-	var walk func(x field, depth int) error
-	walk = func(x field, depth int) error {
-		return fields(f.bytes, x.from, x.to, func(x field) error {
+	var walk func(x onnxfile.Field, depth int) error
+	walk = func(x onnxfile.Field, depth int) error {
+		return onnxfile.Fields(f.bytes, x.From, x.To, func(x onnxfile.Field) error {
 			switch {
-			case depth == 0 && x.number == infoName:
-				name = string(f.bytes[x.from:x.to])
-			case x.number == path[depth] && depth == len(path)-1:
+			case depth == 0 && x.Number == onnxfile.InfoName:
+				name = string(f.bytes[x.From:x.To])
+			case x.Number == path[depth] && depth == len(path)-1:
 				dims++
-			case x.number == path[depth]:
+			case x.Number == path[depth]:
 				return walk(x, depth+1)
 			}
 			return nil
@@ -128,48 +116,24 @@ func (f *File) info(info field) (name string, dims int, err error) {
 }
 
 // renamed is a copy of a NodeProto in which the output has another name.
-func (f *File) renamed(node field, output string) (out []byte, err error) {
-	err = fields(f.bytes, node.from, node.to, func(x field) error {
-		edge := x.number == nodeInput || x.number == nodeOutput
-		if edge && string(f.bytes[x.from:x.to]) == output {
-			out = protowire.AppendTag(out, x.number, protowire.BytesType)
-			out = protowire.AppendString(out, output+before)
+func (f *File) renamed(node onnxfile.Field, output string) (out []byte, err error) {
+	err = onnxfile.Fields(f.bytes, node.From, node.To, func(x onnxfile.Field) error {
+		edge := x.Number == onnxfile.NodeInput || x.Number == onnxfile.NodeOutput
+		if edge && string(f.bytes[x.From:x.To]) == output {
+			out = onnxfile.AppendBytes(out, x.Number, output+before)
 		} else {
-			out = append(out, f.bytes[x.start:x.end]...)
+			out = append(out, f.bytes[x.Start:x.End]...)
 		}
 		return nil
 	})
 	return out, err
 }
 
-// identity is the TensorProto of a matrix that changes nothing.
-func identity(name string, dim int) (out []byte) {
+// identity is the values of a matrix that changes nothing.
+func identity(dim int) []byte {
 	raw := make([]byte, 4*dim*dim)
 	for i := range dim {
 		binary.LittleEndian.PutUint32(raw[4*(i*dim+i):], math.Float32bits(1))
 	}
-	for range 2 {
-		out = protowire.AppendTag(out, tensorDims, protowire.VarintType)
-		out = protowire.AppendVarint(out, uint64(dim))
-	}
-	out = protowire.AppendTag(out, tensorType, protowire.VarintType)
-	out = protowire.AppendVarint(out, float32Type)
-	out = protowire.AppendTag(out, tensorName, protowire.BytesType)
-	out = protowire.AppendString(out, name)
-	out = protowire.AppendTag(out, tensorRaw, protowire.BytesType)
-	return protowire.AppendBytes(out, raw)
-}
-
-// matMul is the NodeProto of a product.
-func matMul(x, matrix, product string) (out []byte) {
-	text := func(number protowire.Number, s string) {
-		out = protowire.AppendTag(out, number, protowire.BytesType)
-		out = protowire.AppendString(out, s)
-	}
-	text(nodeInput, x)
-	text(nodeInput, matrix)
-	text(nodeOutput, product)
-	text(nodeName, matrix)
-	text(nodeOp, "MatMul")
-	return out
+	return raw
 }

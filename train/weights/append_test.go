@@ -6,27 +6,29 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/internal/onnxfile"
 )
 
 // output is the ValueInfoProto of an output with so many dimensions.
 func output(name string, dims int) []byte {
 	var shape []byte
 	for range dims {
-		shape = bytesOf(shape, 1, nil)
+		shape = onnxfile.AppendBytes(shape, 1, "")
 	}
-	return bytesOf(bytesOf(nil, infoName, []byte(name)), 2, bytesOf(nil, 1, bytesOf(number(nil, 1, 1), 2, shape)))
+	return onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.InfoName, name), 2, onnxfile.AppendBytes(nil, 1, onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 1), 2, shape)))
 }
 
 // withOutputs is a model with one weight, and outputs that a node of each makes.
 func withOutputs(outputs ...[]byte) []byte {
-	graph := bytesOf(nil, graphInitializer, tensor("bias", float32Type, false, []uint64{2}, 1, 2))
+	graph := onnxfile.AppendBytes(nil, onnxfile.GraphInitializer, tensor("bias", onnxfile.Float32, false, []uint64{2}, 1, 2))
 	for _, o := range outputs {
-		name, _, _ := (&File{bytes: o}).info(field{to: len(o)})
-		graph = bytesOf(graph, graphNode, bytesOf(bytesOf(nil, nodeInput, []byte("x")), nodeOutput, []byte(name)))
-		graph = bytesOf(graph, graphOutput, o)
+		name, _, _ := (&File{bytes: o}).info(onnxfile.Field{To: len(o)})
+		graph = onnxfile.AppendBytes(graph, onnxfile.GraphNode, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.NodeInput, "x"), onnxfile.NodeOutput, name))
+		graph = onnxfile.AppendBytes(graph, onnxfile.GraphOutput, o)
 	}
 	// An explicit zero, which a rewritten message must keep as a number.
-	return number(bytesOf(number(nil, 1, 8), modelGraph, graph), 5, 0)
+	return onnxfile.AppendNumber(onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 8), onnxfile.ModelGraph, graph), 5, 0)
 }
 
 func TestWithMatrix(t *testing.T) {

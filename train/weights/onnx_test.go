@@ -10,16 +10,9 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/trirank/trirank/internal/onnxfile"
 )
-
-// bytesOf appends a field of bytes.
-func bytesOf(b []byte, number protowire.Number, v []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), v)
-}
-
-func number(b []byte, n protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
-}
 
 func tensor(name string, kind uint64, packed bool, dims []uint64, values ...float32) []byte {
 	var b, raw, list []byte
@@ -27,29 +20,29 @@ func tensor(name string, kind uint64, packed bool, dims []uint64, values ...floa
 		if packed {
 			list = protowire.AppendVarint(list, d)
 		} else {
-			b = number(b, tensorDims, d)
+			b = onnxfile.AppendNumber(b, onnxfile.TensorDims, d)
 		}
 	}
 	if packed {
-		b = bytesOf(b, tensorDims, list)
+		b = onnxfile.AppendBytes(b, onnxfile.TensorDims, list)
 	}
-	b = number(b, tensorType, kind)
-	b = bytesOf(b, tensorName, []byte(name))
+	b = onnxfile.AppendNumber(b, onnxfile.TensorType, kind)
+	b = onnxfile.AppendBytes(b, onnxfile.TensorName, name)
 	for _, v := range values {
 		raw = protowire.AppendFixed32(raw, math.Float32bits(v))
 	}
-	return bytesOf(b, tensorRaw, raw)
+	return onnxfile.AppendBytes(b, onnxfile.TensorRaw, raw)
 }
 
 func model(parts ...[]byte) []byte {
 	var graph []byte
 	for _, p := range parts {
-		graph = bytesOf(graph, graphInitializer, p)
+		graph = onnxfile.AppendBytes(graph, onnxfile.GraphInitializer, p)
 	}
-	node := bytesOf(bytesOf(nil, nodeInput, []byte("x")), nodeInput, []byte("onnx::MatMul_7"))
-	node = bytesOf(bytesOf(node, nodeName, []byte("/encoder/layer.0/output/dense/MatMul")), nodeOp, []byte("MatMul"))
-	graph = bytesOf(graph, graphNode, node)
-	return bytesOf(number(nil, 1, 6), modelGraph, graph)
+	node := onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.NodeInput, "x"), onnxfile.NodeInput, "onnx::MatMul_7")
+	node = onnxfile.AppendBytes(onnxfile.AppendBytes(node, onnxfile.NodeName, "/encoder/layer.0/output/dense/MatMul"), onnxfile.NodeOp, "MatMul")
+	graph = onnxfile.AppendBytes(graph, onnxfile.GraphNode, node)
+	return onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 6), onnxfile.ModelGraph, graph)
 }
 
 func written(t testing.TB, b []byte) string {
@@ -61,7 +54,7 @@ func written(t testing.TB, b []byte) string {
 }
 
 func TestReadAndSave(t *testing.T) {
-	before := model(tensor("bias", float32Type, false, []uint64{3}, 1, 2, 3), tensor("onnx::MatMul_7", float32Type, true, []uint64{2, 2}, 4, 5, 6, 7), tensor("ids", 7, false, []uint64{1}, 9))
+	before := model(tensor("bias", onnxfile.Float32, false, []uint64{3}, 1, 2, 3), tensor("onnx::MatMul_7", onnxfile.Float32, true, []uint64{2, 2}, 4, 5, 6, 7), tensor("ids", 7, false, []uint64{1}, 9))
 	f, err := Open(written(t, before))
 	if err != nil {
 		t.Fatal(err)
@@ -107,12 +100,12 @@ func TestReadAndSave(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	whole := model(tensor("bias", float32Type, false, []uint64{3}, 1, 2, 3))
+	whole := model(tensor("bias", onnxfile.Float32, false, []uint64{3}, 1, 2, 3))
 	for name, b := range map[string][]byte{
 		"holds no weights":           model(),
-		"has 12 bytes":               model(tensor("bias", float32Type, false, []uint64{4}, 1, 2, 3)),
-		"has the dimensions":         model(tensor("bias", float32Type, true, []uint64{1 << 40, 1 << 40}, 1)),
-		"two weights are called":     model(tensor("a", float32Type, false, []uint64{1}, 1), tensor("a", float32Type, false, []uint64{1}, 1)),
+		"has 12 bytes":               model(tensor("bias", onnxfile.Float32, false, []uint64{4}, 1, 2, 3)),
+		"has the dimensions":         model(tensor("bias", onnxfile.Float32, true, []uint64{1 << 40, 1 << 40}, 1)),
+		"two weights are called":     model(tensor("a", onnxfile.Float32, false, []uint64{1}, 1), tensor("a", onnxfile.Float32, false, []uint64{1}, 1)),
 		"not an ONNX file":           whole[:len(whole)-3],
 		"an ONNX file, or a damaged": []byte("hello, this is no model at all"),
 	} {
@@ -126,8 +119,8 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(model(tensor("bias", float32Type, false, []uint64{3}, 1, 2, 3)))
-	f.Add(model(tensor("w", float32Type, true, []uint64{2, 2}, 1, 2, 3, 4)))
+	f.Add(model(tensor("bias", onnxfile.Float32, false, []uint64{3}, 1, 2, 3)))
+	f.Add(model(tensor("w", onnxfile.Float32, true, []uint64{2, 2}, 1, 2, 3, 4)))
 	f.Add(withOutputs(output(hiddenState, 3)))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
