@@ -47,7 +47,7 @@ lint: native
 	go tool staticcheck ./...
 
 # What holds no C must build and pass without it.
-pure := ./bm25/... ./catalog/... ./encoder ./engine ./eval/... ./httpapi/... ./internal/... ./train/bert ./train/events ./train/finetuned ./train/safetensors ./train/weights
+pure := ./bm25/... ./catalog/... ./encoder ./encoder/quantize ./engine ./eval/... ./httpapi/... ./internal/... ./train/bert ./train/events ./train/finetuned ./train/safetensors ./train/weights
 test-pure:
 	CGO_ENABLED=0 go test $(pure)
 

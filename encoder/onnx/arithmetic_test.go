@@ -1,0 +1,194 @@
+package onnx
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/quantize"
+	"github.com/trirank/trirank/internal/onnxfile"
+)
+
+// small is a network of one table, one matrix and a bias.
+type small struct {
+	words, in, out     int
+	table, matrix, add []float32
+}
+
+func newSmall() *small {
+	// in is no multiple of the 32 by which blocks are made.
+	s := &small{words: 8000, in: 40, out: 24}
+	g := rand.New(rand.NewPCG(3, 4))
+	fill := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(g.NormFloat64())
+		}
+		return v
+	}
+	s.table, s.matrix, s.add = fill(s.words*s.in), fill(s.in*s.out), fill(s.out)
+	return s
+}
+
+func (s *small) model() []byte {
+	info := func(field protowire.Number, name string, kind uint64, dims ...uint64) []byte {
+		var shape []byte
+		for _, d := range dims {
+			if d == 0 { // any
+				shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendBytes(nil, 2, name+"_any"))
+			} else {
+				shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendNumber(nil, 1, d))
+			}
+		}
+		tensor := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, kind), 2, shape)
+		return onnxfile.AppendBytes(nil, field, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.InfoName, name), 2, onnxfile.AppendBytes(nil, 1, tensor)))
+	}
+	weight := func(name string, values []float32, dims ...int) []byte {
+		var raw []byte
+		for _, v := range values {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+		}
+		return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, onnxfile.Float32, dims, raw)
+	}
+	node := func(op, a, b, out string) []byte {
+		return onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: out, Op: op, Inputs: []string{a, b}, Outputs: []string{out}})
+	}
+	const int64Type = 7
+	graph := slices.Concat(
+		onnxfile.AppendBytes(nil, 2, "small"),
+		info(onnxfile.GraphInput, "input_ids", int64Type, 0, 0), info(onnxfile.GraphInput, "attention_mask", int64Type, 0, 0),
+		weight("table", s.table, s.words, s.in), weight("matrix", s.matrix, s.in, s.out), weight("bias", s.add, s.out),
+		node("Gather", "table", "input_ids", "x"), node("MatMul", "x", "matrix", "y"), node("Add", "y", "bias", "last_hidden_state"),
+		info(onnxfile.GraphOutput, "last_hidden_state", onnxfile.Float32, 0, 0, uint64(s.out)))
+	b := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 8), onnxfile.ModelGraph, graph) // of version 8
+	return onnxfile.AppendBytes(b, onnxfile.ModelOpsets, onnxfile.AppendNumber(nil, onnxfile.OpsetVersion, 11))
+}
+
+// run gives the network, quantized or not, to ONNX Runtime.
+func (s *small) run(t *testing.T, model []byte, ids []int64) []float32 {
+	t.Helper()
+	dir := t.TempDir()
+	tokenizer, err := os.ReadFile(filepath.Join(os.Getenv("TRIRANK_MODELS"), "e5-small-v2", encoder.TokenizerFile))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, encoder.TokenizerFile), tokenizer, 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, encoder.NetworkFile), model, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := load(dir, &encoder.Model{Dimension: s.out, MaxTokens: 512}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	hidden := make([]float32, len(ids)*s.out)
+	if err := m.Run(1, len(ids), ids, make([]int64, len(ids)), hidden); err != nil {
+		t.Fatal(err)
+	}
+	return hidden
+}
+
+// lines rounds values to at most 127 steps of either sign; stride apart are those of
+// one scale.
+func lines(values []float32, from, stride, n int) (q []int, scale float32) {
+	most := float32(0)
+	for i := range n {
+		most = max(most, float32(math.Abs(float64(values[from+i*stride]))))
+	}
+	scale = most / 127
+	for i := range n {
+		q = append(q, int(math.RoundToEven(float64(values[from+i*stride]/scale))))
+	}
+	return q, scale
+}
+
+// rows are the rows of the table by its 8 bits.
+func (s *small) rows(ids []int64) (x []float32) {
+	for _, id := range ids {
+		q, scale := lines(s.table, int(id)*s.in, 1, s.in)
+		for _, v := range q {
+			x = append(x, float32(v)*scale)
+		}
+	}
+	return x
+}
+
+// dynamic is by the definitions of DynamicQuantizeLinear and MatMulInteger.
+func (s *small) dynamic(ids []int64) (out []float32) {
+	x := s.rows(ids)
+	low, high := min(slices.Min(x), 0), max(slices.Max(x), 0)
+	step := (high - low) / 255
+	zero := int(math.RoundToEven(float64(-low / step)))
+	a := make([]int, len(x))
+	for i, v := range x {
+		a[i] = min(max(int(math.RoundToEven(float64(v/step)))+zero, 0), 255) - zero
+	}
+	for t := range ids {
+		for j := range s.out {
+			w, scale := lines(s.matrix, j, s.out, s.in)
+			sum := 0
+			for k, v := range w {
+				sum += a[t*s.in+k] * v
+			}
+			out = append(out, float32(sum)*(step*scale)+s.add[j])
+		}
+	}
+	return out
+}
+
+// blocks adds up the products of 32 at a time as whole numbers.
+func (s *small) blocks(ids []int64) (out []float32) {
+	x := s.rows(ids)
+	for t := range ids {
+		for j := range s.out {
+			y := float64(s.add[j])
+			for from := 0; from < s.in; from += 32 {
+				n := min(32, s.in-from)
+				a, step := lines(x, t*s.in+from, 1, n)
+				w, scale := lines(s.matrix, from*s.out+j, s.out, n)
+				sum := 0
+				for k := range n {
+					sum += a[k] * w[k]
+				}
+				y += float64(sum) * float64(step) * float64(scale)
+			}
+			out = append(out, float32(y))
+		}
+	}
+	return out
+}
+
+// TestQuantizedArithmetic checks that ONNX Runtime computes with a quantized network
+// what whole numbers give.
+func TestQuantizedArithmetic(t *testing.T) {
+	s := newSmall()
+	ids := []int64{5, 7999, 0, 123, 4567}
+	exact := s.run(t, s.model(), ids)
+	for kind, want := range map[quantize.Kind][]float32{quantize.Dynamic: s.dynamic(ids), quantize.Blocks: s.blocks(ids)} {
+		model, changed, err := quantize.Network(context.Background(), s.model(), kind)
+		if err != nil || changed != (quantize.Changed{Matrices: 1, Tables: 1}) {
+			t.Fatal(changed, err)
+		}
+		got := s.run(t, model, ids)
+		off, rounding := 0., 0.
+		for i := range got {
+			off = max(off, math.Abs(float64(got[i]-want[i])))
+			rounding = max(rounding, math.Abs(float64(got[i]-exact[i])))
+		}
+		t.Logf("%s: at most %.1e from whole numbers, %.1e from fp32", kind, off, rounding)
+		// Values are about 6; a step of one weight or activation is .02.
+		if off > 2e-5 || rounding > .3 || rounding == 0 {
+			t.Errorf("%s: %g from what whole numbers give, %g from fp32", kind, off, rounding)
+		}
+	}
+}

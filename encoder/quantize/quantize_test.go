@@ -1,0 +1,353 @@
+package quantize
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/internal/onnxfile"
+)
+
+func floatsOf(values ...float32) (raw []byte) {
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return raw
+}
+
+func opset(domain string, version uint64) []byte {
+	return onnxfile.AppendNumber(onnxfile.AppendBytes(nil, onnxfile.OpsetDomain, domain), onnxfile.OpsetVersion, version)
+}
+
+// network is a model of a graph's fields.
+func network(version uint64, parts ...[]byte) []byte {
+	b := onnxfile.AppendBytes(nil, onnxfile.ModelGraph, slices.Concat(parts...))
+	return onnxfile.AppendBytes(b, onnxfile.ModelOpsets, opset("", version))
+}
+
+func tensor(name string, kind uint64, dims []int, raw []byte) []byte {
+	return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, kind, dims, raw)
+}
+
+func node(op, inputs, outputs string) []byte {
+	return onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: outputs, Op: op, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs)})
+}
+
+func info(field int, name string) []byte {
+	return onnxfile.AppendBytes(nil, protowire.Number(field), onnxfile.AppendBytes(nil, onnxfile.InfoName, name))
+}
+
+// shared is a network in which two products share their activations, and one of the
+// matrices is needed as it is as well; it names its constants among its inputs, as old
+// exporters do.
+func shared() []byte {
+	return network(11,
+		info(onnxfile.GraphInput, "ids"), info(onnxfile.GraphInput, "w"), info(onnxfile.GraphInput, "v"),
+		tensor("table", onnxfile.Float32, []int{1 << 15, 8}, make([]byte, 1<<20)),
+		tensor("small", onnxfile.Float32, []int{2, 2}, floatsOf(1, 2, 3, 4)),
+		tensor("w", onnxfile.Float32, []int{2, 3}, floatsOf(127, -.5, 0, 63.5, 1, 0)),
+		tensor("v", onnxfile.Float32, []int{2, 2}, floatsOf(1, 0, 0, 1)),
+		tensor("bias", onnxfile.Float32, []int{3}, floatsOf(1, 2, 3)),
+		node("Gather", "table ids", "x"),
+		node("Gather", "small ids", "s"),
+		node("MatMul", "x w", "y"),
+		node("Add", "y bias", "z"),
+		node("MatMul", "x v", "u"),
+		node("Add", "u v", "out"),
+		node("MatMul", "u z", "product"), // of activations
+		info(onnxfile.GraphOutput, "out"))
+}
+
+type written struct {
+	tensors map[string][]byte // values
+	dims    map[string][]int
+	nodes   []string
+	inputs  []string
+	opsets  map[string]uint64
+}
+
+func read(t testing.TB, b []byte) *written {
+	t.Helper()
+	w := &written{tensors: map[string][]byte{}, dims: map[string][]int{}, opsets: map[string]uint64{}}
+	err := onnxfile.Graph(b, func(x onnxfile.Field) error {
+		switch x.Number {
+		case onnxfile.GraphInitializer:
+			t, err := onnxfile.ReadTensor(b, x.From, x.To)
+			w.tensors[t.Name], w.dims[t.Name] = b[t.From:t.To], t.Dims
+			return err
+		case onnxfile.GraphNode:
+			n, err := onnxfile.ReadNode(b, x.From, x.To)
+			w.nodes = append(w.nodes, n.Op+" "+strings.Join(n.Inputs, ",")+" -> "+strings.Join(n.Outputs, ","))
+			return err
+		case onnxfile.GraphInput:
+			name, err := infoName(b, x)
+			w.inputs = append(w.inputs, name)
+			return err
+		}
+		return nil
+	})
+	if err == nil {
+		err = onnxfile.Fields(b, 0, len(b), func(x onnxfile.Field) error {
+			if x.Number != onnxfile.ModelOpsets {
+				return nil
+			}
+			domain, version := "", uint64(0)
+			err := onnxfile.Fields(b, x.From, x.To, func(x onnxfile.Field) error {
+				if x.Number == onnxfile.OpsetDomain {
+					domain = string(b[x.From:x.To])
+				} else {
+					version = x.Value
+				}
+				return nil
+			})
+			w.opsets[domain] = version
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestDynamic(t *testing.T) {
+	b, changed, err := Network(context.Background(), shared(), Dynamic)
+	if err != nil || changed != (Changed{2, 1}) {
+		t.Fatal(changed, err)
+	}
+	w := read(t, b)
+	// Columns of w: 127 and 63.5 by steps of 1, the half to even; -.5 and 1 by 1/127;
+	// nothing but zeros.
+	if got, want := w.tensors["w_quantized"], []byte{255, 64, 128, 192, 255, 128}; !bytes.Equal(got, want) {
+		t.Errorf("w is %v, want %v", got, want)
+	}
+	if got := w.tensors["w_scale"]; !bytes.Equal(got[:8], floatsOf(1, 1./127)) {
+		t.Errorf("the scales of w are %v", got)
+	}
+	for name, want := range map[string]bool{"w": false, "table": false, "v": true, "small": true, "bias": true, "v_quantized": true, zeroPoint: true} {
+		if _, ok := w.tensors[name]; ok != want {
+			t.Errorf("there is %s: %v", name, ok)
+		}
+	}
+	if want := []string{"ids", "v"}; !slices.Equal(w.inputs, want) {
+		t.Errorf("inputs %v, want %v", w.inputs, want)
+	}
+	want := []string{
+		"Gather table_quantized,ids -> x_quantized_row", "Cast x_quantized_row -> x_float", "Gather table_scale,ids -> x_scale_row", "Mul x_float,x_scale_row -> x",
+		"Gather small,ids -> s",
+		"DynamicQuantizeLinear x -> x_quantized,x_scale,x_zero_point",
+		"MatMulInteger x_quantized,w_quantized,x_zero_point," + zeroPoint + " -> y_quantized_sum", "Cast y_quantized_sum -> y_quantized_float",
+		"Mul x_scale,w_scale -> y_quantized_scale", "Mul y_quantized_float,y_quantized_scale -> y",
+		"Add y,bias -> z",
+		"MatMulInteger x_quantized,v_quantized,x_zero_point," + zeroPoint + " -> u_quantized_sum", "Cast u_quantized_sum -> u_quantized_float",
+		"Mul x_scale,v_scale -> u_quantized_scale", "Mul u_quantized_float,u_quantized_scale -> u",
+		"Add u,v -> out",
+		"MatMul u,z -> product",
+	}
+	if !slices.Equal(w.nodes, want) {
+		t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(w.nodes, "\n"), strings.Join(want, "\n"))
+	}
+	if again, _, _ := Network(context.Background(), shared(), Dynamic); !bytes.Equal(again, b) {
+		t.Error("the same model is written in other bytes")
+	}
+	if _, _, err := Network(context.Background(), b, Dynamic); err == nil || !strings.Contains(err.Error(), "is quantized already") {
+		t.Error(err)
+	}
+}
+
+func TestBlocks(t *testing.T) {
+	b, changed, err := Network(context.Background(), shared(), Blocks)
+	if err != nil || changed != (Changed{2, 1}) {
+		t.Fatal(changed, err)
+	}
+	w := read(t, b)
+	if got, want := w.tensors["w_quantized"], slices.Concat([]byte{255, 192}, bytes.Repeat([]byte{128}, 30), []byte{64, 255}, bytes.Repeat([]byte{128}, 62)); !bytes.Equal(got, want) {
+		t.Errorf("w is %v, want %v", got, want)
+	}
+	if !slices.Equal(w.dims["w_quantized"], []int{3, 1, 32}) || !slices.Equal(w.dims["w_scale"], []int{3, 1}) {
+		t.Errorf("w has the dimensions %v, its scales %v", w.dims["w_quantized"], w.dims["w_scale"])
+	}
+	if !slices.Contains(w.nodes, "MatMulNBits x,w_quantized,w_scale -> y") || w.opsets[contrib] != 1 || w.opsets[""] != 11 {
+		t.Errorf("%v, %v", w.nodes, w.opsets)
+	}
+}
+
+// TestRounding checks that no weight is further from what stands for it than half
+// a step, by which 0 stays 0.
+func TestRounding(t *testing.T) {
+	g := rand.New(rand.NewPCG(1, 2))
+	m := &matrix{70, 5, make([]float32, 350)}
+	for i := range m.values {
+		m.values[i] = float32(g.NormFloat64() * math.Pow(10, float64(i%5)-2))
+	}
+	clear(m.values[:5])
+	check := func(name string, i int, q int, scale float32) {
+		t.Helper()
+		if v := m.values[i]; q < -127 || q > 127 || math.Abs(float64(v)-float64(q)*float64(scale)) > .5001*float64(scale) || v == 0 && q != 0 {
+			t.Errorf("%s: %g becomes %d times %g", name, v, q, scale)
+		}
+	}
+	rows, rowScales := m.byRow()
+	columns, columnScales := m.byColumn()
+	blocks, blockScales := m.byBlock(32)
+	if len(blocks) != 5*3*32 || len(blockScales) != 5*3 {
+		t.Fatalf("%d values and %d scales in blocks", len(blocks), len(blockScales))
+	}
+	for i := range m.values {
+		row, col := i/5, i%5
+		check("by row", i, int(int8(rows[i])), rowScales[row])
+		check("by column", i, int(columns[i])-middle, columnScales[col])
+		check("by block", i, int(blocks[col*96+row])-middle, blockScales[col*3+row/32])
+	}
+	for _, q := range blocks[70:96] {
+		if q != middle {
+			t.Errorf("a block is filled up with %d", q)
+		}
+	}
+}
+
+func TestNetworkRefuses(t *testing.T) {
+	x := info(onnxfile.GraphInput, "x")
+	w := tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2))
+	y := node("MatMul", "x w", "y")
+	loop := onnxfile.AppendBytes(nil, onnxfile.NodeAttribute, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.AttributeName, "body"), onnxfile.AttributeGraph, ""))
+	beside := onnxfile.AppendBytes(nil, onnxfile.GraphInitializer, slices.Concat(
+		onnxfile.AppendNumber(nil, onnxfile.TensorDims, 2), onnxfile.AppendNumber(nil, onnxfile.TensorDims, 2),
+		onnxfile.AppendNumber(nil, onnxfile.TensorType, onnxfile.Float32), onnxfile.AppendBytes(nil, onnxfile.TensorName, "w")))
+	for _, c := range []struct {
+		want  string
+		model []byte
+	}{
+		{"not an ONNX file", nil},
+		{"not an ONNX file", []byte("hello, this is no model at all")},
+		{"operators of version 10", network(10, x, w, y)},
+		{"multiplies by no constant matrix", network(11, x, y)},
+		{"multiplies by no constant matrix", network(11, x, tensor("w", onnxfile.Float32, []int{2}, floatsOf(1, 2)), y)},
+		{"not of 32-bit floats, but of ONNX's type 10", network(11, x, tensor("w", 10, []int{1, 2}, make([]byte, 4)), y)},
+		{"weights beside the file", network(11, x, beside, y)},
+		{"value 1 is NaN", network(11, x, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, float32(math.NaN()))), y)},
+		{"two weights are called \"w\"", network(11, x, w, w, y)},
+		{"quantized already: node \"q\" is a QuantizeLinear", network(11, x, w, node("QuantizeLinear", "x", "q"), y)},
+		{"has a graph of its own", network(11, x, w, onnxfile.AppendBytes(nil, onnxfile.GraphNode, loop), y)},
+		{"a value of the name \"w_scale\" already", network(11, x, w, node("Abs", "x", "w_scale"), y)},
+	} {
+		for _, kind := range Kinds {
+			if _, _, err := Network(context.Background(), c.model, kind); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v does not say %q", err, c.want)
+			}
+		}
+	}
+	if _, _, err := Network(context.Background(), network(11, x, w, y), "both"); err == nil || !strings.Contains(err.Error(), "no kind") {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := Network(ended, network(11, x, w, y), Dynamic); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// modelDir is the directory of a model that only this package can read.
+func modelDir(t *testing.T, change func(*encoder.Model)) string {
+	dir := t.TempDir()
+	m := &encoder.Model{Format: 1, Name: "e5", Pooling: "mean", QueryPrefix: "query: ", PassagePrefix: "passage: ", MaxTokens: 8, Dimension: 2, Precision: "fp32"}
+	change(m)
+	err := errors.Join(os.WriteFile(filepath.Join(dir, encoder.NetworkFile), shared(), 0o644), os.WriteFile(filepath.Join(dir, encoder.TokenizerFile), []byte("{}"), 0o644),
+		os.WriteFile(filepath.Join(dir, "training.json"), []byte("[]"), 0o644), encoder.WriteModel(dir, m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestDirectory(t *testing.T) {
+	base := modelDir(t, func(*encoder.Model) {})
+	root := t.TempDir()
+	out := filepath.Join(root, "new", "int8")
+	o := Options{Name: "e5-int8", Kind: Dynamic, Also: []string{"training.json", "absent.json"}}
+	near := func(mean float64, err error) func(string) (encoder.Closeness, error) {
+		return func(dir string) (encoder.Closeness, error) {
+			if m, err2 := encoder.ReadModel(dir); err2 != nil || m.Verify(dir) != nil {
+				t.Errorf("what is to be checked is not whole: %v", err2)
+			}
+			return encoder.Closeness{Texts: 3, Mean: mean, Min: .5}, err
+		}
+	}
+	r, err := Directory(context.Background(), base, out, o, near(.99, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := encoder.ReadModel(out)
+	if err != nil || m.Verify(out) != nil {
+		t.Fatal(err, m.Verify(out))
+	}
+	parent, _ := encoder.ReadModel(base)
+	if m.Name != "e5-int8" || m.Parent != "e5" || m.Precision != "int8" || *m.Quantized != (encoder.Quantized{Kind: "dynamic", Parent: parent.Hash(), Closeness: encoder.Closeness{Texts: 3, Mean: .99, Min: .5}}) {
+		t.Errorf("%+v, %+v", m, m.Quantized)
+	}
+	if r.Model.Hash() != m.Hash() || r.Before != int64(len(shared())) || r.After >= r.Before {
+		t.Errorf("%+v", r)
+	}
+	if b, _ := os.ReadFile(filepath.Join(out, "training.json")); string(b) != "[]" {
+		t.Error("training.json is not copied")
+	}
+	// One of the same kind may be made again, and gives the same; after a failure the
+	// old one is there.
+	before, _ := os.ReadFile(filepath.Join(out, "model.json"))
+	for _, c := range []struct {
+		mean float64
+		err  error
+	}{{.99, nil}, {.9, nil}, {.99, errors.New("broken")}} {
+		_, err := Directory(context.Background(), base, out, o, near(c.mean, c.err))
+		if (err == nil) != (c.mean == .99 && c.err == nil) || c.mean == .9 && !strings.Contains(err.Error(), "their cosine is 0.900") {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if after, _ := os.ReadFile(filepath.Join(out, "model.json")); !bytes.Equal(after, before) {
+			t.Errorf("%+v: the model is another", c)
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Dir(out)); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+
+	other := modelDir(t, func(m *encoder.Model) { m.Parent = "e5" })
+	for _, c := range []struct{ want, base, out string }{
+		{"no such file", filepath.Join(root, "none"), out},
+		{"its weights are int8", out, filepath.Join(root, "twice")},
+		{"it is the model to begin with", base, base},
+		{"there is another model, e5", base, other}, // not quantized, though a child
+		{"it holds new, which is no part", base, root},
+	} {
+		if _, err := Directory(context.Background(), c.base, c.out, o, near(1, nil)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v does not say %q", err, c.want)
+		}
+	}
+}
+
+func FuzzNetwork(f *testing.F) {
+	f.Add(shared())
+	f.Add(network(11, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2)), node("MatMul", "x w", "y")))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, kind := range Kinds {
+			out, changed, err := Network(context.Background(), b, kind)
+			if err != nil {
+				continue
+			}
+			if _, _, err := Network(context.Background(), out, kind); err == nil || changed.Matrices < 1 {
+				t.Errorf("%d matrices were quantized, and can be again", changed.Matrices)
+			}
+		}
+	})
+}
