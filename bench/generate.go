@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"math"
 	"math/rand/v2"
 
@@ -89,13 +88,6 @@ func (g *Generator) Vector(number uint64, dst []float32) {
 		}
 	}
 	unit(dst)
-}
-
-// VectorOf writes the vector that belongs to a text: the same for the same.
-func (g *Generator) VectorOf(text string, dst []float32) {
-	h := fnv.New64a()
-	h.Write([]byte(text))
-	g.Vector(h.Sum64(), dst)
 }
 
 // unit scales a vector to length 1.

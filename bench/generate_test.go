@@ -2,9 +2,12 @@ package bench
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/faiss"
 )
 
@@ -50,16 +53,67 @@ func TestGenerator(t *testing.T) {
 	if !slices.Equal(again, made[3*dim:4*dim]) {
 		t.Error("a vector is not the same twice")
 	}
-	other := make([]float32, dim)
-	g.VectorOf("blue jacket", again)
-	g.VectorOf("blue jacket", other)
-	if !slices.Equal(again, other) {
-		t.Error("equal texts have different vectors")
-	}
-	if g.VectorOf("red jacket", other); slices.Equal(again, other) {
-		t.Error("different texts have equal vectors")
-	}
 	if _, err := NewGenerator(t.Context(), given[:dim], dim, 1); err == nil {
 		t.Error("one vector has a distribution")
+	}
+}
+
+func TestMemory(t *testing.T) {
+	given := clustered(100, 2)
+	g, err := NewGenerator(t.Context(), given, dim, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMemory(&encoder.Model{Dimension: dim, MaxTokens: 8, QueryPrefix: "query: ", PassagePrefix: "passage: "}, g)
+	m.Passage("hat", given[:dim])
+	m.Query("hat", given[dim:2*dim])
+	e := m.Encoder()
+	got := make([]float32, 3*dim)
+	if err := e.Passages(t.Context(), []string{"hat", "no hat", "no hat"}, got); err != nil {
+		t.Fatal(err)
+	}
+	for i := range dim {
+		if math.Abs(float64(got[i]-given[i])) > 1e-6 {
+			t.Fatalf("value %d of a known passage is %v, not %v", i, got[i], given[i])
+		}
+	}
+	if !slices.Equal(got[dim:2*dim], got[2*dim:]) || slices.Equal(got[:dim], got[dim:2*dim]) {
+		t.Error("unknown passages are not what they should be")
+	}
+	q, err := e.Query(t.Context(), "hat")
+	if err != nil || math.Abs(float64(q[0]-given[dim])) > 1e-6 {
+		t.Errorf("a known query has %v, not %v (%v)", q[0], given[dim], err)
+	}
+}
+
+func TestProducts(t *testing.T) {
+	given := func(row int) (catalog.Product, error) {
+		return []catalog.Product{
+			{ID: "a", Title: "blue wool winter hat", Brand: "Acme", Bullets: []string{"warm", "soft"}},
+			{ID: "b", Title: "steel hammer", Brand: "Boltwell"},
+		}[row], nil
+	}
+	list := func() (out []catalog.Product) {
+		for p, err := range Products(given, 2, 40, id, 1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, p)
+		}
+		return out
+	}
+	first := list()
+	titles := map[string]bool{}
+	for i, p := range first[2:] {
+		titles[p.Title] = true
+		if p.ID != id(i+2) {
+			t.Errorf("product %d has id %s", i+2, p.ID)
+		}
+	}
+	if len(first) != 40 || first[1].ID != "b" || len(titles) != 4 || !titles["blue wool hammer"] || !titles["steel winter hat"] {
+		t.Errorf("%d products, titles %v", len(first), titles)
+	}
+	if !reflect.DeepEqual(first, list()) {
+		t.Error("they are others the second time")
 	}
 }

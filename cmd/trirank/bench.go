@@ -39,7 +39,7 @@ report.json, and benchmark.txt, which benchstat compares.`,
   trirank bench quantization --index shop.index --quantized int8 --out report
   trirank bench choose --index shop.index --min-ndcg-loss 0.003 --write`,
 	}
-	c.AddCommand(newBenchLatencyCommand(), newBenchLoadCommand(), newBenchEncodeCommand(), newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand())
+	c.AddCommand(newBenchLatencyCommand(), newBenchLoadCommand(), newBenchEncodeCommand(), newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand(), newBenchGenerateCommand())
 	return c
 }
 

@@ -129,10 +129,14 @@ func (b *benching) encode(ctx context.Context, models []string, settings []bench
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
-	const passages = 2000
-	titles, err := b.x.Titles(passages)
-	if err != nil {
-		return nil, err
+	rows := b.x.Manifest.Catalogue.Rows
+	titles := make([]string, min(2000, rows))
+	for i := range titles { // evenly spread
+		p, err := b.x.Row(i * rows / len(titles))
+		if err != nil {
+			return nil, err
+		}
+		titles[i] = p.Title
 	}
 	s := &bench.Section{
 		Title: "Queries and products by setting",

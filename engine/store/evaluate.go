@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/internal/atomicfile"
 )
@@ -93,19 +94,8 @@ func (x *Index) Has(id string) bool {
 	return ok
 }
 
-// Titles returns the titles of at most n products, evenly spread.
-func (x *Index) Titles(n int) (titles []string, err error) {
-	rows := x.Manifest.Catalogue.Rows
-	n = min(n, rows)
-	for i := range n {
-		p, err := x.products.Product(uint32(i * rows / n))
-		if err != nil {
-			return nil, err
-		}
-		titles = append(titles, p.Title)
-	}
-	return titles, nil
-}
+// Row returns the product of a row.
+func (x *Index) Row(row int) (catalog.Product, error) { return x.products.Product(uint32(row)) }
 
 // Space gives access to the vectors of a model's ranking.
 type Space struct {
@@ -122,6 +112,9 @@ func (x *Index) Space(system string) (s *Space, ok bool) {
 
 // Model returns the directory of the model that made the vectors.
 func (s *Space) Model() string { return s.dense.model }
+
+// Encoder returns what makes the vectors, which belongs to the index.
+func (s *Space) Encoder() *encoder.Encoder { return s.dense.encoder }
 
 // Rows returns the number of products.
 func (s *Space) Rows() int { return s.dense.vectors.Rows }
