@@ -62,20 +62,23 @@ test-real: build ## the checks that need real data, in REAL_DATA
 	@[ -f '$(REAL_DATA)/esci-us/products.jsonl.gz' ] || { echo "trirank: cannot run the tests on real data: $(REAL_DATA)/esci-us is not there (set REAL_DATA)"; exit 1; }
 	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
 
-# Other people's implementations of the metrics, in Python: test-peers compares
-# with them, bench times against them. make test needs only what they once computed.
-peers := $(abspath $(pjrt_dir)/../..)/peers-$(shell sha256sum eval/testdata/peers/requirements.txt | cut -c1-12)
+# Other people's implementations of the metrics and of quantization, in Python:
+# test-peers compares with them, bench times against them. make test needs only what
+# they once computed.
+peers_requirements := eval/testdata/peers/requirements.txt encoder/onnx/testdata/peers/requirements.txt
+peers := $(abspath $(pjrt_dir)/../..)/peers-$(shell cat $(peers_requirements) | sha256sum | cut -c1-12)
 .PHONY: peers test-peers
-peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard and safetensors for Python, kept in the cache
+peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard, safetensors and ONNX Runtime for Python, kept in the cache
 
 $(peers)/ready:
 	rm -rf $(peers) && python3 -m venv $(peers)
-	$(peers)/bin/pip install -q --disable-pip-version-check -r eval/testdata/peers/requirements.txt
+	$(peers)/bin/pip install -q --disable-pip-version-check $(addprefix -r ,$(peers_requirements))
 	$(peers)/bin/pip install -q --disable-pip-version-check --no-deps rbo==0.1.3
 	touch $@
 
-test-peers: peers ## compare metrics and file formats with other implementations, live
+test-peers: native peers ## compare metrics, file formats and quantization with other implementations, live
 	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
+	TRIRANK_PEERS_PYTHON=$(peers)/bin/python go test ./encoder/onnx -run Peers -bench Peers -benchtime 20x -count 1 -v
 
 # PyTorch, with which steps of training are compared. It is several GB, so neither
 # peers nor .ci/run fetches it; what it once computed is compared with in make test.

@@ -1,0 +1,189 @@
+package onnx_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/encoder/quantize"
+	"github.com/trirank/trirank/internal/peers"
+)
+
+// quantized opens what package quantize makes of E5.
+func quantized(t testing.TB, kind quantize.Kind) *encoder.Encoder {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "model")
+	_, err := quantize.Directory(context.Background(), modelDir(t, "e5-small-v2"), dir, quantize.Options{Name: string(kind), Kind: kind},
+		func(string) (encoder.Closeness, error) { return encoder.Closeness{Mean: 1, Min: 1}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openDir(t, dir)
+}
+
+func openDir(t testing.TB, dir string) *encoder.Encoder {
+	t.Helper()
+	e, err := onnx.Open(dir, onnx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func near(t testing.TB, e, fp32 *encoder.Encoder) encoder.Closeness {
+	t.Helper()
+	c, err := quantize.Compare(context.Background(), fp32, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: cosine to fp32 %.5f on average, %.5f at least", e.Model.Name, c.Mean, c.Min)
+	return c
+}
+
+// TestQuantized checks how near E5 of either kind is to fp32, and for which of them
+// a vector depends on what else is in its batch.
+func TestQuantized(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it rounds the weights of E5 twice, which the race detector makes slow")
+	}
+	fp32 := open(t, "e5-small-v2")
+	if c := near(t, fp32, fp32); c.Mean != 1 || c.Min != 1 {
+		t.Errorf("a model differs from itself: %+v", c)
+	}
+	for _, x := range []struct {
+		kind      quantize.Kind
+		mean, min float64 // of cosines to fp32; .9980 and .9970, and .99985 and .9998, were measured
+		alone     float64 // of vectors in a batch to those alone; .996 and 1
+	}{{quantize.Dynamic, .9970, .9945, .99}, {quantize.Blocks, .9997, .9995, .999999}} {
+		e := quantized(t, x.kind)
+		if err := e.SelfTest(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if c := near(t, e, fp32); c.Mean < x.mean || c.Min < x.min {
+			t.Errorf("%s: cosines to fp32 %+v, at least %g and %g expected", x.kind, c, x.mean, x.min)
+		}
+		texts, dim := titles(16), e.Model.Dimension
+		together := make([]float32, len(texts)*dim)
+		if err := e.Passages(context.Background(), texts, together); err != nil {
+			t.Fatal(err)
+		}
+		least := 1.
+		for i := range texts {
+			alone := make([]float32, dim)
+			if err := e.Passages(context.Background(), texts[i:i+1], alone); err != nil {
+				t.Fatal(err)
+			}
+			cos := 0.
+			for j, v := range alone {
+				cos += float64(v) * float64(together[i*dim+j])
+			}
+			least = min(least, cos)
+		}
+		t.Logf("%s: cosine of vectors alone and in a batch %.6f at least", x.kind, least)
+		if least < x.alone {
+			t.Errorf("%s: the batch changes vectors to a cosine of %.6f, at least %g expected", x.kind, least, x.alone)
+		}
+	}
+}
+
+// titles are n titles of products, of different lengths.
+func titles(n int) (texts []string) {
+	for i := range n {
+		s := fmt.Sprintf("Norrvik %dW USB-C Wall Charger", 10+i)
+		if i%2 > 0 {
+			s += fmt.Sprintf(" with Foldable Plug and Braided Cable, White, Pack of %d", i)
+		}
+		if i%3 > 0 {
+			s += ", for phones, tablets and notebooks"
+		}
+		texts = append(texts, s)
+	}
+	return texts
+}
+
+// peerModel is what ONNX Runtime's own tool makes of E5, in Python.
+func peerModel(t testing.TB) *encoder.Encoder {
+	t.Helper()
+	python := peers.Python(t, "onnx, onnxruntime.quantization")
+	if python == "" {
+		t.Skip("there is no Python with onnx and onnxruntime (make test-peers)")
+	}
+	base, dir := modelDir(t, "e5-small-v2"), t.TempDir()
+	cmd := exec.Command(python, "testdata/peers/quantize.py", filepath.Join(base, encoder.NetworkFile), filepath.Join(dir, encoder.NetworkFile))
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("quantize.py: %v\n%s", err, b)
+	}
+	tokenizer, err := os.ReadFile(filepath.Join(base, encoder.TokenizerFile))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, encoder.TokenizerFile), tokenizer, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := encoder.ReadModel(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Name, m.Precision = "quantize_dynamic", "int8"
+	if err := encoder.WriteModel(dir, m); err != nil {
+		t.Fatal(err)
+	}
+	return openDir(t, dir)
+}
+
+// TestPeersQuantized compares the nearness to fp32 of what we make with that of what
+// ONNX Runtime's own tool makes.
+func TestPeersQuantized(t *testing.T) {
+	theirs, fp32 := peerModel(t), open(t, "e5-small-v2")
+	want := near(t, theirs, fp32)
+	for _, kind := range quantize.Kinds {
+		// On 40 texts .0002 is chance.
+		if c := near(t, quantized(t, kind), fp32); c.Mean < want.Mean-.0002 || c.Min < want.Min-.001 {
+			t.Errorf("%s: cosines to fp32 %+v; of the tool's model %+v", kind, c, want)
+		}
+	}
+}
+
+// BenchmarkPeersQuantized times a query, and a batch of 16 titles, with the fp32
+// model, ours and that of ONNX Runtime's own tool. They take turns, so that the
+// ratios of one run hold on a machine that does other things as well.
+func BenchmarkPeersQuantized(b *testing.B) {
+	encoders := []*encoder.Encoder{open(b, "e5-small-v2"), quantized(b, quantize.Dynamic), quantized(b, quantize.Blocks), peerModel(b)}
+	ctx, texts := context.Background(), titles(16)
+	dst := make([]float32, len(texts)*384)
+	for _, x := range []struct {
+		name string
+		do   func(*encoder.Encoder) error
+	}{
+		{"query", func(e *encoder.Encoder) error {
+			_, err := e.Query(ctx, "usb c charger for iphone fast charging")
+			return err
+		}},
+		{"batch=16", func(e *encoder.Encoder) error { return e.Passages(ctx, texts, dst) }},
+	} {
+		b.Run(x.name, func(b *testing.B) {
+			times := make([][]float64, len(encoders))
+			for b.Loop() {
+				for i, e := range encoders {
+					start := time.Now()
+					if err := x.do(e); err != nil {
+						b.Fatal(err)
+					}
+					times[i] = append(times[i], float64(time.Since(start).Microseconds())/1e3)
+				}
+			}
+			for i, e := range encoders {
+				slices.Sort(times[i])
+				b.ReportMetric(times[i][len(times[i])/2], e.Model.Name+"-ms")
+			}
+		})
+	}
+}
