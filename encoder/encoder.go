@@ -57,7 +57,8 @@ type Encoder struct {
 	closer  io.Closer
 	opts    Options
 	slots   chan struct{} // one token a batch that may run
-	buffers sync.Pool     // of *batch
+	queries queue
+	buffers sync.Pool // of *batch
 }
 
 // maxTextBytes is how much of a text is looked at. No text whose tokens have
@@ -83,13 +84,6 @@ func (e *Encoder) Close() error {
 	c := e.closer
 	e.closer = nil
 	return c.Close()
-}
-
-// Query returns the vector of a search query: Model.Dimension values, of unit
-// length.
-func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
-	v := make([]float32, e.Model.Dimension)
-	return v, e.encode(ctx, e.Model.QueryPrefix, []string{text}, v)
 }
 
 // Queries writes the vectors of texts to dst, one after the other;
@@ -145,17 +139,13 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 	if len(dst) != len(texts)*dim {
 		return fmt.Errorf("cannot encode %d texts of dimension %d into %d values", len(texts), dim, len(dst))
 	}
-	type item struct {
-		ids []uint32
-		at  int
-	}
 	items := make([]item, len(texts))
 	for i, t := range texts {
 		ids, err := e.tokenize(prefix, t)
 		if err != nil {
 			return err
 		}
-		items[i] = item{ids, i}
+		items[i] = item{ids, t, dst[i*dim : (i+1)*dim]}
 	}
 	// Longest first, so that little is padded; the order is total, so that
 	// equal input makes equal batches.
@@ -177,32 +167,45 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 		}
 		g.Go(func() error {
 			defer func() { <-e.slots }()
-			b := e.buffers.Get().(*batch)
-			defer e.buffers.Put(b)
-			b.ids = slices.Grow(b.ids[:0], rows*cols)[:rows*cols]
-			b.mask = slices.Grow(b.mask[:0], rows*cols)[:rows*cols]
-			b.hidden = slices.Grow(b.hidden[:0], rows*cols*dim)[:rows*cols*dim]
-			clear(b.ids)
-			clear(b.mask)
-			for r, it := range part {
-				for c, id := range it.ids {
-					b.ids[r*cols+c] = int64(id)
-					b.mask[r*cols+c] = 1
-				}
-			}
-			if err := e.net.Run(rows, cols, b.ids, b.mask, b.hidden); err != nil {
-				return fmt.Errorf("cannot run model %s on %d texts of up to %d tokens: %w", e.Model.Name, rows, cols, err)
-			}
-			for r, it := range part {
-				v := dst[it.at*dim : (it.at+1)*dim]
-				if !meanPool(v, b.hidden[r*cols*dim:], len(it.ids)) {
-					return fmt.Errorf("model %s gives no finite vector for %.60q", e.Model.Name, texts[it.at])
-				}
-			}
-			return nil
+			return e.run(part)
 		})
 	}
 	return g.Wait()
+}
+
+// item is a text on its way to a vector.
+type item struct {
+	ids  []uint32
+	text string
+	dst  []float32
+}
+
+// run encodes items as one batch, the longest of which is first. Its caller holds a
+// slot.
+func (e *Encoder) run(part []item) error {
+	rows, cols, dim := len(part), len(part[0].ids), e.Model.Dimension
+	b := e.buffers.Get().(*batch)
+	defer e.buffers.Put(b)
+	b.ids = slices.Grow(b.ids[:0], rows*cols)[:rows*cols]
+	b.mask = slices.Grow(b.mask[:0], rows*cols)[:rows*cols]
+	b.hidden = slices.Grow(b.hidden[:0], rows*cols*dim)[:rows*cols*dim]
+	clear(b.ids)
+	clear(b.mask)
+	for r, it := range part {
+		for c, id := range it.ids {
+			b.ids[r*cols+c] = int64(id)
+			b.mask[r*cols+c] = 1
+		}
+	}
+	if err := e.net.Run(rows, cols, b.ids, b.mask, b.hidden); err != nil {
+		return fmt.Errorf("cannot run model %s on %d texts of up to %d tokens: %w", e.Model.Name, rows, cols, err)
+	}
+	for r, it := range part {
+		if !meanPool(it.dst, b.hidden[r*cols*dim:], len(it.ids)) {
+			return fmt.Errorf("model %s gives no finite vector for %.60q", e.Model.Name, it.text)
+		}
+	}
+	return nil
 }
 
 // meanPool writes the mean of the first n rows of hidden to v and scales it to

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/trirank/trirank/encoder"
@@ -297,5 +298,40 @@ func BenchmarkPassages(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(texts)*b.N)/b.Elapsed().Seconds(), "products/s")
 		})
+	}
+}
+
+// BenchmarkQueries asks with several clients at a time: queries of batch=16 are
+// merged while all processors are busy, those of batch=1 follow each other.
+func BenchmarkQueries(b *testing.B) {
+	texts := []string{"wireless mouse", "usb c charger for iphone fast charging", "women's waterproof hiking boots size 9", "dog bed"}
+	for _, rows := range []int{1, 16} {
+		e, err := onnx.Open(modelDir(b, "e5-small-v2"), onnx.Options{Encoder: encoder.Options{BatchRows: rows}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer e.Close()
+		for _, clients := range []int{1, 4, 16} {
+			b.Run(fmt.Sprintf("batch=%d/clients=%d", rows, clients), func(b *testing.B) {
+				var next atomic.Int64
+				var all sync.WaitGroup
+				for range clients {
+					all.Go(func() {
+						for {
+							i := int(next.Add(1))
+							if i > b.N {
+								return
+							}
+							if _, err := e.Query(context.Background(), texts[i%len(texts)]); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				all.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "queries/s")
+			})
+		}
 	}
 }

@@ -1,0 +1,130 @@
+package encoder
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+)
+
+// Query returns the vector of a search query: Model.Dimension values, of unit
+// length.
+//
+// A query that finds a processor idle is encoded at once and alone. While all are
+// busy queries wait, and whoever is next takes those of about its length along in one
+// batch, which costs less than one after the other. An int8 model takes each alone: its
+// vectors would depend on who else asks at the moment.
+func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
+	ids, err := e.tokenize(e.Model.QueryPrefix, text)
+	if err != nil {
+		return nil, err
+	}
+	w := &waiting{item: item{ids, text, make([]float32, e.Model.Dimension)}, done: make(chan error, 1)}
+	most := e.opts.BatchRows
+	if e.Model.Precision == "int8" {
+		most = 1
+	}
+	e.queries.add(w)
+	for {
+		select {
+		case err := <-w.done:
+			return w.dst, err
+		case e.slots <- struct{}{}:
+			e.runWaiting(e.queries.take(most, e.opts.BatchTokens))
+			<-e.slots
+			select {
+			case err := <-w.done: // and not a batch of others first
+				return w.dst, err
+			default:
+			}
+		case <-ctx.Done():
+			if e.queries.remove(w) {
+				return nil, ctx.Err()
+			}
+			return w.dst, <-w.done // it is being encoded: that takes no longer than this
+		}
+	}
+}
+
+// runWaiting encodes queries and tells those who wait for them.
+func (e *Encoder) runWaiting(list []*waiting) {
+	if len(list) == 0 { // another one took them
+		return
+	}
+	slices.SortStableFunc(list, func(a, b *waiting) int { return cmp.Compare(len(b.ids), len(a.ids)) })
+	items := make([]item, len(list))
+	for i, w := range list {
+		items[i] = w.item
+	}
+	err := e.run(items)
+	if err != nil && len(list) > 1 { // one of them may have spoilt it for all
+		for i, w := range list {
+			w.done <- e.run(items[i : i+1])
+		}
+		return
+	}
+	for _, w := range list {
+		w.done <- err
+	}
+}
+
+// waiting is a query that waits for its vector.
+type waiting struct {
+	item
+	done chan error // has room for what is told
+}
+
+// queue holds the queries that wait, in the order in which they came.
+type queue struct {
+	mu   sync.Mutex
+	list []*waiting
+}
+
+func (q *queue) add(w *waiting) {
+	q.mu.Lock()
+	q.list = append(q.list, w)
+	q.mu.Unlock()
+}
+
+// worthPadding is by how many tokens the queries of a batch may differ. A query more
+// in a batch saves reading the model's weights once more, which takes as long as
+// computing about eight tokens does (E5-small, one thread); padding costs its tokens.
+const worthPadding = 6
+
+// take removes the query that has waited longest, and with it those that are about
+// as long: at most so many, and no more tokens, padding included, if it is more than
+// one.
+func (q *queue) take(most, tokens int) (out []*waiting) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	least, longest := 0, 0
+	rest := q.list[:0]
+	for _, w := range q.list {
+		low, high := min(least, len(w.ids)), max(longest, len(w.ids))
+		if len(out) == 0 {
+			low = high
+		}
+		if n := len(out); n > 0 && (n >= most || high-low > worthPadding || (n+1)*high > tokens) {
+			rest = append(rest, w)
+			continue
+		}
+		least, longest = low, high
+		out = append(out, w)
+	}
+	clear(q.list[len(rest):])
+	q.list = rest
+	return out
+}
+
+// remove takes a query out of the queue; it reports false if it is not there any
+// more.
+func (q *queue) remove(w *waiting) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	at := slices.Index(q.list, w)
+	if at < 0 {
+		return false
+	}
+	q.list = slices.Delete(q.list, at, at+1)
+	return true
+}

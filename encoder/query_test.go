@@ -1,0 +1,161 @@
+package encoder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ask asks n queries at the same time, after one that keeps the only slot busy.
+func ask(t *testing.T, e *Encoder, f *fake, n int) (vectors [][]float32, errs []error) {
+	t.Helper()
+	vectors, errs = make([][]float32, n), make([]error, n)
+	var all sync.WaitGroup
+	all.Go(func() { e.Query(t.Context(), "first") })
+	for f.running.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for i := range n {
+		all.Go(func() { vectors[i], errs[i] = e.Query(t.Context(), strings.Repeat(string(rune('a'+i)), 1+i%5)) })
+	}
+	all.Wait()
+	return vectors, errs
+}
+
+func TestQueriesAreMerged(t *testing.T) {
+	f := &fake{delay: 30 * time.Millisecond}
+	e := newFake(f, Options{Parallel: 1, BatchRows: 8})
+	vectors, errs := ask(t, e, f, 10)
+	if runs := f.runs.Load(); runs != 3 || f.maxRows.Load() != 8 {
+		t.Errorf("%d runs, of up to %d queries: 3 of up to 8 expected (one, eight, two)", runs, f.maxRows.Load())
+	}
+	for i, v := range vectors {
+		alone := newFake(&fake{}, Options{})
+		want, err := alone.Query(t.Context(), strings.Repeat(string(rune('a'+i)), 1+i%5))
+		if err != nil || errs[i] != nil {
+			t.Fatal(err, errs[i])
+		}
+		for j := range want {
+			if math.Abs(float64(v[j]-want[j])) > 1e-6 {
+				t.Errorf("query %d: %v in company, %v alone", i, v, want)
+			}
+		}
+	}
+}
+
+func TestQueriesOfInt8AreNotMerged(t *testing.T) {
+	f := &fake{delay: 2 * time.Millisecond}
+	e := newFake(f, Options{Parallel: 1})
+	e.Model.Precision = "int8"
+	ask(t, e, f, 10)
+	if f.runs.Load() != 11 || f.maxRows.Load() != 1 {
+		t.Errorf("%d runs of up to %d queries", f.runs.Load(), f.maxRows.Load())
+	}
+}
+
+// A lone query waits for nobody.
+func TestQueryAlone(t *testing.T) {
+	f := &fake{}
+	e := newFake(f, Options{Parallel: 2})
+	for i := range 5 {
+		if _, err := e.Query(t.Context(), "x"); err != nil || f.runs.Load() != int32(i+1) || f.maxRows.Load() != 1 {
+			t.Fatal(err, f.runs.Load())
+		}
+	}
+}
+
+func TestTake(t *testing.T) {
+	for _, c := range []struct {
+		waiting      []int // tokens
+		most, tokens int
+		want         string // of each batch
+	}{
+		{nil, 8, 100, "[]"},
+		{[]int{5, 3, 9, 1}, 8, 12, "[[5 3] [9] [1]]"},                   // 3 x 5 and 2 x 9 are too many tokens
+		{[]int{5, 20, 6, 19, 12, 5}, 8, 1000, "[[5 6 5] [20 19] [12]]"}, // by length
+		{[]int{5, 11, 8, 12}, 8, 1000, "[[5 11 8] [12]]"},               // 12 is too far from 5
+		{[]int{5, 5, 5}, 2, 1000, "[[5 5] [5]]"},
+		{[]int{5, 5}, 1, 1000, "[[5] [5]]"},
+		{[]int{50, 50}, 8, 10, "[[50] [50]]"}, // one always goes
+	} {
+		var q queue
+		for _, n := range c.waiting {
+			q.add(&waiting{item: item{ids: make([]uint32, n)}})
+		}
+		batches := [][]int{}
+		for range 10 {
+			var batch []int
+			for _, w := range q.take(c.most, c.tokens) {
+				batch = append(batch, len(w.ids))
+			}
+			if batch != nil {
+				batches = append(batches, batch)
+			}
+		}
+		if got := fmt.Sprint(batches); got != c.want {
+			t.Errorf("%v: %s, not %s", c.waiting, got, c.want)
+		}
+	}
+}
+
+func TestQueryGivesUp(t *testing.T) {
+	f := &fake{delay: 50 * time.Millisecond}
+	e := newFake(f, Options{Parallel: 1})
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { e.Query(t.Context(), "first") })
+	for f.running.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := e.Query(ctx, "second"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 40*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+	e.queries.mu.Lock()
+	defer e.queries.mu.Unlock()
+	if len(e.queries.list) != 0 {
+		t.Error("it still waits")
+	}
+}
+
+// A query that the model cannot encode does no harm to others.
+func TestQuerySpoils(t *testing.T) {
+	f := &fake{delay: 20 * time.Millisecond, hidden: func(id int64) [2]float32 {
+		if id == 'c' {
+			return [2]float32{float32(math.NaN()), 0}
+		}
+		return [2]float32{float32(id), 1}
+	}}
+	e := newFake(f, Options{Parallel: 1})
+	_, errs := ask(t, e, f, 6)
+	for i, err := range errs {
+		if bad := i == 2; bad != (err != nil) {
+			t.Errorf("query %d: %v", i, err)
+		}
+	}
+}
+
+// BenchmarkMerge asks with many clients whose queries are merged, and not.
+func BenchmarkMerge(b *testing.B) {
+	for _, rows := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=16/rows=%d", rows), func(b *testing.B) {
+			e := newFake(&fake{}, Options{Parallel: 2, BatchRows: rows})
+			b.SetParallelism(16)
+			b.ReportAllocs()
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					if _, err := e.Query(context.Background(), "blue hat"); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
