@@ -38,7 +38,9 @@ func newSmall() *small {
 	return s
 }
 
-func (s *small) model() []byte {
+// model is the network, with a Gemm of the transposed matrix, which wants activations of
+// two dimensions, or a MatMul and an Add.
+func (s *small) model(gemm bool) []byte {
 	info := func(field protowire.Number, name string, kind uint64, dims ...uint64) []byte {
 		var shape []byte
 		for _, d := range dims {
@@ -62,11 +64,29 @@ func (s *small) model() []byte {
 		return onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: out, Op: op, Inputs: []string{a, b}, Outputs: []string{out}})
 	}
 	const int64Type = 7
+	shape := func(name string, dims ...int64) []byte {
+		var raw []byte
+		for _, d := range dims {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(d))
+		}
+		return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, int64Type, []int{len(dims)}, raw)
+	}
+	product := slices.Concat(weight("matrix", s.matrix, s.in, s.out), node("MatMul", "x", "matrix", "y"), node("Add", "y", "bias", "last_hidden_state"))
+	if gemm {
+		turned := make([]float32, len(s.matrix))
+		for i, v := range s.matrix {
+			turned[i%s.out*s.in+i/s.out] = v
+		}
+		product = slices.Concat(weight("matrix", turned, s.out, s.in), shape("flat", -1, int64(s.in)), shape("deep", 1, -1, int64(s.out)),
+			node("Reshape", "x", "flat", "z"),
+			onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: "y", Op: "Gemm", Inputs: []string{"z", "matrix", "bias"}, Outputs: []string{"y"}, Ints: map[string]int64{"transB": 1}}),
+			node("Reshape", "y", "deep", "last_hidden_state"))
+	}
 	graph := slices.Concat(
 		onnxfile.AppendBytes(nil, 2, "small"),
 		info(onnxfile.GraphInput, "input_ids", int64Type, 0, 0), info(onnxfile.GraphInput, "attention_mask", int64Type, 0, 0),
-		weight("table", s.table, s.words, s.in), weight("matrix", s.matrix, s.in, s.out), weight("bias", s.add, s.out),
-		node("Gather", "table", "input_ids", "x"), node("MatMul", "x", "matrix", "y"), node("Add", "y", "bias", "last_hidden_state"),
+		weight("table", s.table, s.words, s.in), weight("bias", s.add, s.out),
+		node("Gather", "table", "input_ids", "x"), product,
 		info(onnxfile.GraphOutput, "last_hidden_state", onnxfile.Float32, 0, 0, uint64(s.out)))
 	b := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 8), onnxfile.ModelGraph, graph) // of version 8
 	return onnxfile.AppendBytes(b, onnxfile.ModelOpsets, onnxfile.AppendNumber(nil, onnxfile.OpsetVersion, 11))
@@ -173,22 +193,24 @@ func (s *small) blocks(ids []int64) (out []float32) {
 func TestQuantizedArithmetic(t *testing.T) {
 	s := newSmall()
 	ids := []int64{5, 7999, 0, 123, 4567}
-	exact := s.run(t, s.model(), ids)
-	for kind, want := range map[quantize.Kind][]float32{quantize.Dynamic: s.dynamic(ids), quantize.Blocks: s.blocks(ids)} {
-		model, changed, err := quantize.Network(context.Background(), s.model(), kind)
-		if err != nil || changed != (quantize.Changed{Matrices: 1, Tables: 1}) {
-			t.Fatal(changed, err)
-		}
-		got := s.run(t, model, ids)
-		off, rounding := 0., 0.
-		for i := range got {
-			off = max(off, math.Abs(float64(got[i]-want[i])))
-			rounding = max(rounding, math.Abs(float64(got[i]-exact[i])))
-		}
-		t.Logf("%s: at most %.1e from whole numbers, %.1e from fp32", kind, off, rounding)
-		// Values are about 6; a step of one weight or activation is .02.
-		if off > 2e-5 || rounding > .3 || rounding == 0 {
-			t.Errorf("%s: %g from what whole numbers give, %g from fp32", kind, off, rounding)
+	for _, gemm := range []bool{false, true} {
+		exact := s.run(t, s.model(gemm), ids)
+		for kind, want := range map[quantize.Kind][]float32{quantize.Dynamic: s.dynamic(ids), quantize.Blocks: s.blocks(ids)} {
+			model, changed, err := quantize.Network(context.Background(), s.model(gemm), kind)
+			if err != nil || changed != (quantize.Changed{Matrices: 1, Tables: 1}) {
+				t.Fatal(changed, err)
+			}
+			got := s.run(t, model, ids)
+			off, rounding := 0., 0.
+			for i := range got {
+				off = max(off, math.Abs(float64(got[i]-want[i])))
+				rounding = max(rounding, math.Abs(float64(got[i]-exact[i])))
+			}
+			t.Logf("%s, Gemm %v: at most %.1e from whole numbers, %.1e from fp32", kind, gemm, off, rounding)
+			// Values are about 6; a step of one weight or activation is .02.
+			if off > 2e-5 || rounding > .3 || rounding == 0 {
+				t.Errorf("%s, Gemm %v: %g from what whole numbers give, %g from fp32", kind, gemm, off, rounding)
+			}
 		}
 	}
 }

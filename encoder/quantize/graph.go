@@ -52,18 +52,19 @@ type graph struct {
 	contrib  bool            // it imports ONNX Runtime's operators
 	clash    error           // a name that we give is taken
 	matrices map[string]bool // constants to be quantized
+	turned   map[string]bool // matrices that are stored column by column
 	tables   map[string]bool
 	kept     map[string]bool // constants that something else needs as they are
 	rounded  map[string]bool // activations that a node has quantized
 }
 
 // Network returns a copy of the ONNX model in which the constant matrices of
-// MatMul nodes, and large tables of embeddings, are whole numbers of 8 bits. The
+// MatMul and Gemm nodes, and large tables of embeddings, are whole numbers of 8 bits. The
 // same model gives the same bytes.
 func Network(ctx context.Context, model []byte, kind Kind) ([]byte, Changed, error) {
 	g := &graph{
 		bytes: model, kind: kind, tensors: map[string]onnxfile.Tensor{}, names: map[string]bool{},
-		matrices: map[string]bool{}, tables: map[string]bool{}, kept: map[string]bool{}, rounded: map[string]bool{},
+		matrices: map[string]bool{}, turned: map[string]bool{}, tables: map[string]bool{}, kept: map[string]bool{}, rounded: map[string]bool{},
 	}
 	if !slices.Contains(Kinds, kind) {
 		return nil, Changed{}, fmt.Errorf("there is no kind %q", kind)
@@ -182,7 +183,14 @@ func (g *graph) plan() error {
 			if err := t.CheckFloats(); err != nil {
 				return err
 			}
+			turned := n.Ints["transB"] != 0
+			if into[name] && g.turned[name] != turned {
+				return fmt.Errorf("weight %.80q is multiplied by both as it is and transposed, which is not supported", name)
+			}
 			into[name] = true
+			if turned {
+				g.turned[name] = true
+			}
 		}
 	}
 	if len(g.matrices) == 0 {
@@ -193,7 +201,21 @@ func (g *graph) plan() error {
 
 // multiplies reports whether n multiplies activations by a constant matrix.
 func (g *graph) multiplies(n *onnxfile.Node) bool {
-	if n.Op != "MatMul" || n.Domain != "" || len(n.Inputs) != 2 || len(n.Outputs) != 1 {
+	if n.Domain != "" || len(n.Inputs) < 2 || len(n.Outputs) != 1 {
+		return false
+	}
+	switch n.Op {
+	case "MatMul":
+	case "Gemm": // the same with a bias, unless it does what linear layers do not
+		for _, factor := range []string{"alpha", "beta"} {
+			if v, ok := n.Floats[factor]; ok && v != 1 {
+				return false
+			}
+		}
+		if n.Ints["transA"] != 0 {
+			return false
+		}
+	default:
 		return false
 	}
 	_, constant := g.tensors[n.Inputs[0]]
@@ -250,11 +272,8 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 			n := g.nodes[next]
 			next++
 			switch {
-			case g.multiplies(&n) && g.kind == Blocks:
-				out = g.blockProduct(out, n)
-				return nil
 			case g.multiplies(&n):
-				out = g.product(out, n)
+				out = g.multiply(out, n)
 				return nil
 			case g.looksUp(&n):
 				out = g.lookUp(out, n)
@@ -302,11 +321,23 @@ func (g *graph) node(out []byte, op string, inputs, outputs []string, ints map[s
 
 const matMulNBits = "MatMulNBits"
 
-// product appends what stands for a product by a matrix of whole numbers. ONNX
-// Runtime makes MatMulIntegerToFloat or DynamicQuantizeMatMul of it, and of the bias
-// that may follow.
-func (g *graph) product(out []byte, n onnxfile.Node) []byte {
+// multiply appends what stands for a product, and for the bias of a Gemm.
+func (g *graph) multiply(out []byte, n onnxfile.Node) []byte {
+	product := g.product
+	if g.kind == Blocks {
+		product = g.blockProduct
+	}
 	x, w, y := n.Inputs[0], n.Inputs[1], n.Outputs[0]
+	if len(n.Inputs) < 3 || n.Inputs[2] == "" {
+		return product(out, x, w, y)
+	}
+	part := g.name(y, "_product")
+	return g.node(product(out, x, w, part), "Add", []string{part, n.Inputs[2]}, []string{y}, nil)
+}
+
+// product appends y = x w in whole numbers. ONNX Runtime makes MatMulIntegerToFloat
+// or DynamicQuantizeMatMul of it, and of the bias that may follow.
+func (g *graph) product(out []byte, x, w, y string) []byte {
 	if !g.rounded[x] { // query, key and value share it
 		g.rounded[x] = true
 		out = g.node(out, "DynamicQuantizeLinear", []string{x}, []string{g.name(x, integers), g.name(x, scales), g.name(x, zero)}, nil)
@@ -318,12 +349,14 @@ func (g *graph) product(out []byte, n onnxfile.Node) []byte {
 	return g.node(out, "Mul", []string{sumFloat, scale}, []string{y}, nil)
 }
 
-// blockProduct appends what stands for a product by a matrix in blocks.
-func (g *graph) blockProduct(out []byte, n onnxfile.Node) []byte {
-	w := n.Inputs[1]
-	dims := g.tensors[w].Dims
-	return g.node(out, matMulNBits, []string{n.Inputs[0], w + integers, w + scales}, n.Outputs, map[string]int64{
-		"K": int64(dims[0]), "N": int64(dims[1]), "bits": 8, "block_size": blockSize,
+// blockProduct appends y = x w in blocks.
+func (g *graph) blockProduct(out []byte, x, w, y string) []byte {
+	rows, cols := g.tensors[w].Dims[0], g.tensors[w].Dims[1]
+	if g.turned[w] {
+		rows, cols = cols, rows
+	}
+	return g.node(out, matMulNBits, []string{x, w + integers, w + scales}, []string{y}, map[string]int64{
+		"K": int64(rows), "N": int64(cols), "bits": 8, "block_size": blockSize,
 		"accuracy_level": 4, // activations in 8 bits, a scale a block
 	})
 }
@@ -350,20 +383,23 @@ func (g *graph) constants(out []byte, t *onnxfile.Tensor) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("weight %.80q: %w", t.Name, err)
 	}
+	if g.turned[t.Name] {
+		m = m.turned()
+	}
 	var dims, scaleDims []int
 	var q []byte
 	var scale []float32
 	kind := uint64(onnxfile.Uint8)
 	switch {
 	case g.tables[t.Name]:
-		kind, dims, scaleDims = onnxfile.Int8, t.Dims, []int{m.rows, 1}
+		kind, dims, scaleDims = onnxfile.Int8, []int{m.rows, m.cols}, []int{m.rows, 1}
 		q, scale = m.byRow()
 	case g.kind == Blocks:
 		blocks := (m.rows + blockSize - 1) / blockSize
 		dims, scaleDims = []int{m.cols, blocks, blockSize}, []int{m.cols, blocks}
 		q, scale = m.byBlock(blockSize)
 	default:
-		dims, scaleDims = t.Dims, []int{m.cols}
+		dims, scaleDims = []int{m.rows, m.cols}, []int{m.cols}
 		q, scale = m.byColumn()
 	}
 	raw := make([]byte, 0, 4*len(scale))

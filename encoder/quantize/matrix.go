@@ -28,6 +28,15 @@ func newMatrix(raw []byte, rows, cols int) (*matrix, error) {
 	return m, nil
 }
 
+// turned is the transpose of m.
+func (m *matrix) turned() *matrix {
+	out := &matrix{m.cols, m.rows, make([]float32, len(m.values))}
+	for i, v := range m.values {
+		out.values[i%m.cols*m.rows+i/m.cols] = v
+	}
+	return out
+}
+
 // scaleOf is the step between two numbers of 8 bits that stand for values up to
 // most.
 func scaleOf(most float32) float32 {

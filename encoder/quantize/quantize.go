@@ -2,7 +2,8 @@
 // size, and two to three times as fast. The weights are rounded to 8 bits; so are the
 // activations, while the model runs, by the scales that the [Kind] says.
 //
-// Only the constant matrices of MatMul nodes and large tables of embeddings change.
+// Only the constant matrices of MatMul and Gemm nodes and large tables of embeddings
+// change.
 // The sums and what is between them, such as softmax and normalisation, stay in 32-bit
 // floats.
 package quantize

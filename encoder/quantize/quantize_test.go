@@ -183,6 +183,43 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+func gemm(alpha float32, transB int64, inputs ...string) []byte {
+	n := onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: "g", Op: "Gemm", Inputs: inputs, Outputs: []string{"y"}, Ints: map[string]int64{"transB": transB}})
+	factor := protowire.AppendFixed32(protowire.AppendTag(onnxfile.AppendBytes(nil, onnxfile.AttributeName, "alpha"), onnxfile.AttributeFloat, protowire.Fixed32Type), math.Float32bits(alpha))
+	_, _, from := protowire.ConsumeTag(n)
+	body, _ := protowire.ConsumeBytes(n[from:])
+	return onnxfile.AppendBytes(nil, onnxfile.GraphNode, onnxfile.AppendBytes(body, onnxfile.NodeAttribute, factor))
+}
+
+func TestGemm(t *testing.T) {
+	parts := [][]byte{tensor("w", onnxfile.Float32, []int{2, 3}, floatsOf(127, 64, -127, 127, 0, 1)), tensor("b", onnxfile.Float32, []int{2}, floatsOf(1, 2))}
+	whole := func(nodes ...[]byte) []byte { return network(11, append(slices.Clone(parts), nodes...)...) }
+	b, _, err := Network(context.Background(), whole(gemm(1, 1, "x", "w", "b")), Dynamic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := read(t, b)
+	if got, want := w.tensors["w_quantized"], []byte{255, 255, 192, 128, 1, 129}; !bytes.Equal(got, want) || !slices.Equal(w.dims["w_quantized"], []int{3, 2}) {
+		t.Errorf("w is %v of %v, want %v", got, w.dims["w_quantized"], want)
+	}
+	if got := w.nodes[len(w.nodes)-1]; got != "Add y_product,b -> y" {
+		t.Errorf("the last node is %s", got)
+	}
+	if b, _, err = Network(context.Background(), whole(gemm(1, 0, "x", "w")), Blocks); err != nil {
+		t.Fatal(err)
+	} else if w := read(t, b); !slices.Equal(w.dims["w_quantized"], []int{3, 1, 32}) || !slices.Equal(w.nodes, []string{"MatMulNBits x,w_quantized,w_scale -> y"}) {
+		t.Errorf("%v, %v", w.dims["w_quantized"], w.nodes)
+	}
+	for want, nodes := range map[string][][]byte{
+		"multiplies by no constant matrix": {gemm(2, 0, "x", "w", "b")},
+		"both as it is and transposed":     {gemm(1, 1, "x", "w"), node("MatMul", "x w", "z")},
+	} {
+		if _, _, err := Network(context.Background(), whole(nodes...), Dynamic); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
 // TestRounding checks that no weight is further from what stands for it than half
 // a step, by which 0 stays 0.
 func TestRounding(t *testing.T) {
@@ -338,6 +375,7 @@ func TestDirectory(t *testing.T) {
 func FuzzNetwork(f *testing.F) {
 	f.Add(shared())
 	f.Add(network(11, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2)), node("MatMul", "x w", "y")))
+	f.Add(network(11, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2)), gemm(1, 1, "x", "w", "b")))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, kind := range Kinds {

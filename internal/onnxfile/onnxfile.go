@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
 
@@ -37,6 +38,7 @@ const (
 	NodeDomain    = 7
 
 	AttributeName   = 1
+	AttributeFloat  = 2
 	AttributeInt    = 3
 	AttributeGraph  = 6
 	AttributeGraphs = 11
@@ -83,7 +85,7 @@ func Read(path string) ([]byte, error) {
 // Field is a field of a message in a file.
 type Field struct {
 	Number protowire.Number
-	Value  uint64 // if it is a number
+	Value  uint64 // if it is a whole number, or the bits of a 32-bit float
 	// Where its bytes lie, without and with what says which field it is.
 	From, To   int
 	Start, End int
@@ -107,6 +109,10 @@ func Fields(b []byte, from, to int, do func(Field) error) error {
 			var bytes []byte
 			bytes, n = protowire.ConsumeBytes(b[from:to])
 			start, end = from+n-len(bytes), from+n
+		case protowire.Fixed32Type:
+			var bits uint32
+			bits, n = protowire.ConsumeFixed32(b[from:to])
+			value = uint64(bits)
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, b[from:to])
 		}
@@ -200,8 +206,9 @@ func AppendTensor(b []byte, field protowire.Number, name string, kind uint64, di
 type Node struct {
 	Name, Op, Domain string
 	Inputs, Outputs  []string
-	Ints             map[string]int64 // attributes that are whole numbers
-	Subgraphs        bool             // it has attributes that are graphs
+	Ints             map[string]int64   // attributes that are whole numbers
+	Floats           map[string]float32 // and those that are floats; AppendNode leaves them out
+	Subgraphs        bool               // it has attributes that are graphs
 }
 
 // ReadNode reads the NodeProto b[from:to].
@@ -229,24 +236,31 @@ func ReadNode(b []byte, from, to int) (n Node, err error) {
 
 func (n *Node) attribute(b []byte, x Field) error {
 	var name string
-	var value int64
-	isInt := false
+	ints, floats := []int64{}, []float32{} // one of them, at most
 	err := Fields(b, x.From, x.To, func(x Field) error {
 		switch x.Number {
 		case AttributeName:
 			name = string(b[x.From:x.To])
 		case AttributeInt:
-			value, isInt = int64(x.Value), true
+			ints = append(ints, int64(x.Value))
+		case AttributeFloat:
+			floats = append(floats, math.Float32frombits(uint32(x.Value)))
 		case AttributeGraph, AttributeGraphs:
 			n.Subgraphs = true
 		}
 		return nil
 	})
-	if isInt {
+	if len(ints) > 0 {
 		if n.Ints == nil {
 			n.Ints = map[string]int64{}
 		}
-		n.Ints[name] = value
+		n.Ints[name] = ints[len(ints)-1]
+	}
+	if len(floats) > 0 {
+		if n.Floats == nil {
+			n.Floats = map[string]float32{}
+		}
+		n.Floats[name] = floats[len(floats)-1]
 	}
 	return err
 }
