@@ -3,6 +3,11 @@ package bm25
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +37,102 @@ func BenchmarkSearch(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkPrune asks for words that are drawn as those of products are or, with
+// terms=title, for whole titles, over 200,000 products: okapi has been asked for
+// them before, okapi-first has not, and exhaustive scores all postings. The index
+// is kept in the folder for temporary files.
+func BenchmarkPrune(b *testing.B) {
+	const rows = 200_000
+	ix := keptIndex(b, rows)
+	ctx := context.Background()
+	for _, terms := range []string{"1", "2", "5", "10", "20", "title"} {
+		r := rand.New(rand.NewPCG(5, 6))
+		words := zipfWords(r)
+		var texts []string
+		if n, err := strconv.Atoi(terms); err == nil {
+			for range 64 {
+				texts = append(texts, strings.Join(words(n), " "))
+			}
+		} else {
+			for p := range zipfProducts(64, 1) {
+				texts = append(texts, p.Title)
+			}
+		}
+		for _, k := range []int{10, 100} {
+			for _, scorer := range []struct {
+				name   string
+				search func(text string) (scored int, err error)
+			}{
+				{"okapi", func(text string) (int, error) {
+					s, ok := ix.searchers.Get().(*searcher)
+					if !ok {
+						s = new(searcher)
+					}
+					_, err := s.run(ctx, ix, text, nil, k)
+					ix.searchers.Put(s)
+					return s.work, err
+				}},
+				{"okapi-first", func(text string) (int, error) {
+					ix.cache = postingsCache{limit: ix.cache.limit}
+					s := new(searcher)
+					_, err := s.run(ctx, ix, text, nil, k)
+					return s.work, err
+				}},
+				{"exhaustive", func(text string) (int, error) {
+					_, scored, err := ix.searchExhaustive(ctx, text, nil, k)
+					return scored, err
+				}},
+				{"bleve-bm25", func(text string) (int, error) {
+					_, err := ix.SearchBleve(ctx, BleveBM25, text, nil, k)
+					return 0, err
+				}},
+			} {
+				b.Run(fmt.Sprintf("terms=%s/k=%d/scorer=%s", terms, k, scorer.name), func(b *testing.B) {
+					for _, text := range texts {
+						if _, err := scorer.search(text); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportAllocs()
+					var total int
+					for i := 0; b.Loop(); i++ {
+						scored, err := scorer.search(texts[i%len(texts)])
+						if err != nil {
+							b.Fatal(err)
+						}
+						total += scored
+					}
+					if total > 0 {
+						b.ReportMetric(float64(total)/float64(b.N), "postings/op")
+					}
+				})
+			}
+		}
+	}
+}
+
+// keptIndex returns an index of zipfProducts that is built only once.
+func keptIndex(b *testing.B, rows int) *Index {
+	b.Helper()
+	o := Options{Fields: []Field{{Title, 1}, {Brand, 1}, {Description, 0.1}}}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("trirank-bm25-zipf-rows=%d-format=%d", rows, formatNumber))
+	if _, err := os.Stat(dir); err != nil {
+		// Beside it, lest another process takes what is half built.
+		tmp, err := os.MkdirTemp(os.TempDir(), filepath.Base(dir)+"-")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer os.RemoveAll(tmp)
+		if err := Build(context.Background(), tmp, zipfProducts(rows, 1), o, nil); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.Rename(tmp, dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return openIndex(b, dir)
 }
 
 func BenchmarkScores(b *testing.B) {

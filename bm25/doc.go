@@ -33,6 +33,20 @@
 // the logarithm, which keeps an idf above zero, is Lucene's. Fields are scored
 // apart and added, which is not BM25F.
 //
+// # Search
+//
+// [Index.Scores] goes through all documents of all terms. [Index.Search] finds
+// what that would find, to the last bit, by MaxScore (Turtle and Flood, Query
+// evaluation: strategies and optimizations, Information Processing & Management
+// 31(6), 1995): once k products are found, terms that alone can lift no other
+// among them are only looked up for products that have a rarer term. bleve has
+// no such search, and its postings neither say how much a term can add nor let
+// one skip to a document without reading those before. So the first query with
+// a term reads all of its postings, and what they come to is kept for later
+// ones, in at most 64 MiB for an index: the greatest score, and the documents in
+// which it occurs more than once. The sets of documents are bleve's own bitmaps,
+// in the files that it maps into memory.
+//
 // # Directory
 //
 //	bm25.json     format number, rows, options, sizes and checksums of the other files; written last

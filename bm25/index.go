@@ -21,13 +21,15 @@ type Hit struct {
 
 // Index is an open index. It may be used by many goroutines at once.
 type Index struct {
-	dir      string
-	header   header
-	table    *lengthTable
-	analyzer analysis.Analyzer
-	bleve    bleve.Index
-	snapshot *scorch.IndexSnapshot
-	windows  sync.Pool // of *window
+	dir       string
+	header    header
+	table     *lengthTable
+	analyzer  analysis.Analyzer
+	bleve     bleve.Index
+	snapshot  *scorch.IndexSnapshot
+	cache     postingsCache
+	windows   sync.Pool // of *window
+	searchers sync.Pool // of *searcher
 
 	// mu is held for reading by every search: closing unmaps the files, and
 	// reading them later would kill the process.
@@ -48,7 +50,12 @@ func Open(dir string) (ix *Index, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ix = &Index{dir: dir, header: h, analyzer: analyzerNamed(h.Options.Analyzer)}
+	ix = &Index{
+		dir:      dir,
+		header:   h,
+		analyzer: analyzerNamed(h.Options.Analyzer),
+		cache:    postingsCache{limit: postingsCacheSize},
+	}
 	if ix.table, err = readLengths(dir, h); err != nil {
 		return nil, err
 	}

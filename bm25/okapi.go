@@ -8,42 +8,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/bits-and-blooms/bitset"
 	index "github.com/blevesearch/bleve_index_api"
 )
-
-// errK answers a search for nothing.
-var errK = errors.New("k must be above zero")
-
-// Search returns the k products with the highest Okapi BM25 scores, best
-// first, equal scores in order of rows. Only products that share a term with
-// the query are returned, and of these only the rows that are set in allow,
-// unless that is nil. A query without terms finds nothing.
-//
-// The query is text without syntax. What is not UTF-8 in it separates words,
-// and of a long one only the beginning is read: 16 KiB and Options.MaxTerms
-// different terms.
-func (ix *Index) Search(ctx context.Context, query string, allow *bitset.BitSet, k int) (hits []Hit, err error) {
-	err = ix.use("search", func() error {
-		if k <= 0 {
-			return errK
-		}
-		w, err := ix.openWindow(ctx, query)
-		if err != nil {
-			return err
-		}
-		best := top{k: min(k, ix.header.Rows)}
-		for base := w.next(); base < noDocument; base = w.next() {
-			if err := w.fill(ctx, base); err != nil {
-				return err
-			}
-			w.collect(ix.table.rows, allow, &best)
-		}
-		hits = best.sorted()
-		return ix.closeWindow(w)
-	})
-	return hits, err
-}
 
 // Scores writes the Okapi BM25 score of rows[i] for the query to dst[i], zero
 // where they share no term. dst and rows have the same length; rows may come in
@@ -95,10 +61,8 @@ type cursor struct {
 	doc    uint32 // noDocument after the last
 	tf     float64
 
-	// The score of a document is weight * tf / (tf + flat + slope*length).
-	weight      float64
-	flat, slope float64
-	lengths     []uint32 // of the field, by document
+	formula
+	lengths []uint32 // of the field, by document
 
 	// For explanations.
 	field int
@@ -109,10 +73,34 @@ type cursor struct {
 
 const noDocument = math.MaxUint32
 
-// score returns what the term adds to the score of the document c is at.
-func (c *cursor) score() float64 {
-	return c.weight * c.tf / (c.tf + c.flat + c.slope*float64(c.lengths[c.doc]))
+// formula says what one term in one field adds to the score of a document:
+// weight * tf / (tf + flat + slope*length).
+type formula struct{ weight, flat, slope float64 }
+
+// of returns what the formula gives for a document. Equal arguments give equal
+// bits everywhere: the conversion keeps compilers from fusing the product with
+// the sum in one place and not in another.
+func (f *formula) of(tf float64, length uint32) float64 {
+	return f.weight * tf / (tf + f.flat + float64(f.slope*float64(length)))
 }
+
+// formula returns the formula for a term that count words of a query are and
+// df documents have in a field, and the idf in it.
+func (ix *Index) formula(field, count int, df uint64) (f formula, idf float64) {
+	o := &ix.header.Options
+	n := float64(ix.header.Rows)
+	k1, b := or0(o.K1), or0(o.B)
+	average := float64(ix.header.Totals[field]) / n
+	idf = math.Log(1 + (n-float64(df)+0.5)/(float64(df)+0.5))
+	return formula{
+		weight: o.Fields[field].Boost * float64(count) * idf * (k1 + 1),
+		flat:   k1 * (1 - b),
+		slope:  k1 * b / average,
+	}, idf
+}
+
+// score returns what the term adds to the score of the document c is at.
+func (c *cursor) score() float64 { return c.of(c.tf, c.lengths[c.doc]) }
 
 // next goes to the next document.
 func (c *cursor) next() error {
@@ -146,15 +134,11 @@ func (c *cursor) arrive(d *index.TermFieldDoc, err error) error {
 // document, at its first one. They are in order of field, then of term, which
 // makes the sums the same however the index is cut into segments.
 func (ix *Index) openCursors(ctx context.Context, query string, cursors []cursor) ([]cursor, error) {
-	o := ix.header.Options
-	n := float64(ix.header.Rows)
-	k1, b := or0(o.K1), or0(o.B)
 	terms := ix.parse(query)
-	for f, field := range o.Fields {
+	for f, field := range ix.header.Options.Fields {
 		if ix.header.Totals[f] == 0 {
 			continue
 		}
-		average := float64(ix.header.Totals[f]) / n
 		for _, t := range terms {
 			reader, err := ix.snapshot.TermFieldReader(ctx, t.text, field.Name, true, false, false)
 			if err != nil {
@@ -167,12 +151,10 @@ func (ix *Index) openCursors(ctx context.Context, query string, cursors []cursor
 				}
 				continue
 			}
-			idf := math.Log(1 + (n-float64(df)+0.5)/(float64(df)+0.5))
+			formula, idf := ix.formula(f, t.count, df)
 			cursors = append(cursors, cursor{
 				reader:  reader,
-				weight:  field.Boost * float64(t.count) * idf * (k1 + 1),
-				flat:    k1 * (1 - b),
-				slope:   k1 * b / average,
+				formula: formula,
 				lengths: ix.table.lengths[f],
 				field:   f, term: t, df: df, idf: idf,
 			})
@@ -228,16 +210,6 @@ func (ix *Index) closeWindow(w *window) error {
 	return err
 }
 
-// next returns the first document that has a term of the query and was not
-// scored yet, or noDocument.
-func (w *window) next() uint32 {
-	doc := uint32(noDocument)
-	for i := range w.cursors {
-		doc = min(doc, w.cursors[i].doc)
-	}
-	return doc
-}
-
 // seek moves all cursors to doc or beyond.
 func (w *window) seek(doc uint32) error {
 	for i := range w.cursors {
@@ -271,25 +243,6 @@ func (w *window) fill(ctx context.Context, base uint32) error {
 		}
 	}
 	return nil
-}
-
-// collect offers the scored documents to best and empties the window.
-func (w *window) collect(rows []uint32, allow *bitset.BitSet, best *top) {
-	for i, word := range w.seen {
-		for ; word != 0; word &= word - 1 {
-			place := i*64 + bits.TrailingZeros64(word)
-			score := w.scores[place]
-			w.scores[place] = 0
-			if score < best.least() {
-				continue
-			}
-			row := rows[int(w.base)+place]
-			if allow == nil || allow.Test(uint(row)) {
-				best.offer(Hit{Row: row, Score: score})
-			}
-		}
-		w.seen[i] = 0
-	}
 }
 
 // clear empties the window.

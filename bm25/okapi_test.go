@@ -23,7 +23,10 @@ func buildSegments(t *testing.T, products []catalog.Product, o Options, segments
 	t.Helper()
 	o = o.WithDefaults()
 	dir := t.TempDir()
-	idx, err := bleve.NewUsing(filepath.Join(dir, bleveDir), newMapping(o.Analyzer), scorch.Name, scorch.Name, nil)
+	idx, err := bleve.NewUsing(filepath.Join(dir, bleveDir), newMapping(o.Analyzer), scorch.Name, scorch.Name, map[string]any{
+		// However small, segments are not to be merged.
+		"scorchMergePlanOptions": map[string]any{"floorSegmentSize": 1, "floorSegmentFileSize": 1, "maxSegmentsPerTier": 1000},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +62,8 @@ func buildSegments(t *testing.T, products []catalog.Product, o Options, segments
 		t.Fatal(err)
 	}
 	ix := openIndex(t, dir)
-	if n := len(ix.snapshot.Segments()); n < 2 {
-		t.Fatalf("%d segments, want several", n)
+	if n := len(ix.snapshot.Segments()); n < min(segments, 2) {
+		t.Fatalf("%d segments, want %d", n, segments)
 	}
 	return ix
 }
