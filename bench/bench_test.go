@@ -33,7 +33,13 @@ func clustered(n int, seed uint64) []float32 {
 		for j := range v {
 			v[j] = float32(c[j] + .4*g.NormFloat64())
 		}
-		unit(v)
+		norm := 0.
+		for _, x := range v {
+			norm += float64(x * x)
+		}
+		for j := range v {
+			v[j] /= float32(math.Sqrt(norm))
+		}
 	}
 	return out
 }

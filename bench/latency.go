@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -18,13 +19,14 @@ type LatencyOptions struct {
 	K       int           // products that are shown; default 10
 	Clients []int         // how many ask at the same time, one after the other of these; default 1 and 4
 	Budget  time.Duration // for each; default 5 s
-	Cache   string        // what to call the state of the engine's cache, such as "cold"
-	Step    func(what string)
+	// Warm asks the same queries over and over, whose vectors are in the engine's
+	// cache after the first time; otherwise hardly any is asked twice.
+	Warm bool
+	Step func(what string)
 }
 
 // Latency times requests to an engine by stages: each ranking with its parts, the
-// fusion, reading the products, writing JSON, and the whole. queries are asked in
-// turn, over and over. Requests are made one after the other by each client, so that
+// fusion, reading the products, writing JSON, and the whole. Requests are made one after the other by each client, so that
 // the times are those of a server that is not overrun; Load shows one that is.
 func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyOptions) ([]Result, error) {
 	if len(queries) == 0 {
@@ -37,6 +39,16 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 	if o.Step == nil {
 		o.Step = func(string) {}
 	}
+	cache, asker := "cold", newAsker(queries, 0)
+	if o.Warm {
+		cache, asker = "warm", newAsker(queries, 1)
+		for _, q := range queries {
+			if _, err := e.Compare(ctx, engine.Request{Query: q, K: o.K}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	asked := 0 // goes on: what was asked before is in the cache
 	var results []Result
 	for _, clients := range o.Clients {
 		if clients < 1 || clients > 10_000 {
@@ -48,11 +60,13 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 		var once sync.Once
 		var failed error
 		start := time.Now()
+		var next atomic.Int64
+		next.Store(int64(asked))
 		stop, cancel := context.WithDeadline(ctx, start.Add(o.Budget))
-		for c := range clients {
+		for range clients {
 			all.Go(func() {
-				for i := c; stop.Err() == nil; i += clients {
-					if err := s.request(ctx, e, queries[i%len(queries)], o.K); err != nil {
+				for stop.Err() == nil {
+					if err := s.request(ctx, e, asker.query(int(next.Add(1))), o.K); err != nil {
 						once.Do(func() { failed = err })
 						cancel()
 						return
@@ -66,10 +80,11 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 			return nil, err
 		}
 		took := time.Since(start)
+		asked = int(next.Load())
 		for _, name := range s.order {
 			r := Result{Name: "Stage"}
 			r.param("stage", name)
-			r.param("cache", o.Cache)
+			r.param("cache", cache)
 			r.param("clients", clients)
 			r.times(s.times[name])
 			if name == whole {

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,13 +58,10 @@ func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
 	}
 	l := &load{LoadOptions: o, target: target, client: &fasthttp.Client{
 		MaxConnsPerHost: maxInFlight, NoDefaultUserAgentHeader: true, ReadTimeout: waitFor, WriteTimeout: waitFor,
-	}}
+	}, asker: newAsker(o.Queries, o.Repeat)}
 	defer l.client.CloseIdleConnections()
-	for _, q := range o.Queries {
-		l.words = append(l.words, strings.Fields(q)...)
-	}
 	// The first requests find nothing warm, and an answer says that there is one.
-	if err := l.request(l.query(0)); err != nil {
+	if err := l.request(l.asker.query(0)); err != nil {
 		return nil, fmt.Errorf("cannot put %s under load: %w", o.URL, err)
 	}
 	if _, err := l.at(ctx, "warm-up", 5, 2*time.Second); err != nil {
@@ -97,24 +92,9 @@ type load struct {
 	LoadOptions
 	target  *url.URL
 	client  *fasthttp.Client
-	words   []string
+	asker   *asker
 	sent    int
 	results []Result
-}
-
-// query is the text of request number i.
-func (l *load) query(i int) string {
-	at, n := i%len(l.Queries), i/len(l.Queries)
-	q := l.Queries[at]
-	// Evenly spread: a share of Repeat of all numbers.
-	if math.Floor(float64(i+1)*l.Repeat) > math.Floor(float64(i)*l.Repeat) {
-		return q
-	}
-	text := q + " " + l.words[(n+at)%len(l.words)]
-	if n >= len(l.words) {
-		text += fmt.Sprintf(" %d", n/len(l.words))
-	}
-	return text
 }
 
 // statusError is an answer that is not the one that was asked for.
@@ -174,7 +154,7 @@ func (l *load) at(ctx context.Context, what string, rate float64, d time.Duratio
 				return rung{}, ctx.Err()
 			}
 		}
-		query := l.query(l.sent)
+		query := l.asker.query(l.sent)
 		l.sent++
 		select {
 		case slots <- struct{}{}:

@@ -42,7 +42,7 @@ func TestLatency(t *testing.T) {
 		}
 		return Latency(t.Context(), e, []string{"x", "y"}, o)
 	}
-	results, err := ask(nil, LatencyOptions{Clients: []int{1, 3}, Budget: 100 * time.Millisecond, Cache: "cold"})
+	results, err := ask(nil, LatencyOptions{Clients: []int{1, 3}, Budget: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,10 +197,10 @@ func TestLoadRefuses(t *testing.T) {
 }
 
 func TestRepeat(t *testing.T) {
-	l := &load{LoadOptions: LoadOptions{Queries: []string{"a", "b", "c"}, Repeat: .3}, words: []string{"x", "y"}}
+	a := newAsker([]string{"a", "b", "c"}, .3)
 	plain := 0
 	for i := range 100 {
-		if len(l.query(i)) == 1 {
+		if len(a.query(i)) == 1 {
 			plain++
 		}
 	}

@@ -47,7 +47,6 @@ report.json, and benchmark.txt, which benchstat compares.`,
 type benchFlags struct {
 	index, system, judgments, out string
 	models                        []string
-	cache                         int // query vectors that are kept; see store.OpenOptions
 	budget                        time.Duration
 	asJSON                        bool
 }
@@ -92,7 +91,7 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs, QueryCache: b.cache}); err != nil {
+	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs}); err != nil {
 		return err
 	}
 	path := b.judgments

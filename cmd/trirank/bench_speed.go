@@ -27,8 +27,9 @@ func newBenchLatencyCommand() *cobra.Command {
 		Short: "How long each stage of a request takes",
 		Long: `Latency asks the judged queries of an index, over and over, and times what happens
 inside: encoding and searching of each ranking, fusion, reading the products, writing
-JSON, and the whole. First cold, with every query encoded anew, then warm, with query
-vectors from the cache. HTTP is not part of it: see trirank bench load.`,
+JSON, and the whole. First cold, each query with a word more so that it is encoded
+anew, then warm, with query vectors from the cache. HTTP is not part of it: see
+trirank bench load.`,
 		Example: `  trirank bench latency --index shop.index
   trirank bench latency --index shop.index --clients 1,2,8 --budget 20s --out report`,
 		Args: cobra.NoArgs,
@@ -49,23 +50,12 @@ vectors from the cache. HTTP is not part of it: see trirank bench load.`,
 			Title: "Stages of a request",
 			Text:  "Times of requests that follow each other; a percentile is told where enough was measured beyond it. rank is all rankings side by side. Cold: each query is encoded; warm: its vector is in the cache.",
 		}
-		for _, x := range []struct {
-			cache string
-			size  int
-		}{{"cold", -1}, {"warm", 0}} {
-			b.close()
-			b.cache, b.texts = x.size, nil
-			if err := b.open(c.Context()); err != nil {
-				return err
-			}
-			if x.cache == "warm" {
-				b.step("warming the cache")
-				if _, err := bench.Latency(c.Context(), b.x.Engine, b.texts, bench.LatencyOptions{Clients: []int{1}, Budget: lo.Budget}); err != nil {
-					return err
-				}
-			}
-			lo.Cache = x.cache
-			b.step(x.cache + " queries")
+		if err := b.open(c.Context()); err != nil {
+			return err
+		}
+		for _, warm := range []bool{false, true} {
+			b.step(map[bool]string{false: "cold queries", true: "warm queries"}[warm])
+			lo.Warm = warm
 			results, err := bench.Latency(c.Context(), b.x.Engine, b.texts, lo)
 			if err != nil {
 				return err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -14,8 +13,8 @@ import (
 	"github.com/trirank/trirank/internal/npy"
 )
 
-// defaultQueryCache bounds the cache of query vectors: 6 MB at dimension 384.
-const defaultQueryCache = 4096
+// queryCacheSize bounds the cache of query vectors: 6 MB at dimension 384.
+const queryCacheSize = 4096
 
 // exactBelow is the number of allowed products up to which a filtered search
 // compares them all: it is fast, and an inverted-file index might miss some.
@@ -27,26 +26,20 @@ type dense struct {
 	model   string // directory
 	encoder *encoder.Encoder
 	index   *faiss.Index
-	vectors *npy.Matrix                   // exact, in row order
-	queries *lru.Cache[string, []float32] // nil: none
+	vectors *npy.Matrix // exact, in row order
+	queries *lru.Cache[string, []float32]
 }
 
-func newDense(model string, enc *encoder.Encoder, index *faiss.Index, vectors *npy.Matrix, cached int) *dense {
-	d := &dense{model: model, encoder: enc, index: index, vectors: vectors}
-	if cached >= 0 {
-		var err error
-		if d.queries, err = lru.New[string, []float32](cmp.Or(cached, defaultQueryCache)); err != nil {
-			panic(err) // only for a size below 1
-		}
+func newDense(model string, enc *encoder.Encoder, index *faiss.Index, vectors *npy.Matrix) *dense {
+	cache, err := lru.New[string, []float32](queryCacheSize)
+	if err != nil {
+		panic(err) // only for a size below 1
 	}
-	return d
+	return &dense{model, enc, index, vectors, cache}
 }
 
 // vector returns the vector of a query, which the caller must not change.
 func (d *dense) vector(ctx context.Context, text string) ([]float32, error) {
-	if d.queries == nil {
-		return d.encoder.Query(ctx, text)
-	}
 	if v, ok := d.queries.Get(text); ok {
 		return v, nil
 	}

@@ -26,9 +26,6 @@ type OpenOptions struct {
 	// Bleve adds rankings by bleve's own scoring: "bleve-bm25", "bleve-tfidf".
 	Bleve []string
 	ONNX  onnx.Options
-	// QueryCache is how many query vectors each ranking keeps; default 4096, none
-	// if negative.
-	QueryCache int
 }
 
 // Index is an open index directory.
@@ -150,7 +147,7 @@ func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o Ope
 		return s, fmt.Errorf("%d products, %d x %d vectors and an index of %d x %d do not fit together", rows, vectors.Rows, vectors.Cols, index.Len(), index.Dimension())
 	}
 	index.Params = info.Index.Params
-	x.dense[info.System] = newDense(model, enc, index, vectors, o.QueryCache)
+	x.dense[info.System] = newDense(model, enc, index, vectors)
 	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info), Ranker: x.dense[info.System]}, nil
 }
 

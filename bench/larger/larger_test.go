@@ -1,7 +1,9 @@
-package bench
+package larger
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -10,6 +12,28 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/faiss"
 )
+
+const dim = 32
+
+func id(row int) string { return fmt.Sprintf("p%04d", row) }
+
+// clustered returns unit vectors around a few centres.
+func clustered(n int, seed uint64) []float32 {
+	g := rand.New(rand.NewPCG(seed, 1))
+	centres := make([]float64, 20*dim)
+	for i := range centres {
+		centres[i] = g.NormFloat64()
+	}
+	out := make([]float32, n*dim)
+	for i := range n {
+		c, v := centres[g.IntN(20)*dim:], out[i*dim:(i+1)*dim]
+		for j := range v {
+			v[j] = float32(c[j] + .4*g.NormFloat64())
+		}
+		unit(v)
+	}
+	return out
+}
 
 // nearest returns the mean inner product of queries with their nearest vector other
 // than themselves.
@@ -28,14 +52,14 @@ func nearest(t *testing.T, queries, vectors []float32, skip int) float64 {
 
 func TestGenerator(t *testing.T) {
 	given := clustered(1000, 7)
-	g, err := NewGenerator(t.Context(), given, dim, 1)
+	g, err := newGenerator(t.Context(), given, dim, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := make([]float32, 1000*dim)
 	for i := range 1000 {
 		v := made[i*dim : (i+1)*dim]
-		g.Vector(uint64(i), v)
+		g.vector(uint64(i), v)
 		sum := 0.
 		for _, x := range v {
 			sum += float64(x * x)
@@ -49,25 +73,25 @@ func TestGenerator(t *testing.T) {
 		t.Errorf("the nearest is at %v, of generated ones at %v", real, near)
 	}
 	again := make([]float32, dim)
-	g.Vector(3, again)
+	g.vector(3, again)
 	if !slices.Equal(again, made[3*dim:4*dim]) {
 		t.Error("a vector is not the same twice")
 	}
-	if _, err := NewGenerator(t.Context(), given[:dim], dim, 1); err == nil {
+	if _, err := newGenerator(t.Context(), given[:dim], dim, 1); err == nil {
 		t.Error("one vector has a distribution")
 	}
 }
 
 func TestMemory(t *testing.T) {
 	given := clustered(100, 2)
-	g, err := NewGenerator(t.Context(), given, dim, 1)
+	g, err := newGenerator(t.Context(), given, dim, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := NewMemory(&encoder.Model{Dimension: dim, MaxTokens: 8, QueryPrefix: "query: ", PassagePrefix: "passage: "}, g)
-	m.Passage("hat", given[:dim])
-	m.Query("hat", given[dim:2*dim])
-	e := m.Encoder()
+	m := newMemory(&encoder.Model{Dimension: dim, MaxTokens: 8, QueryPrefix: "query: ", PassagePrefix: "passage: "}, g)
+	m.passage("hat", given[:dim])
+	m.query("hat", given[dim:2*dim])
+	e := m.encoder()
 	got := make([]float32, 3*dim)
 	if err := e.Passages(t.Context(), []string{"hat", "no hat", "no hat"}, got); err != nil {
 		t.Fatal(err)
@@ -94,7 +118,7 @@ func TestProducts(t *testing.T) {
 		}[row], nil
 	}
 	list := func() (out []catalog.Product) {
-		for p, err := range Products(given, 2, 40, id, 1) {
+		for p, err := range products(given, 2, 40, id, 1) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package bench
+package larger
 
 import (
 	"hash/fnv"
@@ -10,10 +10,10 @@ import (
 	"github.com/trirank/trirank/encoder"
 )
 
-// Products yields the n given products and after them generated ones up to total:
+// products yields the n given products and after them generated ones up to total:
 // each has the first half of one title and the second half of another, and the brand
 // and a bullet point of these, so that words are as frequent as in the given ones.
-func Products(given func(row int) (catalog.Product, error), n, total int, id func(i int) string, seed uint64) iter.Seq2[catalog.Product, error] {
+func products(given func(row int) (catalog.Product, error), n, total int, id func(i int) string, seed uint64) iter.Seq2[catalog.Product, error] {
 	return func(yield func(catalog.Product, error) bool) {
 		for i := range total {
 			if i < n {
@@ -51,33 +51,33 @@ func cross(a, b catalog.Product, id string) catalog.Product {
 	return p
 }
 
-// Memory is an encoder of texts that knows the vectors of some, and generates those
+// memory is an encoder of texts that knows the vectors of some, and generates those
 // of all others: what an index of a shop of any size is built with, without a model.
-type Memory struct {
+type memory struct {
 	model     *encoder.Model
 	known     map[uint64]int // by hash of prefix and text
 	vectors   []float32
-	generator *Generator
+	generator *generator
 }
 
-// NewMemory makes an empty memory of vectors such as model makes.
-func NewMemory(model *encoder.Model, g *Generator) *Memory {
-	return &Memory{model: model, known: map[uint64]int{}, generator: g}
+// newMemory makes an empty memory of vectors such as model makes.
+func newMemory(model *encoder.Model, g *generator) *memory {
+	return &memory{model: model, known: map[uint64]int{}, generator: g}
 }
 
-// Passage keeps the vector of a passage, which must not change.
-func (m *Memory) Passage(text string, vector []float32) { m.keep(m.model.PassagePrefix+text, vector) }
+// passage keeps the vector of a passage, which must not change.
+func (m *memory) passage(text string, vector []float32) { m.keep(m.model.PassagePrefix+text, vector) }
 
-// Query keeps the vector of a query.
-func (m *Memory) Query(text string, vector []float32) { m.keep(m.model.QueryPrefix+text, vector) }
+// query keeps the vector of a query.
+func (m *memory) query(text string, vector []float32) { m.keep(m.model.QueryPrefix+text, vector) }
 
-func (m *Memory) keep(text string, vector []float32) {
+func (m *memory) keep(text string, vector []float32) {
 	m.known[hash(text)] = len(m.vectors) / len(vector)
 	m.vectors = append(m.vectors, vector...)
 }
 
-// Encoder returns an encoder that looks things up; nothing may be kept any more.
-func (m *Memory) Encoder() *encoder.Encoder {
+// encoder returns an encoder that looks things up; nothing may be kept any more.
+func (m *memory) encoder() *encoder.Encoder {
 	return encoder.New(m.model, m, m, nil, encoder.Options{})
 }
 
@@ -88,13 +88,13 @@ func hash(text string) uint64 {
 }
 
 // Tokenize implements encoder.Tokenizer: the tokens of a text are its hash.
-func (m *Memory) Tokenize(text string) ([]uint32, error) {
+func (m *memory) Tokenize(text string) ([]uint32, error) {
 	h := hash(text)
 	return []uint32{uint32(h >> 32), uint32(h)}, nil
 }
 
 // Run implements encoder.Network.
-func (m *Memory) Run(rows, cols int, ids, _ []int64, hidden []float32) error {
+func (m *memory) Run(rows, cols int, ids, _ []int64, hidden []float32) error {
 	dim := m.model.Dimension
 	for r := range rows {
 		h := uint64(ids[r*cols])<<32 | uint64(ids[r*cols+1])
@@ -102,7 +102,7 @@ func (m *Memory) Run(rows, cols int, ids, _ []int64, hidden []float32) error {
 		if at, ok := m.known[h]; ok {
 			copy(v, m.vectors[at*dim:(at+1)*dim])
 		} else {
-			m.generator.Vector(h, v)
+			m.generator.vector(h, v)
 		}
 		for c := 1; c < cols; c++ { // the mean over tokens is each of them
 			copy(hidden[(r*cols+c)*dim:][:dim], v)

@@ -1,4 +1,4 @@
-package bench
+package larger
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"github.com/trirank/trirank/faiss"
 )
 
-// Generator makes vectors that are distributed as given ones are: a given vector and
+// generator makes vectors that are distributed as given ones are: a given vector and
 // on top of it noise with the covariance of all of them (a smoothed bootstrap,
 // Silverman 1986), as much of it as makes a generated vector's nearest given one as
 // near as those are to each other. It may be used by many goroutines.
-type Generator struct {
+type generator struct {
 	vectors   []float32
 	dimension int
 	mean      []float32
@@ -24,13 +24,13 @@ type Generator struct {
 // noiseFrom is how many given vectors the noise of one is mixed from.
 const noiseFrom = 8
 
-// NewGenerator prepares to generate from unit vectors, one after the other.
-func NewGenerator(ctx context.Context, vectors []float32, dimension int, seed uint64) (*Generator, error) {
+// newGenerator prepares to generate from unit vectors, one after the other.
+func newGenerator(ctx context.Context, vectors []float32, dimension int, seed uint64) (*generator, error) {
 	if dimension < 1 || len(vectors)%dimension != 0 || len(vectors)/dimension < 2 {
 		return nil, errors.New("cannot generate vectors from fewer than two")
 	}
 	n := len(vectors) / dimension
-	g := &Generator{vectors: vectors, dimension: dimension, mean: make([]float32, dimension), seed: seed}
+	g := &generator{vectors: vectors, dimension: dimension, mean: make([]float32, dimension), seed: seed}
 	for i := range n {
 		for j, x := range g.row(i) {
 			g.mean[j] += x / float32(n)
@@ -55,7 +55,7 @@ func NewGenerator(ctx context.Context, vectors []float32, dimension int, seed ui
 	for range 12 {
 		g.scale = (low + high) / 2
 		for i := range len(near) {
-			g.Vector(uint64(i), sample[i*dimension:(i+1)*dimension])
+			g.vector(uint64(i), sample[i*dimension:(i+1)*dimension])
 		}
 		hits, err := faiss.Exact(ctx, sample, vectors, dimension, 1)
 		if err != nil {
@@ -74,10 +74,10 @@ func NewGenerator(ctx context.Context, vectors []float32, dimension int, seed ui
 	return g, nil
 }
 
-func (g *Generator) row(i int) []float32 { return g.vectors[i*g.dimension : (i+1)*g.dimension] }
+func (g *generator) row(i int) []float32 { return g.vectors[i*g.dimension : (i+1)*g.dimension] }
 
-// Vector writes vector number of the endless sequence to dst.
-func (g *Generator) Vector(number uint64, dst []float32) {
+// vector writes vector number of the endless sequence to dst.
+func (g *generator) vector(number uint64, dst []float32) {
 	r := rand.New(rand.NewPCG(g.seed, number))
 	n := len(g.vectors) / g.dimension
 	copy(dst, g.row(r.IntN(n)))

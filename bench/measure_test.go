@@ -1,0 +1,199 @@
+package bench_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trirank/trirank/bench"
+	"github.com/trirank/trirank/bench/larger"
+	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/httpapi"
+)
+
+// These benchmarks measure what trirank bench measures, by the same code, on the
+// sample shop enlarged to so many products.
+const rows = 20_000
+
+const modelName = "e5-small-v2"
+
+// large opens the enlarged sample. It is kept in the cache of the user under a name
+// that spells what it depends on, and built where it is missing or of another format.
+func large(b *testing.B) (*store.Index, *eval.Qrels) {
+	b.Helper()
+	qrels, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
+		for j, err := range catalog.Sample().Judgments() {
+			if !yield(eval.Judgment{QueryID: j.QueryID, Query: j.Query, Split: j.Split, Product: j.ProductID, Label: j.Label.String()}, err) {
+				return
+			}
+		}
+	}, eval.QrelsOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := filepath.Join(cache, "trirank", "bench", fmt.Sprintf("sample=%.12s/rows=%d/seed=1/index", catalog.Sample().Hash(), rows))
+	x, err := store.Open(b.Context(), dir, store.OpenOptions{})
+	if err != nil {
+		b.Logf("building %s: %v", dir, err)
+		build(b, dir, qrels)
+		if x, err = store.Open(b.Context(), dir, store.OpenOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Cleanup(func() { x.Close() })
+	return x, qrels
+}
+
+func build(b *testing.B, dir string, qrels *eval.Qrels) {
+	b.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	model, err := store.FindModel(modelName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	enc, err := onnx.Open(model, onnx.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer enc.Close()
+	template, err := catalog.ParseTemplate(catalog.DefaultTemplate)
+	if err != nil {
+		b.Fatal(err)
+	}
+	small := filepath.Join(b.TempDir(), "small")
+	if _, err := store.Build(b.Context(), small, store.BuildOptions{Catalog: catalog.Sample(), Template: template, Models: []store.Model{{System: "pretrained", Dir: model, Encoder: enc}}}); err != nil {
+		b.Fatal(err)
+	}
+	x, err := store.Open(b.Context(), small, store.OpenOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer x.Close()
+	if _, err := larger.Build(b.Context(), x, dir, larger.Options{Rows: rows, Seed: 1, Qrels: qrels}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// report makes each result a benchmark of its own.
+func report(b *testing.B, results []bench.Result) {
+	b.Helper()
+	for i := range results {
+		r := &results[i]
+		_, name, _ := strings.Cut(r.String(), "/") // the benchmark has the first part
+		b.Run(name, func(b *testing.B) {
+			for _, m := range r.Metrics {
+				b.ReportMetric(m.Value, m.Unit)
+			}
+			b.ReportMetric(0, "ns/op") // p50-ns says it
+		})
+	}
+}
+
+func texts(qrels *eval.Qrels) (out []string) {
+	for i := range qrels.Queries {
+		out = append(out, qrels.Queries[i].Text)
+	}
+	return out
+}
+
+// BenchmarkSearch is recall, nDCG and latency over indexes and their parameters.
+func BenchmarkSearch(b *testing.B) {
+	x, qrels := large(b)
+	space, _ := x.Space("pretrained")
+	s := &bench.Space{Name: "pretrained", Model: modelName}
+	s.Vectors, s.Dimension = space.Vectors()
+	v, _, err := x.Engine.Embed(b.Context(), "pretrained", texts(qrels), true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, q := range v {
+		s.Queries = append(s.Queries, q...)
+	}
+	judge, err := bench.NewJudge(qrels, space.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	results, err := bench.Sweep(b.Context(), s, judge, bench.SweepOptions{
+		Factories: []string{"IVF256,Flat", "IVF256,SQ8"}, K: []int{10}, Budget: 50 * time.Millisecond, Dir: b.TempDir(),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	report(b, results)
+}
+
+// BenchmarkStage is the time of each stage of a request.
+func BenchmarkStage(b *testing.B) {
+	x, qrels := large(b)
+	results, err := bench.Latency(b.Context(), x.Engine, texts(qrels), bench.LatencyOptions{Clients: []int{1, 4}, Budget: time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	report(b, results)
+}
+
+// BenchmarkEncode is a model by itself.
+func BenchmarkEncode(b *testing.B) {
+	_, qrels := large(b)
+	model, err := store.FindModel(modelName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var titles []string
+	for p, err := range catalog.Sample().Products() {
+		if err != nil {
+			b.Fatal(err)
+		}
+		titles = append(titles, p.Title)
+	}
+	open := func(s bench.EncodeSetting) (*encoder.Encoder, error) {
+		return onnx.Open(model, onnx.Options{Threads: s.Threads, Encoder: encoder.Options{Parallel: s.Sessions, BatchTokens: s.BatchTokens}})
+	}
+	settings := []bench.EncodeSetting{{Threads: 1, Sessions: 1, BatchTokens: 1024}, {Threads: 1, Sessions: 2, BatchTokens: 1024}}
+	results, err := bench.Encode(b.Context(), settings, open, bench.EncodeOptions{Model: modelName, Queries: texts(qrels), Passages: titles, Budget: time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	report(b, results)
+}
+
+// BenchmarkLoad is a server under open load, over HTTP.
+func BenchmarkLoad(b *testing.B) {
+	x, qrels := large(b)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httpapi.New(x.Engine, httpapi.Options{})
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(b.Context(), ln) }() // until the benchmark ends
+	results, err := bench.Load(b.Context(), bench.LoadOptions{
+		URL: fmt.Sprintf("http://%s/v1/compare?k=10", ln.Addr()), Queries: texts(qrels), Rates: []float64{20, 40}, Duration: 2 * time.Second,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	report(b, results)
+	b.Cleanup(func() { // before the index is closed; the context has ended by now
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+}
