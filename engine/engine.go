@@ -208,7 +208,7 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	for _, name := range wanted {
 		var out Ranking
 		if name == Hybrid {
-			out = e.fuseAnswers(ctx, q, fusion, answers, lists, ranks)
+			out = e.fuseAnswers(ctx, q, fusion, r.K, answers, lists, ranks)
 		} else {
 			a := answers[e.byName[name]]
 			out = Ranking{Stages: a.ranked.Stages, TookMS: ms(a.took)}
@@ -299,8 +299,9 @@ func (e *Engine) compare(a, b Scored) int {
 	return strings.Compare(e.config.Products.ID(a.Row), e.config.Products.ID(b.Row))
 }
 
-// fuseAnswers makes the fused ranking, and adds it to lists and ranks.
-func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, answers []answer, lists map[string][]fused, ranks map[string]map[uint32]int) Ranking {
+// fuseAnswers makes the fused ranking, of which shown hits are shown, and adds it to
+// lists and ranks.
+func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int, answers []answer, lists map[string][]fused, ranks map[string]map[uint32]int) Ranking {
 	start := time.Now()
 	var components []component
 	var slowest time.Duration
@@ -321,6 +322,12 @@ func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, answers []
 		return out
 	}
 	all = all[:min(depth, len(all))]
+	if !f.byScores() { // which were not needed until now, and of few
+		if err := fillScores(all[:min(shown, len(all))], components); err != nil {
+			out.Error = err.Error()
+			return out
+		}
+	}
 	lists[Hybrid] = all
 	ranks[Hybrid] = make(map[uint32]int, len(all))
 	for i, h := range all {

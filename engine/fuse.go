@@ -115,17 +115,27 @@ type component struct {
 	score func(rows []uint32, dst []float64) error
 }
 
+// byScores reports whether a fusion looks at the scores of its components, also of
+// products that they did not return; otherwise these are only for showing.
+func (f *Fusion) byScores() bool { return f.Method == Convex }
+
 // fuse joins components, which are in order of name, into one list, not sorted.
 func (f *Fusion) fuse(components []component) ([]fused, error) {
-	at := map[uint32]int{}
-	var out []fused
+	n := 0
+	for c := range components {
+		n += len(components[c].hits)
+	}
+	at := make(map[uint32]int, n)
+	out := make([]fused, 0, n)
+	all := make([]Component, n*len(components)) // of each
 	for c := range components {
 		for rank, h := range components[c].hits {
 			i, ok := at[h.Row]
 			if !ok {
 				i = len(out)
 				at[h.Row] = i
-				parts := make([]Component, len(components))
+				parts := all[:len(components):len(components)]
+				all = all[len(components):]
 				for j := range parts {
 					parts[j] = Component{System: components[j].system, Weight: f.Weights[components[j].system]}
 				}
@@ -134,8 +144,10 @@ func (f *Fusion) fuse(components []component) ([]fused, error) {
 			out[i].parts[c].Rank, out[i].parts[c].Score = rank+1, h.Score
 		}
 	}
-	if err := fillScores(out, components); err != nil {
-		return nil, err
+	if f.byScores() {
+		if err := fillScores(out, components); err != nil {
+			return nil, err
+		}
 	}
 	switch f.Method {
 	case RRF:
