@@ -3,6 +3,7 @@ package bm25
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -27,15 +28,15 @@ type postings struct {
 // repeat is a document in which a term occurs tf times, more than once.
 type repeat struct{ doc, tf uint32 }
 
-// readPostings reads the postings of a term, at half the cost of scoring them by
-// a cursor.
+// readPostings reads the postings of a term.
 func (ix *Index) readPostings(ctx context.Context, field int, term []byte) (*postings, error) {
 	segments := ix.snapshot.Segments()
 	p := &postings{segments: make([]*roaring.Bitmap, len(segments))}
 	unit, _ := ix.formula(field, 1, 1)
 	unit.weight = 1
 	lengths := ix.table.lengths[field]
-	var base uint64 // the first document of the segment
+	shortest := uint32(math.MaxUint32) // of the documents that have the term once
+	var base uint64                    // the first document of the segment
 	for i, s := range segments {
 		dict, err := s.Segment().Dictionary(ix.header.Options.Fields[field].Name)
 		if err != nil {
@@ -78,14 +79,19 @@ func (ix *Index) readPostings(ctx context.Context, field int, term []byte) (*pos
 				if doc >= uint64(len(lengths)) {
 					return nil, fmt.Errorf("the index is damaged: document %d of %d", doc, len(lengths))
 				}
-				if tf != 1 {
+				if tf == 1 {
+					shortest = min(shortest, lengths[doc])
+				} else {
 					p.repeats = append(p.repeats, repeat{uint32(doc), uint32(tf)})
+					p.steepest = max(p.steepest, unit.of(float64(tf), lengths[doc]))
 				}
-				p.steepest = max(p.steepest, unit.of(float64(tf), lengths[doc]))
 			}
 		}
 		p.df += count
 		base += uint64(s.FullSize())
+	}
+	if p.df > uint64(len(p.repeats)) {
+		p.steepest = max(p.steepest, unit.of(1, shortest))
 	}
 	return p, nil
 }
