@@ -94,6 +94,21 @@ $(peers_torch)/ready:
 test-peers-torch: native peers-torch ## compare training with PyTorch: results, speed and memory
 	TRIRANK_TORCH_PYTHON=$(peers_torch)/bin/python go test ./train -run Peers -bench Peers -benchtime 1x -count 1 -timeout 60m -v
 
+# What people use from Python for what trirank does, to compare speed with. Beside it
+# TRIRANK_TORCH_PYTHON may name a Python with PyTorch, sentence-transformers and onnx.
+# TABLE=FILE keeps the table; PEERS_FLAGS are flags of BenchmarkPeers.
+peers_bench := $(abspath $(pjrt_dir)/../..)/peers-bench-$(shell sha256sum bench/peers/requirements.txt | cut -c1-12)
+.PHONY: peers-bench bench-peers
+peers-bench: $(peers_bench)/ready ## faiss-cpu, ONNX Runtime, bm25s, tantivy and FastAPI for Python, kept in the cache
+
+$(peers_bench)/ready:
+	rm -rf $(peers_bench) && python3 -m venv $(peers_bench)
+	$(peers_bench)/bin/pip install -q --disable-pip-version-check -r bench/peers/requirements.txt
+	touch $@
+
+bench-peers: native peers-bench ## compare speed with what people use from Python, in turns, where nothing else runs
+	TRIRANK_BENCH_PYTHON=$(peers_bench)/bin/python go test ./bench -run '^$$' -bench Peers -benchtime 1x -count 1 -timeout 120m -args $(if $(TABLE),-peers.table=$(abspath $(TABLE))) $(PEERS_FLAGS)
+
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"
 	go test ./catalog/stats ./eval/report ./bench/report -update

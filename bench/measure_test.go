@@ -21,13 +21,14 @@ import (
 
 // These benchmarks measure what trirank bench measures, by the same code, on the
 // sample shop enlarged to so many products.
-const rows = 20_000
+const measuredRows = 20_000
 
 const modelName = "e5-small-v2"
 
-// large opens the enlarged sample. It is kept in the cache of the user under a name
-// that spells what it depends on, and built where it is missing or of another format.
-func large(b *testing.B) (*store.Index, *eval.Qrels) {
+// large opens the sample enlarged to so many products. It is kept in the cache of the
+// user under a name that spells what it depends on, and built where it is missing or
+// of another format.
+func large(b *testing.B, rows int) (x *store.Index, qrels *eval.Qrels, dir string) {
 	b.Helper()
 	qrels, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
 		for j, err := range catalog.Sample().Judgments() {
@@ -43,20 +44,20 @@ func large(b *testing.B) (*store.Index, *eval.Qrels) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir := filepath.Join(cache, "trirank", "bench", fmt.Sprintf("sample=%.12s/rows=%d/seed=1/index", catalog.Sample().Hash(), rows))
-	x, err := store.Open(b.Context(), dir, store.OpenOptions{})
+	dir = filepath.Join(cache, "trirank", "bench", fmt.Sprintf("sample=%.12s/rows=%d/seed=1/index", catalog.Sample().Hash(), rows))
+	x, err = store.Open(b.Context(), dir, store.OpenOptions{})
 	if err != nil {
 		b.Logf("building %s: %v", dir, err)
-		build(b, dir, qrels)
+		build(b, dir, rows, qrels)
 		if x, err = store.Open(b.Context(), dir, store.OpenOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.Cleanup(func() { x.Close() })
-	return x, qrels
+	return x, qrels, dir
 }
 
-func build(b *testing.B, dir string, qrels *eval.Qrels) {
+func build(b *testing.B, dir string, rows int, qrels *eval.Qrels) {
 	b.Helper()
 	if err := os.RemoveAll(dir); err != nil {
 		b.Fatal(err)
@@ -115,7 +116,7 @@ func texts(qrels *eval.Qrels) (out []string) {
 
 // BenchmarkSearch is recall, nDCG and latency over indexes and their parameters.
 func BenchmarkSearch(b *testing.B) {
-	x, qrels := large(b)
+	x, qrels, _ := large(b, measuredRows)
 	space, _ := x.Space("pretrained")
 	s := &bench.Space{Name: "pretrained", Model: modelName}
 	s.Vectors, s.Dimension = space.Vectors()
@@ -141,7 +142,7 @@ func BenchmarkSearch(b *testing.B) {
 
 // BenchmarkStage is the time of each stage of a request.
 func BenchmarkStage(b *testing.B) {
-	x, qrels := large(b)
+	x, qrels, _ := large(b, measuredRows)
 	results, err := bench.Latency(b.Context(), x.Engine, texts(qrels), bench.LatencyOptions{Clients: []int{1, 4}, Budget: time.Second})
 	if err != nil {
 		b.Fatal(err)
@@ -151,7 +152,7 @@ func BenchmarkStage(b *testing.B) {
 
 // BenchmarkEncode is a model by itself.
 func BenchmarkEncode(b *testing.B) {
-	_, qrels := large(b)
+	_, qrels, _ := large(b, measuredRows)
 	model, err := store.FindModel(modelName)
 	if err != nil {
 		b.Fatal(err)
@@ -176,7 +177,7 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkLoad is a server under open load, over HTTP.
 func BenchmarkLoad(b *testing.B) {
-	x, qrels := large(b)
+	x, qrels, _ := large(b, measuredRows)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

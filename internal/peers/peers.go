@@ -8,11 +8,13 @@ import (
 	"testing"
 )
 
-// The Pythons that make names: of test-peers, which has all but PyTorch, and of
-// test-peers-torch.
+// The Pythons that make names: of test-peers, which has all that results are compared
+// with but PyTorch, of test-peers-torch, and of bench-peers, which has what speed is
+// compared with.
 const (
 	variable      = "TRIRANK_PEERS_PYTHON"
 	torchVariable = "TRIRANK_TORCH_PYTHON"
+	benchVariable = "TRIRANK_BENCH_PYTHON"
 )
 
 // Python returns a Python that can import the named modules, with commas between,
@@ -28,21 +30,41 @@ func Torch(t testing.TB) string {
 	return find(t, torchVariable, "make test-peers-torch", "torch, numpy, safetensors.torch")
 }
 
+// Bench is Python for what make bench-peers compares speed with.
+func Bench(t testing.TB, modules string) string {
+	t.Helper()
+	return find(t, benchVariable, "make bench-peers", modules)
+}
+
+// BenchTorch is a Python that has PyTorch and the named modules besides, or "": that
+// of make test-peers-torch need not have these.
+func BenchTorch(modules string) string {
+	for _, python := range []string{os.Getenv(torchVariable), "python3"} {
+		if python != "" && has(python, "torch, "+modules) {
+			return python
+		}
+	}
+	return ""
+}
+
 // TorchMust reports whether comparisons with PyTorch may not be left out, for want of
 // a model or a device: where make test-peers-torch runs them.
 func TorchMust() bool { return os.Getenv(torchVariable) != "" }
 
 func find(t testing.TB, variable, target, modules string) string {
 	t.Helper()
-	has := func(python string) bool { return exec.Command(python, "-c", "import "+modules).Run() == nil }
 	if named := os.Getenv(variable); named != "" {
-		if !has(named) {
+		if !has(named, modules) {
 			t.Fatalf("%s=%s cannot import %s (run %s)", variable, named, modules, target)
 		}
 		return named
 	}
-	if has("python3") {
+	if has("python3", modules) {
 		return "python3"
 	}
 	return ""
+}
+
+func has(python, modules string) bool {
+	return exec.Command(python, "-c", "import "+modules).Run() == nil
 }
