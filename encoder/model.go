@@ -64,6 +64,13 @@ type Closeness struct {
 	Min   float64 `json:"min_cosine"`
 }
 
+// DependsOnBatch reports whether the vector of a text depends on what else is encoded
+// with it, as with int8 models that take one scale from all of a batch. Of those that
+// this program did not make that is assumed.
+func (m *Model) DependsOnBatch() bool {
+	return m.Precision == "int8" && (m.Quantized == nil || m.Quantized.Kind != "blocks")
+}
+
 // Hash identifies the vectors that the model makes: two directories with equal
 // hashes embed equally.
 func (m *Model) Hash() string {

@@ -12,8 +12,8 @@ import (
 //
 // A query that finds a processor idle is encoded at once and alone. While all are
 // busy queries wait, and whoever is next takes those of about its length along in one
-// batch, which costs less than one after the other. An int8 model takes each alone: its
-// vectors would depend on who else asks at the moment.
+// batch, which costs less than one after the other. A model whose vectors depend on
+// the batch takes each alone: they would depend on who else asks at the moment.
 func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	ids, err := e.tokenize(e.Model.QueryPrefix, text)
 	if err != nil {
@@ -21,7 +21,7 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	}
 	w := &waiting{item: item{ids, text, make([]float32, e.Model.Dimension)}, done: make(chan error, 1)}
 	most := e.opts.BatchRows
-	if e.Model.Precision == "int8" {
+	if e.Model.DependsOnBatch() {
 		most = 1
 	}
 	e.queries.add(w)

@@ -48,13 +48,18 @@ func TestQueriesAreMerged(t *testing.T) {
 	}
 }
 
-func TestQueriesOfInt8AreNotMerged(t *testing.T) {
-	f := &fake{delay: 2 * time.Millisecond}
-	e := newFake(f, Options{Parallel: 1})
-	e.Model.Precision = "int8"
-	ask(t, e, f, 10)
-	if f.runs.Load() != 11 || f.maxRows.Load() != 1 {
-		t.Errorf("%d runs of up to %d queries", f.runs.Load(), f.maxRows.Load())
+// Queries are merged only where that changes no vector.
+func TestQueriesOfInt8(t *testing.T) {
+	for _, c := range []struct {
+		quantized *Quantized
+		runs      int32
+	}{{nil, 11}, {&Quantized{Kind: "dynamic"}, 11}, {&Quantized{Kind: "blocks"}, 2}} {
+		f := &fake{delay: 20 * time.Millisecond}
+		e := newFake(f, Options{Parallel: 1})
+		e.Model.Precision, e.Model.Quantized = "int8", c.quantized
+		if ask(t, e, f, 10); f.runs.Load() != c.runs {
+			t.Errorf("%+v: %d runs, not %d", c.quantized, f.runs.Load(), c.runs)
+		}
 	}
 }
 

@@ -36,22 +36,24 @@ func newModelQuantizeCommand() *cobra.Command {
 model directory of the result. It is about a quarter of the size. The activations
 are rounded as well, while the model runs; by which scales, --kind says:
 
+  blocks   a scale for each 32 activations and weights: cosine to the fp32 model's
+           vectors about .9998, and each text for itself. Queries are faster,
+           batches hardly.
   dynamic  one scale for the activations of a batch, and one for each column of
-           weights: the fastest. A text's vector depends on its batch, so the
-           cosine to the fp32 model's is about .998.
-  blocks   a scale for each 32 activations and weights: cosine about .9998, each
-           text for itself, but slower than dynamic, with batches above all.
+           weights: the fastest, but a text's vector depends on its batch, the
+           cosine is about .998, and that can cost relevance. Measure it:
+           trirank bench quantization.
 
 The result is compared with the fp32 model on some texts, and what was found is
 written into its model.json. The same model gives the same bytes.`,
 		Example: `  trirank model quantize e5-small-v2 --out e5-int8
-  trirank model quantize runs/a/model --kind blocks --out finetuned-int8`,
+  trirank model quantize runs/a/model --kind dynamic --out finetuned-int8`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := c.Flags()
 	f.StringVar(&out, "out", "", "model directory to write")
-	f.StringVar(&name, "name", "", "name of the model (default: that of MODEL, with -int8 or -int8-blocks)")
-	f.StringVar(&kind, "kind", string(quantize.Dynamic), "dynamic or blocks")
+	f.StringVar(&name, "name", "", "name of the model (default: that of MODEL, with -int8- and the kind)")
+	f.StringVar(&kind, "kind", string(quantize.Blocks), "blocks or dynamic")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := required(c, "out"); err != nil {
@@ -59,7 +61,7 @@ written into its model.json. The same model gives the same bytes.`,
 		}
 		o := quantize.Options{Name: name, Kind: quantize.Kind(kind), Also: []string{eval.TrainingFile}}
 		if !slices.Contains(quantize.Kinds, o.Kind) {
-			return usageError("--kind %q is neither dynamic nor blocks", kind)
+			return usageError("--kind %q is neither blocks nor dynamic", kind)
 		}
 		base, err := store.FindModel(args[0])
 		if err != nil {
@@ -70,10 +72,7 @@ written into its model.json. The same model gives the same bytes.`,
 			if err != nil {
 				return err
 			}
-			o.Name = info.Name + "-int8"
-			if o.Kind == quantize.Blocks {
-				o.Name += "-blocks"
-			}
+			o.Name = info.Name + "-int8-" + kind
 		}
 		q := quantizing{Out: out}
 		q.Report, err = quantize.Directory(c.Context(), base, out, o, func(dir string) (encoder.Closeness, error) {

@@ -36,8 +36,8 @@ const (
 	Blocks Kind = "blocks"
 )
 
-// Kinds lists the kinds, the default first.
-var Kinds = []Kind{Dynamic, Blocks}
+// Kinds lists the kinds.
+var Kinds = []Kind{Blocks, Dynamic}
 
 // Options say what is made. Name and Kind must be given.
 type Options struct {
