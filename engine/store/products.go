@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/bits-and-blooms/bitset"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/trirank/trirank/catalog"
@@ -185,12 +186,16 @@ type products struct {
 	columns   []byte
 	dict      dictionary
 	judged    *judged
+	read      *lru.Cache[uint32, *catalog.Product]
 
 	maps [][]byte
 }
 
 func openProducts(dir string, rows int) (_ *products, err error) {
 	p := &products{rows: rows}
+	if p.read, err = lru.New[uint32, *catalog.Product](productsKept); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -284,12 +289,26 @@ func (p *products) Row(id string) (uint32, bool) {
 	return p.idOrder[i], true
 }
 
-// Product implements engine.Products.
+// Reading a product's record takes longer than to find it, so those that are shown
+// often are kept as they were read: so many, each of a record of so many bytes at most.
+const (
+	productsKept = 8192
+	recordKept   = 4096
+)
+
+// Product implements engine.Products. What it returns may be shared and must not be
+// changed.
 func (p *products) Product(row uint32) (out catalog.Product, err error) {
 	if int(row) >= p.rows {
 		return out, fmt.Errorf("there is no row %d", row)
 	}
-	err = json.Unmarshal(p.records[p.offsets[row]:p.offsets[row+1]], &out)
+	if known, ok := p.read.Get(row); ok {
+		return *known, nil
+	}
+	record := p.records[p.offsets[row]:p.offsets[row+1]]
+	if err = json.Unmarshal(record, &out); err == nil && len(record) <= recordKept {
+		p.read.Add(row, &out)
+	}
 	return out, err
 }
 
