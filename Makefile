@@ -96,7 +96,9 @@ test-peers-torch: native peers-torch ## compare training with PyTorch: results, 
 
 # What people use from Python for what trirank does, to compare speed with. Beside it
 # TRIRANK_TORCH_PYTHON may name a Python with PyTorch, sentence-transformers and onnx.
-# TABLE=FILE keeps the table; PEERS_FLAGS are flags of BenchmarkPeers.
+# TABLE=FILE keeps the table, PEERS=Peers/BM25 runs a part, and PEERS_FLAGS are flags of
+# BenchmarkPeers.
+PEERS ?= Peers
 peers_bench := $(abspath $(pjrt_dir)/../..)/peers-bench-$(shell sha256sum bench/peers/requirements.txt | cut -c1-12)
 .PHONY: peers-bench bench-peers
 peers-bench: $(peers_bench)/ready ## faiss-cpu, ONNX Runtime, bm25s, tantivy and FastAPI for Python, kept in the cache
@@ -107,7 +109,7 @@ $(peers_bench)/ready:
 	touch $@
 
 bench-peers: native peers-bench ## compare speed with what people use from Python, in turns, where nothing else runs
-	TRIRANK_BENCH_PYTHON=$(peers_bench)/bin/python go test ./bench -run '^$$' -bench Peers -benchtime 1x -count 1 -timeout 120m -args $(if $(TABLE),-peers.table=$(abspath $(TABLE))) $(PEERS_FLAGS)
+	TRIRANK_BENCH_PYTHON=$(peers_bench)/bin/python go test ./bench -run '^$$' -bench '$(PEERS)' -benchtime 1x -count 1 -timeout 120m -args $(if $(TABLE),-peers.table=$(abspath $(TABLE))) $(PEERS_FLAGS)
 
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"

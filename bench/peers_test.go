@@ -50,6 +50,9 @@ func BenchmarkPeers(b *testing.B) {
 	t := &peerTurns{python: python}
 	t.head()
 	b.Run("Search", func(b *testing.B) { t.section(b, "Vector search", t.vectors) })
+	b.Run("BM25", func(b *testing.B) { t.section(b, "BM25", t.words) })
+	b.Run("Encode", func(b *testing.B) { t.section(b, "Encoding", t.encoders) })
+	b.Run("Serve", func(b *testing.B) { t.section(b, "Serving", t.services) })
 	if *peerTable != "" {
 		if err := os.WriteFile(*peerTable, t.text.Bytes(), 0o644); err != nil {
 			b.Fatal(err)
@@ -63,6 +66,7 @@ type peerTurns struct {
 	python string
 	text   bytes.Buffer
 	names  []string // of peers, with versions
+	notes  []string // below the table
 }
 
 // side is one of those that are compared.
@@ -75,18 +79,19 @@ type side struct {
 type unit struct {
 	name   string
 	higher bool // is better
-	// scale makes of the measured number what a table shows.
-	scale float64
-	shown string
+	// A table shows the number times scale, with a symbol, and says what it is.
+	scale     float64
+	symbol    string
+	shownName string
 }
 
 var (
-	latency = unit{"p50-ns", false, 1e-6, "ms"}
-	tail    = unit{"p99-ns", false, 1e-6, "ms"}
-	memory  = unit{"peak-MB", false, 1, "MB"}
+	median = unit{"p50-ns", false, 1e-6, "ms", ", p50"}
+	tail   = unit{"p99-ns", false, 1e-6, "ms", ", p99"}
+	memory = unit{"peak-MB", false, 1, "MB", ""}
 )
 
-func rate(of string) unit { return unit{of + "/s", true, 1, "/s"} }
+func rate(of string) unit { return unit{of + "/s", true, 1, "/s", ""} }
 
 func (t *peerTurns) head() {
 	m := bench.ThisMachine("", nil)
@@ -103,50 +108,82 @@ func (t *peerTurns) section(b *testing.B, title string, run func(b *testing.B)) 
 	run(b)
 	took := time.Since(start).Seconds()
 	allThen, ownThen := processorTime()
-	fmt.Fprintf(&t.text, "\nWith %s. Load average before: %s. What else ran meanwhile took %.2f of the %d processors.\n",
-		strings.Join(t.names, ", "), strings.Join(load[:min(1, len(load))], ""), max(0, (allThen-all)-(ownThen-own))/took, runtime.NumCPU())
-	t.names = nil
+	fmt.Fprintf(&t.text, "\nWith %s. %sLoad average before: %s. What else ran meanwhile took %.2f of the %d processors.\n",
+		strings.Join(t.names, ", "), strings.Join(t.notes, ""), strings.Join(load[:min(1, len(load))], ""), max(0, (allThen-all)-(ownThen-own))/took, runtime.NumCPU())
+	t.names, t.notes = nil, nil
+}
+
+// note adds a sentence to what stands below the table of the section.
+func (t *peerTurns) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...)+" ")
 }
 
 // turns measures sides, of which ours is the first, several times one after the
 // other, and compares the others with it.
 func (t *peerTurns) turns(b *testing.B, name string, u unit, sides ...side) {
-	values := make([][]float64, len(sides))
-	for range *peerRounds {
-		for i, s := range sides {
-			values[i] = append(values[i], s.measure())
-		}
+	b.Helper()
+	var all []sideOfMany
+	for _, s := range sides {
+		all = append(all, sideOfMany{s.name, func() []float64 { return []float64{s.measure()} }})
 	}
-	ours := values[0]
-	for i, s := range sides[1:] {
-		theirs := values[i+1]
-		ratios, by := make([]float64, len(ours)), "theirs/ours"
-		if u.higher {
-			by = "ours/theirs"
-		}
-		for r := range ratios {
-			if ratios[r] = theirs[r] / ours[r]; u.higher {
-				ratios[r] = ours[r] / theirs[r]
+	t.turnsOfMany(b, name, *peerRounds, []unit{u}, all...)
+}
+
+// sideOfMany measures several things at once.
+type sideOfMany struct {
+	name    string
+	measure func() []float64
+}
+
+// turnsOfMany does what turns does, with several units.
+func (t *peerTurns) turnsOfMany(b *testing.B, name string, rounds int, units []unit, sides ...sideOfMany) {
+	b.Helper()
+	values := make([][][]float64, len(sides)) // by side, unit and round
+	for i := range sides {
+		values[i] = make([][]float64, len(units))
+	}
+	for range rounds {
+		for i, s := range sides {
+			for j, v := range s.measure() {
+				values[i][j] = append(values[i][j], v)
 			}
 		}
-		low, high := slices.Min(ratios), slices.Max(ratios)
-		b.Run(name+"/with="+strings.ReplaceAll(s.name, " ", "_"), func(b *testing.B) {
-			b.ReportMetric(middle(ours), "ours-"+u.name)
-			b.ReportMetric(middle(theirs), "theirs-"+u.name)
-			b.ReportMetric(middle(ratios), by)
-			b.ReportMetric(low, "least-"+by)
-			b.ReportMetric(high, "most-"+by)
-			b.ReportMetric(0, "ns/op")
-		})
-		fmt.Fprintf(&t.text, "| %s | %s | %s | %s | %.2f | %.2f–%.2f |\n", strings.NewReplacer("/", ", ", "_", " ").Replace(name), s.name,
-			u.show(middle(ours)), u.show(middle(theirs)), middle(ratios), low, high)
 	}
+	for i, s := range sides[1:] {
+		for j, u := range units {
+			t.compare(b, name, s.name, u, values[0][j], values[i+1][j])
+		}
+	}
+}
+
+// compare reports what was measured of both sides, by round.
+func (t *peerTurns) compare(b *testing.B, name, with string, u unit, ours, theirs []float64) {
+	ratios, by := make([]float64, len(ours)), "theirs/ours"
+	if u.higher {
+		by = "ours/theirs"
+	}
+	for r := range ratios {
+		if ratios[r] = theirs[r] / ours[r]; u.higher {
+			ratios[r] = ours[r] / theirs[r]
+		}
+	}
+	low, high := slices.Min(ratios), slices.Max(ratios)
+	b.Run(fmt.Sprintf("%s/with=%s/%s", name, strings.NewReplacer(" ", "_", ",", "").Replace(with), u.name), func(b *testing.B) {
+		b.ReportMetric(middle(ours), "ours-"+u.name)
+		b.ReportMetric(middle(theirs), "theirs-"+u.name)
+		b.ReportMetric(middle(ratios), by)
+		b.ReportMetric(low, "least-"+by)
+		b.ReportMetric(high, "most-"+by)
+		b.ReportMetric(0, "ns/op")
+	})
+	fmt.Fprintf(&t.text, "| %s%s | %s | %s | %s | %.2f | %.2f–%.2f |\n", strings.NewReplacer("/", ", ", "_", " ").Replace(name), u.shownName, with,
+		u.show(middle(ours)), u.show(middle(theirs)), middle(ratios), low, high)
 }
 
 func (u unit) show(v float64) string {
 	v *= u.scale
 	digits := max(0, 2-int(math.Floor(math.Log10(v))))
-	return strconv.FormatFloat(v, 'f', digits, 64) + " " + u.shown
+	return strconv.FormatFloat(v, 'f', digits, 64) + " " + u.symbol
 }
 
 // middle is the median.
@@ -259,7 +296,9 @@ func (t *peerTurns) start(b *testing.B, python, script string, args ...string) *
 	})
 	var about struct{ Version string }
 	read(&about)
-	t.names = append(t.names, about.Version)
+	if !slices.Contains(t.names, about.Version) {
+		t.names = append(t.names, about.Version)
+	}
 	p := &peer{name: strings.Fields(about.Version)[0]}
 	p.ask = func(do string, answer any, arguments ...any) {
 		question := map[string]any{"do": do}
@@ -311,7 +350,7 @@ func (t *peerTurns) vectors(b *testing.B) {
 			sameNeighbours(b, p, k, len(found), search)
 			only := func(i int) error { _, err := search(i); return err }
 			name := fmt.Sprintf("%s/k=%d/", factory, k)
-			t.turns(b, name+"one_by_one", latency,
+			t.turns(b, name+"one_by_one", median,
 				side{"trirank", func() float64 { return oneByOne(b, len(found), only) }},
 				side{p.name, func() float64 { return p.value("single", "k", k) }})
 			t.turns(b, name+"2_callers", rate("queries"),
