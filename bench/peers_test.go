@@ -95,7 +95,7 @@ func rate(of string) unit { return unit{of + "/s", true, 1, "/s", ""} }
 
 func (t *peerTurns) head() {
 	m := bench.ThisMachine("", nil)
-	fmt.Fprintf(&t.text, "%s, %s, %d processors, %s, FAISS %s. Medians of %d rounds in turns.\n\n", time.Now().UTC().Format(time.DateOnly), m.Processor, m.Cores, m.Go, faiss.Version(), *peerRounds)
+	fmt.Fprintf(&t.text, "%s, %s, %d processors, %s, FAISS %s. Medians of %d rounds in turns; the sample enlarged to %d products.\n\n", time.Now().UTC().Format(time.DateOnly), m.Processor, m.Cores, m.Go, faiss.Version(), *peerRounds, peerRows)
 	t.text.WriteString("The ratio is theirs/ours of times and memory and ours/theirs of rates: above 1, ours is better. Beside it are the least and the greatest of the rounds.\n")
 }
 
