@@ -234,7 +234,7 @@ func TestWaterfallAndModels(t *testing.T) {
 func configuration(index string, k int, ndcg, low, p50, bytes float64) Result {
 	r := Result{Name: "Search", Params: []Param{{"index", index}, {"nprobe", "7"}, {"k", fmt.Sprint(k)}}, Metrics: []Metric{{Quality, ndcg}, {Median, p50}, {VectorBytes, bytes}, {"recall@10", .98}}}
 	if index != Exact {
-		r.Against = &eval.Comparison{Queries: 50, Difference: eval.Number(ndcg - .6), Low: eval.Number(low), High: .01}
+		r.Against, r.Deviation = &eval.Comparison{Queries: 50, Difference: eval.Number(ndcg - .6), Low: eval.Number(low), High: .01}, .002
 	}
 	return r
 }
@@ -254,11 +254,24 @@ func TestChoose(t *testing.T) {
 	if c.Factory != "IVF9,SQ8" || c.Params != (faiss.Params{NProbe: 7}) || c.Considered != 4 || c.Qualified != 3 || c.Recall != .98 {
 		t.Errorf("%+v", c)
 	}
-	if want := "ndcg@10 against exact search, with 50 queries: -.002 [-.003, +.010], so not worse by .003; 0.10 times its time, 0.26 times its bytes; the cheapest of 3 that qualify, of 4"; c.Evidence != want {
+	if want := "ndcg@10 against exact search, with 50 queries: -.002 [-.003, +.010], so not worse by .003, which also holds when corrected for 4 configurations; 0.10 times its time, 0.26 times its bytes; the cheapest of 3 that qualify"; c.Evidence != want {
 		t.Errorf("%s", c.Evidence)
 	}
 	if c, err = Choose(results, .0001, VectorBytes); err != nil || c.Factory != Exact || !strings.HasPrefix(c.Evidence, "exact search: of 4") {
 		t.Errorf("%+v, %v", c, err)
+	}
+	// What few queries say, and what is not shown among so many, does not count.
+	few, unsure := slices.Clone(results), slices.Clone(results)
+	for i := range few[1:] {
+		x := *few[i+1].Against
+		x.Queries = 29
+		few[i+1].Against = &x
+		unsure[i+1].Deviation = .02
+	}
+	for name, list := range map[string][]Result{"few": few, "unsure": unsure} {
+		if c, err := Choose(list, .003, Median); err != nil || c.Factory != Exact {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
 	}
 	for _, bad := range []func() (*Choice, error){
 		func() (*Choice, error) { return Choose(results, 0, Median) },

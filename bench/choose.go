@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/trirank/trirank/eval"
@@ -16,8 +17,10 @@ const (
 
 // Choice is the cheapest configuration that is not inferior to exact search.
 type Choice struct {
-	// Margin is the loss of nDCG@10 that is put up with: a configuration is not
-	// inferior if the 95 % interval of its difference lies above minus Margin.
+	// Margin is the loss of nDCG@10 that is put up with. A configuration is not
+	// inferior if the interval of its difference lies above minus Margin: both the 95 %
+	// one by bootstrap, and one by the normal distribution that is widened for how many
+	// were considered (Bonferroni), since the luckiest of many is picked.
 	Margin float64 `json:"margin"`
 	Cost   string  `json:"cost"` // the unit that is least
 	Exact  Result  `json:"exact"`
@@ -51,18 +54,27 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 		deepest = max(deepest, depth(&results[i]))
 	}
 	c := &Choice{Margin: margin, Cost: cost}
+	for i := range results {
+		if depth(&results[i]) == deepest {
+			c.Considered++
+		}
+	}
 	var found []Result
 	for _, r := range results {
 		if depth(&r) != deepest {
 			continue
 		}
+		_, timed := r.Metric(Median)
+		_, sized := r.Metric(VectorBytes)
+		if !timed || !sized {
+			return nil, fmt.Errorf("cannot choose: %s was not measured", &r)
+		}
 		if _, ok := r.Metric(Quality); !ok {
 			return nil, fmt.Errorf("cannot choose without judgements: no %s was measured", Quality)
 		}
-		c.Considered++
 		if r.Param("index") == Exact {
 			c.Exact = r
-		} else if r.Against == nil || !(float64(r.Against.Low) > -margin) {
+		} else if !c.notInferior(&r) {
 			continue
 		}
 		found = append(found, r)
@@ -90,9 +102,22 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 	return c, nil
 }
 
+// leastQueries is how few queries say nothing: of a handful that happen to agree the
+// interval is as narrow as can be.
+const leastQueries = 30
+
+func (c *Choice) notInferior(r *Result) bool {
+	a := r.Against
+	if a == nil || a.Queries < leastQueries || !(float64(a.Low) > -c.Margin) {
+		return false
+	}
+	z := math.Sqrt2 * math.Erfinv(1-.05/float64(c.Considered))
+	return float64(a.Difference)-z*r.Deviation/math.Sqrt(float64(a.Queries)) > -c.Margin
+}
+
 func (c *Choice) evidence() string {
 	if c.Chosen.Against == nil {
-		return fmt.Sprintf("exact search: of %d configurations none that costs less is shown to lose less than %s %s", c.Considered, eval.Short(c.Margin), Quality)
+		return fmt.Sprintf("exact search: of %d configurations none that costs less is shown to lose less than %s %s (it takes %d queries at least)", c.Considered, eval.Short(c.Margin), Quality, leastQueries)
 	}
 	a := c.Chosen.Against
 	ratio := func(unit string) string {
@@ -100,6 +125,6 @@ func (c *Choice) evidence() string {
 		y, _ := c.Chosen.Metric(unit)
 		return fmt.Sprintf("%.2f", y/x)
 	}
-	return fmt.Sprintf("%s against exact search, with %d queries: %s [%s, %s], so not worse by %s; %s times its time, %s times its bytes; the cheapest of %d that qualify, of %d",
-		Quality, a.Queries, eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), ratio(Median), ratio(VectorBytes), c.Qualified, c.Considered)
+	return fmt.Sprintf("%s against exact search, with %d queries: %s [%s, %s], so not worse by %s, which also holds when corrected for %d configurations; %s times its time, %s times its bytes; the cheapest of %d that qualify",
+		Quality, a.Queries, eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), c.Considered, ratio(Median), ratio(VectorBytes), c.Qualified)
 }

@@ -33,6 +33,9 @@ func Encode(ctx context.Context, settings []EncodeSetting, open func(EncodeSetti
 	if len(o.Queries) == 0 || len(o.Passages) == 0 {
 		return nil, fmt.Errorf("cannot time a model without queries and passages")
 	}
+	if o.Budget < 0 {
+		return nil, fmt.Errorf("cannot time a model for %v", o.Budget)
+	}
 	o.Budget = cmp.Or(o.Budget, 3*time.Second)
 	if o.Step == nil {
 		o.Step = func(string) {}
@@ -119,9 +122,12 @@ func encodeWith(ctx context.Context, e *encoder.Encoder, s EncodeSetting, o *Enc
 }
 
 // Tokenize times the tokenizer of a model on queries.
-func Tokenize(e *encoder.Encoder, model string, queries []string, budget time.Duration) (Result, error) {
+func Tokenize(ctx context.Context, e *encoder.Encoder, model string, queries []string, budget time.Duration) (Result, error) {
 	times := newTimes()
 	for start := time.Now(); time.Since(start) < budget; {
+		if err := ctx.Err(); err != nil {
+			return Result{}, err
+		}
 		for _, q := range queries {
 			begun := time.Now()
 			if _, err := e.Tokens(q, true); err != nil {

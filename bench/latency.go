@@ -32,6 +32,9 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 	if len(queries) == 0 {
 		return nil, fmt.Errorf("cannot time requests without queries")
 	}
+	if o.Budget < 0 {
+		return nil, fmt.Errorf("cannot time requests for %v", o.Budget)
+	}
 	o.K, o.Budget = cmp.Or(o.K, 10), cmp.Or(o.Budget, 5*time.Second)
 	if len(o.Clients) == 0 {
 		o.Clients = []int{1, 4}

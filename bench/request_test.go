@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,5 +207,47 @@ func TestRepeat(t *testing.T) {
 	}
 	if plain != 30 {
 		t.Errorf("%d of 100 are repeated, not 30", plain)
+	}
+}
+
+// Whoever interrupts does not wait for a server that never answers, nor is a request
+// sent twice to one that hangs up.
+func TestLoadIsInterrupted(t *testing.T) {
+	var requests atomic.Int32
+	hang := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 1 { // and no other one is answered
+			return
+		}
+		<-hang
+	}))
+	defer s.Close()
+	defer close(hang)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := Load(ctx, LoadOptions{URL: s.URL, Queries: []string{"x"}, Rates: []float64{10}, Duration: time.Second})
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 3*time.Second {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}
+
+func TestLoadDoesNotRepeat(t *testing.T) {
+	var requests atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) > 1 {
+			panic(http.ErrAbortHandler) // hangs up
+		}
+	}))
+	defer s.Close()
+	results, err := Load(t.Context(), LoadOptions{URL: s.URL, Queries: []string{"x"}, Rates: []float64{20}, Duration: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := requests.Load(); n > 31 { // the first, ten to warm up, twenty
+		t.Errorf("%d requests for 31", n)
+	}
+	if lost := metric(t, &results[0], "no_answer"); lost != 20 {
+		t.Errorf("%v of 20 have no answer", lost)
 	}
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -37,6 +38,8 @@ type Result struct {
 	// Against compares the deciding metric, query by query, with the section's
 	// first result.
 	Against *eval.Comparison `json:"against,omitempty"`
+	// Deviation is the standard deviation of the differences that Against is of.
+	Deviation float64 `json:"deviation,omitempty"`
 }
 
 // Metric returns the value of a unit; ok is false if it was not measured.
@@ -82,7 +85,11 @@ func (r *Result) param(key string, value any) {
 	r.Params = append(r.Params, Param{key, fmt.Sprint(value)})
 }
 
+// metric adds a value, unless there is none.
 func (r *Result) metric(unit string, value float64) {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return
+	}
 	r.Metrics = append(r.Metrics, Metric{unit, value})
 }
 

@@ -158,7 +158,7 @@ func (t *truth) measure(ctx context.Context, s *Space, x *faiss.Index, p faiss.P
 			}
 			record(out.times, time.Since(start))
 		}
-		if time.Now().After(end) {
+		if time.Now().After(end) && out.times.TotalCount() >= 2 { // a median takes two
 			return out, nil
 		}
 	}

@@ -28,6 +28,12 @@ type SweepOptions struct {
 }
 
 func (o SweepOptions) withDefaults(s *Space) (SweepOptions, error) {
+	if err := s.check(); err != nil {
+		return o, err
+	}
+	if o.Budget < 0 {
+		return o, fmt.Errorf("cannot time searches for %v", o.Budget)
+	}
 	if len(o.Factories) == 0 {
 		o.Factories = RecallFactories(s.Rows(), s.Dimension)
 	}
@@ -48,7 +54,7 @@ func (o SweepOptions) withDefaults(s *Space) (SweepOptions, error) {
 	if o.Step == nil {
 		o.Step = func(string) {}
 	}
-	return o, s.check()
+	return o, nil
 }
 
 // Exact is the factory of the index that compares every vector in full.
@@ -241,11 +247,26 @@ func (w *sweeping) result(b *built, p faiss.Params, k int, out *outcome) Result 
 		if b.Factory == Exact {
 			w.exact[k] = out.quality
 		} else {
-			c := compare(Exact, r.String(), w.exact[k], out.quality)
-			r.Against = &c
+			r.compare(Exact, w.exact[k], out.quality)
 		}
 	}
 	return r
+}
+
+// compare fills in by how much the result is better than a.
+func (r *Result) compare(name string, a, b []float64) {
+	c := compare(name, r.String(), a, b)
+	if c.Queries == 0 {
+		return
+	}
+	r.Against = &c
+	sum := 0.
+	for i := range a {
+		if d := b[i] - a[i] - float64(c.Difference); !math.IsNaN(d) {
+			sum += d * d
+		}
+	}
+	r.Deviation = math.Sqrt(sum / max(1, float64(c.Queries-1)))
 }
 
 // compare says by how much b is better than a, query by query.
@@ -272,7 +293,7 @@ func correct(results []Result) {
 	}
 }
 
-// mean leaves out values that do not exist.
+// mean leaves out values that do not exist; it is NaN if none does.
 func mean(values []float64) float64 {
 	sum, n := 0.0, 0
 	for _, v := range values {
@@ -281,7 +302,7 @@ func mean(values []float64) float64 {
 			n++
 		}
 	}
-	return sum / float64(max(n, 1))
+	return sum / float64(n)
 }
 
 // Front reports for each result whether no other one is at least as good in both

@@ -99,8 +99,10 @@ func NewWaterfall(ctx context.Context, s, quantized *Space, codes string, texts 
 		}
 	}
 	eval.Holm(family)
-	for i := range family {
-		*out.Steps[i+1].Lost = family[i]
+	for i := range out.Steps {
+		if l := out.Steps[i].Lost; l != nil {
+			*l, family = family[0], family[1:]
+		}
 	}
 	return out, nil
 }
@@ -120,8 +122,9 @@ func (w *Waterfall) add(name string, s *Space, b *built, p faiss.Params, now, be
 	if before != nil {
 		step.LostRecall = mean(before.recallFirst) - mean(now.recallFirst)
 		if now.quality != nil {
-			c := compare(w.Steps[len(w.Steps)-1].Name, name, before.quality, now.quality)
-			step.Lost = &c
+			if c := compare(w.Steps[len(w.Steps)-1].Name, name, before.quality, now.quality); c.Queries > 0 {
+				step.Lost = &c
+			}
 		}
 	}
 	w.Steps = append(w.Steps, step)
@@ -183,8 +186,7 @@ func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o Swee
 			if exact == nil {
 				exact = out.quality
 			} else {
-				c := compare(results[0].String(), r.String(), exact, out.quality)
-				r.Against = &c
+				r.compare(results[0].String(), exact, out.quality)
 			}
 		}
 		results = append(results, r)

@@ -3,6 +3,7 @@ package encoder
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -30,8 +31,7 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 		case err := <-w.done:
 			return w.dst, err
 		case e.slots <- struct{}{}:
-			e.runWaiting(e.queries.take(most, e.opts.BatchTokens))
-			<-e.slots
+			e.runWaiting(e.queries.take(most, e.opts.BatchTokens)) // gives the slot back
 			select {
 			case err := <-w.done: // and not a batch of others first
 				return w.dst, err
@@ -46,8 +46,16 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	}
 }
 
-// runWaiting encodes queries and tells those who wait for them.
+// runWaiting encodes queries, tells those who wait for them, and gives back the slot
+// that its caller holds. Whatever happens, all are told.
 func (e *Encoder) runWaiting(list []*waiting) {
+	told := 0
+	defer func() {
+		<-e.slots
+		for _, w := range list[told:] { // it panics
+			w.done <- fmt.Errorf("cannot run model %s: it broke off", e.Model.Name)
+		}
+	}()
 	if len(list) == 0 { // another one took them
 		return
 	}
@@ -60,11 +68,13 @@ func (e *Encoder) runWaiting(list []*waiting) {
 	if err != nil && len(list) > 1 { // one of them may have spoilt it for all
 		for i, w := range list {
 			w.done <- e.run(items[i : i+1])
+			told++
 		}
 		return
 	}
 	for _, w := range list {
 		w.done <- err
+		told++
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -144,6 +145,42 @@ func TestQuerySpoils(t *testing.T) {
 		if bad := i == 2; bad != (err != nil) {
 			t.Errorf("query %d: %v", i, err)
 		}
+	}
+}
+
+// A model that panics, which the server survives, leaves nobody waiting and no
+// processor taken.
+func TestQueryPanics(t *testing.T) {
+	var panics atomic.Bool
+	f := &fake{delay: 20 * time.Millisecond, hidden: func(id int64) [2]float32 {
+		if panics.Load() {
+			panic("broken")
+		}
+		return [2]float32{float32(id), 1}
+	}}
+	e := newFake(f, Options{Parallel: 1})
+	panics.Store(true)
+	var all sync.WaitGroup
+	var failed atomic.Int32
+	for range 4 {
+		all.Go(func() {
+			defer func() {
+				if recover() != nil {
+					failed.Add(1)
+				}
+			}()
+			if _, err := e.Query(t.Context(), "x"); err != nil {
+				failed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if failed.Load() != 4 {
+		t.Errorf("%d of 4 queries failed", failed.Load())
+	}
+	panics.Store(false)
+	if _, err := e.Query(t.Context(), "x"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -33,6 +33,12 @@ func Build(ctx context.Context, x *store.Index, out string, o Options) (*store.B
 	if o.Rows <= m.Catalogue.Rows {
 		return nil, fmt.Errorf("cannot make an index of %d products from one of %d: it would not be larger", o.Rows, m.Catalogue.Rows)
 	}
+	if m.Catalogue.Rows < 2 {
+		return nil, errors.New("cannot make a larger index from a single product: there is nothing to be like")
+	}
+	if _, err := os.Lstat(out); err == nil {
+		return nil, fmt.Errorf("cannot make a larger index in %s: there is something (name another folder, or remove it)", out)
+	}
 	if o.Qrels == nil {
 		return nil, errors.New("cannot make a larger index without queries")
 	}

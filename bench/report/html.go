@@ -185,11 +185,12 @@ func newPlot(s *bench.Section, p *bench.Plot) *plot {
 		}
 		out.Series[at].Points = append(out.Series[at].Points, point{atX(get(r, p.X)), atY(get(r, p.Y)), label})
 	}
-	// A line joins the best of a series; its other points lie below.
+	// A line joins the best of a series, where that is a question: its other points
+	// lie below.
 	best := func(results []bench.Result) string {
 		var points []point
 		for i, front := range bench.Front(results, p.X, p.Y) {
-			if front {
+			if front || !p.Front {
 				points = append(points, point{X: atX(get(&results[i], p.X)), Y: atY(get(&results[i], p.Y))})
 			}
 		}

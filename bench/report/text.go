@@ -62,6 +62,9 @@ func machine(r *bench.Report) string {
 func fronts(s *bench.Section) (out []bench.Result) {
 	on := make([]bool, len(s.Results))
 	for _, p := range s.Plots {
+		if !p.Front {
+			continue
+		}
 		var some []bench.Result
 		var at []int
 		for i := range s.Results {

@@ -100,7 +100,7 @@ func (b *benching) open(ctx context.Context) (err error) {
 	}
 	src, err := formats.Judgments([]string{path}, formats.Options{})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (bench takes its queries from there: name a table of judgements by --judgments)", err)
 	}
 	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
 		return fmt.Errorf("cannot read judgements: %w", err)
@@ -318,6 +318,15 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		}
 		others = append(others, s)
 	}
+	var first *bench.Space
+	if len(others) > 0 {
+		first = others[0]
+	}
+	// First, since FAISS alone knows whether it knows the encoding.
+	w, err := bench.NewWaterfall(ctx, b.space, first, codes, b.texts, b.judge, b.options())
+	if err != nil {
+		return fmt.Errorf("cannot measure vectors in --codes %s: %w", codes, err)
+	}
 	o := b.options()
 	o.Factories = bench.QuantizedFactories(b.space.Rows(), b.space.Dimension)
 	vectors, err := bench.Sweep(ctx, b.space, b.judge, o)
@@ -332,7 +341,6 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 			{X: bench.VectorBytes, Y: bench.Quality, Series: "index", Where: "k=100", LogX: true, Front: true},
 		},
 	}}
-	var first *bench.Space
 	if len(others) > 0 {
 		models, err := bench.Models(ctx, b.space, others, b.judge, b.options())
 		if err != nil {
@@ -342,11 +350,6 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 			Title: "Quantized models", Results: models,
 			Text: "Exact search with vectors of each model. Recall is against the first. Where products are by one model and queries by another, an index was not built anew.",
 		})
-		first = others[0]
-	}
-	w, err := bench.NewWaterfall(ctx, b.space, first, codes, b.texts, b.judge, b.options())
-	if err != nil {
-		return err
 	}
 	sections = append(sections, bench.Section{
 		Title: "Where relevance is lost", Waterfall: w,

@@ -20,8 +20,9 @@ func newBenchChooseCommand() *cobra.Command {
 		Short: "The cheapest configuration of an index that loses no relevance to speak of",
 		Long: `Choose measures indexes over their parameters as bench recall does and picks the
 cheapest that is not inferior to exact search: the 95 % interval of its difference in
-nDCG@10, paired by query, lies above minus the loss that is put up with. Few queries
-make wide intervals; then exact search or something near it is the answer.
+nDCG@10, paired by query, lies above minus the loss that is put up with, also when it
+is widened for the number of configurations. Fewer than 30 judged queries show
+nothing, and exact search stays.
 
 With --write the ranking's FAISS index is built anew like that and replaces the one
 in the index directory, with the evidence in its manifest. Vectors, models and texts

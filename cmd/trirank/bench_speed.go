@@ -151,7 +151,7 @@ func (b *benching) encode(ctx context.Context, models []string, settings []bench
 		if err != nil {
 			return nil, err
 		}
-		r, err := bench.Tokenize(enc, model, b.texts, budget/4)
+		r, err := bench.Tokenize(ctx, enc, model, b.texts, budget/4)
 		if err = errors.Join(err, enc.Close()); err != nil {
 			return nil, err
 		}
@@ -213,7 +213,7 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		return b.report("Load", bench.Section{
 			Title: "Requests at fixed rates", Results: results,
 			Text:  "Times count from the moment at which a request was due. requests/s is what was answered with status 200; other answers are counted by their status.",
-			Plots: []bench.Plot{{X: "requests/s", Y: "p99-ns", Series: "what"}},
+			Plots: []bench.Plot{{X: "offered/s", Y: "p99-ns", Series: "what"}},
 		})
 	}
 	return c

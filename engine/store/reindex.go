@@ -30,7 +30,15 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 	if !ok {
 		return errors.New("there is no such ranking by vectors")
 	}
-	work := x.dir + ".work" // as Build's
+	// What a link leads to is replaced, not the link.
+	dir, err := filepath.EvalSymlinks(x.dir)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return err
+	}
+	work := dir + ".work" // as Build's
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
@@ -39,11 +47,11 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 		return fmt.Errorf("%w (a build of it is running)", err)
 	}
 	defer func() {
-		unlock()
 		os.Remove(filepath.Join(work, "build.lock"))
 		os.Remove(work) // unless vectors of an interrupted build are in it
+		unlock()
 	}()
-	m, err := ReadManifest(x.dir)
+	m, err := ReadManifest(dir)
 	if err != nil {
 		return err
 	}
@@ -55,7 +63,7 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 		return err
 	}
 	defer os.RemoveAll(fresh)
-	if err := linkTree(x.dir, fresh); err != nil {
+	if err := linkTree(dir, fresh); err != nil {
 		return err
 	}
 	path := filepath.Join(fresh, system, faissFile)
@@ -74,5 +82,5 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 	if err := m.write(fresh); err != nil {
 		return err
 	}
-	return atomicfile.ReplaceDir(fresh, x.dir)
+	return atomicfile.ReplaceDir(fresh, dir)
 }

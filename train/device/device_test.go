@@ -1,6 +1,7 @@
 package device
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,23 +27,18 @@ func TestOpen(t *testing.T) {
 }
 
 func TestEnviron(t *testing.T) {
-	last := func(env []string) string {
-		if len(env) == 0 {
-			return ""
+	for _, c := range []struct{ given, want []string }{
+		{[]string{"HOME=/root"}, []string{"HOME=/root", "GLIBC_TUNABLES=" + tunables}},
+		{[]string{"GLIBC_TUNABLES=glibc.pthread.rseq=0", "A=b"}, []string{"GLIBC_TUNABLES=glibc.pthread.rseq=0:" + tunables, "A=b"}},
+		{[]string{"GLIBC_TUNABLES="}, []string{"GLIBC_TUNABLES=" + tunables}},
+		{[]string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}, nil}, // the user's own
+	} {
+		got := environ(c.given)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q becomes %q, not %q", c.given, got, c.want)
 		}
-		return env[len(env)-1]
-	}
-	first := environ([]string{"HOME=/root"})
-	if got := last(first); got != "GLIBC_TUNABLES="+tunables {
-		t.Errorf("%q", got)
-	}
-	if again := environ(first); again != nil {
-		t.Errorf("it would begin anew for ever: %q", again)
-	}
-	if got := last(environ([]string{"GLIBC_TUNABLES=glibc.pthread.rseq=0"})); got != "GLIBC_TUNABLES=glibc.pthread.rseq=0:"+tunables {
-		t.Errorf("%q", got)
-	}
-	if env := environ([]string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}); env != nil {
-		t.Errorf("what the user has set is overruled: %q", env)
+		if again := environ(got); got != nil && again != nil {
+			t.Errorf("it would begin anew for ever: %q", again)
+		}
 	}
 }

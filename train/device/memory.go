@@ -2,6 +2,7 @@ package device
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -26,14 +27,16 @@ func KeepMemory() {
 
 // environ is the environment to begin anew with, nil for no need to.
 func environ(env []string) []string {
-	set := ""
-	for _, v := range env {
-		if rest, ok := strings.CutPrefix(v, tunablesVariable+"="); ok {
-			set = rest
+	for i, v := range env {
+		if set, ok := strings.CutPrefix(v, tunablesVariable+"="); ok {
+			if strings.Contains(set, "glibc.malloc.") {
+				return nil
+			}
+			// In its place: of two the new process would see the first.
+			out := slices.Clone(env)
+			out[i] = tunablesVariable + "=" + strings.Trim(set+":"+tunables, ":")
+			return out
 		}
 	}
-	if strings.Contains(set, "glibc.malloc.") {
-		return nil
-	}
-	return append(env, tunablesVariable+"="+strings.Trim(set+":"+tunables, ":"))
+	return append(slices.Clip(env), tunablesVariable+"="+tunables)
 }
