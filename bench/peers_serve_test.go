@@ -51,7 +51,7 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 	defer ours.stop()
 	defer theirs.stop()
 	name := "FastAPI, " + setting
-	sameAnswers(b, t, queries[:min(50, len(queries))], ours, theirs)
+	sameAnswers(b, t, rows, queries[:min(50, len(queries))], ours, theirs)
 
 	both := func(measure func(s *service) []float64) []sideOfMany {
 		return []sideOfMany{{"trirank", func() []float64 { return measure(ours) }}, {name, func() []float64 { return measure(theirs) }}}
@@ -268,7 +268,7 @@ func (s *service) knee(b *testing.B, d time.Duration) float64 {
 // sameAnswers checks that both services give as many hits for each ranking, and the
 // same in that by vectors. BM25 of the two is not the same formula, and so fusion is
 // of something else; the table says how much of it is the same.
-func sameAnswers(b *testing.B, t *peerTurns, queries []string, ours, theirs *service) {
+func sameAnswers(b *testing.B, t *peerTurns, rows int, queries []string, ours, theirs *service) {
 	b.Helper()
 	type hit struct {
 		ID    string
@@ -315,6 +315,6 @@ func sameAnswers(b *testing.B, t *peerTurns, queries []string, ours, theirs *ser
 		}
 	}
 	share := func(system string) float64 { return 100 * float64(same[system]) / float64(all[system]) }
-	t.note("Of their first ten %.0f %% are the same by BM25, %.0f %% by vectors (the others have equal scores) and %.0f %% of both.",
-		share("bm25"), share("pretrained"), share("hybrid"))
+	t.note("Of the first ten of %d products %.0f %% are the same by BM25, %.0f %% by vectors (the others have equal scores) and %.0f %% of both.",
+		rows, share("bm25"), share("pretrained"), share("hybrid"))
 }
