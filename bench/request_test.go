@@ -72,7 +72,7 @@ func TestLatency(t *testing.T) {
 }
 
 // letters is a tokenizer and a network in one.
-type letters struct{ runs int }
+type letters struct{}
 
 func (*letters) Tokenize(text string) ([]uint32, error) { return make([]uint32, len(text)), nil }
 
