@@ -246,22 +246,15 @@ func (l *load) try(ctx context.Context, rate float64) (keeps bool, err error) {
 // with which it does, and tries that again, for its figures, and twice of it.
 func (l *load) knee(ctx context.Context) error {
 	low, high := 0., 0.
-	for rate := 10.; high == 0 && rate <= maxRate; rate *= 2 {
-		keeps, err := l.try(ctx, rate)
-		if err != nil {
-			return err
+	for narrowed := 0; narrowed < 3; {
+		rate := max(10, 2*low)
+		if high > 0 {
+			rate = (low + high) / 2
+			narrowed++
 		}
-		if keeps {
-			low = rate
-		} else {
-			high = rate
-		}
-	}
-	for range 3 {
-		if high == 0 { // it keeps up with all that this client can do
+		if rate > maxRate { // it keeps up with all that this client can do
 			break
 		}
-		rate := (low + high) / 2
 		keeps, err := l.try(ctx, rate)
 		if err != nil {
 			return err

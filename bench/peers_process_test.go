@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/trirank/trirank/internal/procfile"
 )
 
 // What Linux says of processes; zeros elsewhere.
@@ -64,12 +66,7 @@ func processorTime() (all, own float64) {
 // have had, each at its own time.
 func peakMemory(process int) (sum float64) {
 	for _, id := range tree(process) {
-		text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(id), "status"))
-		_, rest, _ := strings.Cut(string(text), "VmHWM:")
-		if f := strings.Fields(rest); len(f) > 0 {
-			kb, _ := strconv.ParseFloat(f[0], 64)
-			sum += kb / 1000
-		}
+		sum += procfile.Kilobytes(filepath.Join("/proc", strconv.Itoa(id), "status"), "VmHWM") / 1000
 	}
 	return sum
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/procfile"
 )
 
 // Param is part of a configuration, such as nprobe=16.
@@ -108,11 +108,9 @@ type Machine struct {
 // ThisMachine describes the machine and the program that runs.
 func ThisMachine(program string, libraries map[string]string) Machine {
 	m := Machine{
-		Processor: fromProc("/proc/cpuinfo", "model name"), Cores: runtime.GOMAXPROCS(0),
-		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Program: program, Libraries: libraries,
-	}
-	if kb, err := strconv.ParseFloat(strings.TrimSuffix(fromProc("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
-		m.MemoryGB = kb / 1e6
+		Processor: procfile.Value("/proc/cpuinfo", "model name"), Cores: runtime.GOMAXPROCS(0),
+		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Program: program,
+		MemoryGB: procfile.Kilobytes("/proc/meminfo", "MemTotal") / 1e6, Libraries: libraries,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		changed := ""
@@ -131,17 +129,6 @@ func ThisMachine(program string, libraries map[string]string) Machine {
 		}
 	}
 	return m
-}
-
-// fromProc returns the first value of a key in a file of "key: value" lines.
-func fromProc(path, key string) string {
-	b, _ := os.ReadFile(path)
-	for line := range strings.Lines(string(b)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 // Report is what one measurement found.

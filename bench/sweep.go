@@ -118,7 +118,7 @@ func Sweep(ctx context.Context, s *Space, judge *Judge, o SweepOptions) ([]Resul
 			return nil, err
 		}
 	}
-	correct(w.results)
+	correctAll(w.results)
 	return w.results, nil
 }
 
@@ -277,19 +277,25 @@ func compare(nameA, nameB string, a, b []float64) eval.Comparison {
 	return c
 }
 
-// correct corrects the p values of all comparisons for their number.
-func correct(results []Result) {
-	var family []eval.Comparison
-	for _, r := range results {
-		if r.Against != nil {
-			family = append(family, *r.Against)
-		}
+// correctAll corrects the p values of all comparisons with the first result.
+func correctAll(results []Result) {
+	var list []*eval.Comparison
+	for i := range results {
+		list = append(list, results[i].Against)
+	}
+	correct(list)
+}
+
+// correct corrects the p values of comparisons for their number; some may be nil.
+func correct(list []*eval.Comparison) {
+	list = slices.DeleteFunc(list, func(c *eval.Comparison) bool { return c == nil })
+	family := make([]eval.Comparison, len(list))
+	for i, c := range list {
+		family[i] = *c
 	}
 	eval.Holm(family)
-	for i := range results {
-		if c := results[i].Against; c != nil {
-			*c, family = family[0], family[1:]
-		}
+	for i, c := range list {
+		*c = family[i]
 	}
 }
 

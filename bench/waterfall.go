@@ -36,17 +36,24 @@ type QueryLoss struct {
 // waterfallK is how deep the engine searches; recall is of the first ten.
 const waterfallK = 100
 
+// exact completes options for measurements by exact search as deep as the engine's, and
+// does that search.
+func (o SweepOptions) exact(ctx context.Context, s *Space) (SweepOptions, *truth, error) {
+	o.Factories = []string{Exact}
+	o, err := o.withDefaults(s)
+	if err != nil {
+		return o, nil, err
+	}
+	t, err := newTruth(ctx, s, waterfallK)
+	return o, t, err
+}
+
 // NewWaterfall measures the steps from exact search over inverted lists and codes,
 // the code of a FAISS factory such as SQ8, to a quantized model: a space of the same
 // products and queries by another model, or nil. texts names the queries. Lists are
 // visited as many as it takes for a recall@10 of .99 before quantization.
 func NewWaterfall(ctx context.Context, s, quantized *Space, codes string, texts []string, judge *Judge, o SweepOptions) (*Waterfall, error) {
-	o.Factories = []string{Exact}
-	o, err := o.withDefaults(s)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTruth(ctx, s, waterfallK)
+	o, t, err := o.exact(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +99,11 @@ func NewWaterfall(ctx context.Context, s, quantized *Space, codes string, texts 
 		out.add(stage.name, stage.space, b, params, measured, last)
 		last = measured
 	}
-	var family []eval.Comparison
-	for _, x := range out.Steps[1:] {
-		if x.Lost != nil {
-			family = append(family, *x.Lost)
-		}
-	}
-	eval.Holm(family)
+	var lost []*eval.Comparison
 	for i := range out.Steps {
-		if l := out.Steps[i].Lost; l != nil {
-			*l, family = family[0], family[1:]
-		}
+		lost = append(lost, out.Steps[i].Lost)
 	}
+	correct(lost)
 	return out, nil
 }
 
@@ -152,12 +152,7 @@ func (t *truth) enough(ctx context.Context, x *faiss.Index, recall float64) (p f
 // other one, and with queries of the other one among products of the first, which
 // is what happens where an index is not built anew for a quantized model.
 func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o SweepOptions) ([]Result, error) {
-	o.Factories = []string{Exact}
-	o, err := o.withDefaults(s)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTruth(ctx, s, waterfallK)
+	o, t, err := o.exact(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +202,6 @@ func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o Swee
 			return nil, err
 		}
 	}
-	correct(results)
+	correctAll(results)
 	return results, nil
 }

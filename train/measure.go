@@ -4,11 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gomlx/compute"
+
+	"github.com/trirank/trirank/internal/procfile"
 )
 
 // Cost is what a run needs.
@@ -98,13 +98,4 @@ func (t *Trainer) activationsGB(texts [][]int32) float64 {
 }
 
 // peakGB is the most memory that the process has held; 0 where that is not told.
-func peakGB() float64 {
-	b, _ := os.ReadFile("/proc/self/status")
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			return kb / 1e6
-		}
-	}
-	return 0
-}
+func peakGB() float64 { return procfile.Kilobytes("/proc/self/status", "VmHWM") / 1e6 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/bench"
+	"github.com/trirank/trirank/internal/plot"
 )
 
 //go:embed index.html
@@ -46,7 +47,7 @@ type section struct {
 	Keys, Units []string
 	Rows        []row
 	Against     bool
-	Plots       []plot
+	Plots       []figure
 	Bars        []bar
 }
 
@@ -68,7 +69,7 @@ func newSection(s *bench.Section) section {
 		out.Against = out.Against || r.Against != nil
 	}
 	for i := range s.Plots {
-		if p := newPlot(s, &s.Plots[i]); p != nil {
+		if p := newFigure(s, &s.Plots[i]); p != nil {
 			out.Plots = append(out.Plots, *p)
 		}
 	}
@@ -87,11 +88,11 @@ func (v *view) Classes() (out []int) {
 }
 
 // InnerWidth and InnerHeight are those of the frame.
-func (p plot) InnerWidth() float64  { return p.X1 - p.X0 }
-func (p plot) InnerHeight() float64 { return p.Y1 - p.Y0 }
+func (p figure) InnerWidth() float64  { return p.X1 - p.X0 }
+func (p figure) InnerHeight() float64 { return p.Y1 - p.Y0 }
 
-// A plot is SVG in a coordinate system of its own: width by height with a frame.
-type plot struct {
+// A figure is a plot as SVG in a coordinate system of its own: width by height with a frame.
+type figure struct {
 	Title          string
 	Width, Height  float64
 	X0, X1, Y0, Y1 float64 // of the frame
@@ -121,8 +122,8 @@ type point struct {
 // colours is how many classes of colours the page has.
 const colours = 9
 
-func newPlot(s *bench.Section, p *bench.Plot) *plot {
-	out := &plot{
+func newFigure(s *bench.Section, p *bench.Plot) *figure {
+	out := &figure{
 		Width: 560, Height: 340, X0: 58, X1: 546, Y0: 14, Y1: 292,
 		XName: unitName(p.X), YName: p.Y, Title: unitName(p.Y) + " against " + unitName(p.X),
 	}
@@ -258,13 +259,7 @@ func (a *axis) ticks() (out []float64) {
 		}
 		return out
 	}
-	step := math.Pow(10, math.Floor(math.Log10((a.high-a.low)/3)))
-	for _, f := range []float64{5, 2} {
-		if (a.high-a.low)/(step*f) >= 3 {
-			step *= f
-			break
-		}
-	}
+	step := plot.Step(a.low, a.high)
 	for i := math.Ceil(a.low / step); i*step <= a.high; i++ {
 		out = append(out, i*step)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/plot"
 )
 
 // Plots are SVG whose x is in percent of the width, so that they need no view box
@@ -47,13 +48,7 @@ type tick struct {
 
 // ticks are at round values, few enough for a telephone.
 func (a axis) ticks(spell func(eval.Number) string) (list []tick) {
-	step := math.Pow(10, math.Floor(math.Log10((a.high-a.low)/3)))
-	for _, f := range []float64{5, 2} {
-		if (a.high-a.low)/(step*f) >= 3 {
-			step *= f
-			break
-		}
-	}
+	step := plot.Step(a.low, a.high)
 	for i := math.Ceil(a.low / step); i*step <= a.high; i++ {
 		v := i * step
 		t := tick{a.at(v), strings.TrimSuffix(strings.TrimRight(spell(eval.Number(v)), "0"), "."), "middle"}
