@@ -46,6 +46,7 @@ type Config struct {
 	Systems  []System // in the order in which they are shown
 	// Fusion, if not nil, adds the ranking Hybrid.
 	Fusion   *Fusion
+	Recent   int      // queries whose rankings are kept, for when they are asked again; none if 0
 	Examples []string // queries to try
 	Notes    []string // what the user should know about this set-up
 }
@@ -58,6 +59,7 @@ type Engine struct {
 	config Config
 	byName map[string]int
 	sample []uint32 // rows a distribution looks at; nil: all
+	recent *recent  // nil: nothing is kept
 
 	// running counts the rankers at work, which may outlive their request.
 	running sync.WaitGroup
@@ -87,6 +89,7 @@ func New(c Config) (*Engine, error) {
 			return nil, fmt.Errorf("cannot make an engine: %w", err)
 		}
 	}
+	e.recent = newRecent(c.Recent, len(c.Systems))
 	if n := c.Products.Len(); n > fullDistribution {
 		e.sample = make([]uint32, sampleSize)
 		for i := range e.sample {
@@ -133,6 +136,7 @@ func (e *Engine) Systems() []string {
 type answer struct {
 	at     int // in config.Systems
 	ranked Ranked
+	cached bool // it is that of an earlier request
 	took   time.Duration
 	err    error
 }
@@ -185,7 +189,8 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 		stages = append(stages, Stage{Name: name, Took: now.Sub(stage), MS: ms(now.Sub(stage))})
 		stage = now
 	}
-	answers := e.rank(ctx, q, need)
+	kept := e.recent.of(&r)
+	answers := e.rank(ctx, q, need, kept)
 	ended("rank")
 	if err := ctx.Err(); err != nil && !slices.ContainsFunc(answers, func(a answer) bool { return need[e.config.Systems[a.at].Name] && a.err == nil }) {
 		return nil, err
@@ -194,7 +199,7 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	labels := e.config.Products.Judged(r.Query)
 	resp.Judged = len(labels)
 	ranks := map[string]map[uint32]int{}
-	lists := map[string][]fused{}
+	lists := map[string][]fused{} // of what is shown
 	for _, a := range answers {
 		name := e.config.Systems[a.at].Name
 		for i, h := range a.ranked.Hits {
@@ -202,16 +207,18 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 				ranks[name] = make(map[uint32]int, len(a.ranked.Hits))
 			}
 			ranks[name][h.Row] = i + 1
-			lists[name] = append(lists[name], fused{Scored: h})
+			if i < r.K {
+				lists[name] = append(lists[name], fused{Scored: h})
+			}
 		}
 	}
 	for _, name := range wanted {
 		var out Ranking
 		if name == Hybrid {
-			out = e.fuseAnswers(ctx, q, fusion, r.K, answers, lists, ranks)
+			out = e.fuseAnswers(ctx, q, fusion, r.K, answers, kept, lists, ranks)
 		} else {
 			a := answers[e.byName[name]]
-			out = Ranking{Stages: a.ranked.Stages, TookMS: ms(a.took)}
+			out = Ranking{Stages: a.ranked.Stages, TookMS: ms(a.took), Cached: a.cached}
 			if a.err != nil {
 				out.Error = a.err.Error()
 			}
@@ -222,7 +229,7 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	ended("fuse")
 	for i := range resp.Rankings {
 		out := &resp.Rankings[i]
-		if err := e.fill(out, lists[out.System][:min(r.K, len(lists[out.System]))], wanted, ranks, labels); err != nil {
+		if err := e.fill(out, lists[out.System], wanted, ranks, labels); err != nil {
 			return nil, err
 		}
 	}
@@ -238,22 +245,30 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 // rank runs the needed rankings side by side. A ranking that has not answered
 // when ctx ends is left to itself and reported as late: C code cannot be
 // interrupted, and the others shall not wait for it.
-func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool) []answer {
+func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *recentQuery) []answer {
 	answers := make([]answer, len(e.config.Systems))
-	results := make(chan answer, len(need))
+	results, running := make(chan answer, len(need)), 0
 	for i, s := range e.config.Systems {
 		answers[i] = answer{at: i, err: context.Canceled}
 		if !need[s.Name] {
 			continue
 		}
+		if hits, ok := kept.ranking(i); ok {
+			answers[i] = answer{at: i, ranked: Ranked{Hits: hits, Stages: []Stage{{Name: "cache"}}}, cached: true}
+			continue
+		}
 		answers[i].err = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+		running++
 		e.running.Go(func() {
 			start := time.Now()
 			ranked, err := e.call(ctx, s, q)
-			results <- answer{i, ranked, time.Since(start), err}
+			if err == nil {
+				kept.addRanking(i, ranked.Hits)
+			}
+			results <- answer{at: i, ranked: ranked, took: time.Since(start), err: err}
 		})
 	}
-	for range len(need) {
+	for range running {
 		select {
 		case a := <-results:
 			answers[a.at] = a
@@ -301,11 +316,10 @@ func (e *Engine) compare(a, b Scored) int {
 
 // fuseAnswers makes the fused ranking, of which shown hits are shown, and adds it to
 // lists and ranks.
-func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int, answers []answer, lists map[string][]fused, ranks map[string]map[uint32]int) Ranking {
+func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int, answers []answer, kept *recentQuery, lists map[string][]fused, ranks map[string]map[uint32]int) (out Ranking) {
 	start := time.Now()
 	var components []component
 	var slowest time.Duration
-	var out Ranking
 	for _, name := range f.systems() {
 		a := answers[e.byName[name]]
 		if a.err != nil {
@@ -316,27 +330,47 @@ func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int,
 		slowest = max(slowest, a.took)
 		components = append(components, e.component(ctx, q, name, a.ranked.Hits))
 	}
-	all, err := e.fuse(f, components)
-	if err != nil {
-		out.Error = err.Error()
-		return out
-	}
-	all = all[:min(depth, len(all))]
-	if !f.byScores() { // which were not needed until now, and of few
-		if err := fillScores(all[:min(shown, len(all))], components); err != nil {
+	all, ok := kept.fusion(f, shown)
+	if !ok {
+		var err error
+		if all, err = e.fuseShown(f, components, shown); err != nil {
 			out.Error = err.Error()
 			return out
 		}
+		kept.addFusion(f, shown, all)
 	}
-	lists[Hybrid] = all
-	ranks[Hybrid] = make(map[uint32]int, len(all))
-	for i, h := range all {
-		ranks[Hybrid][h.Row] = i + 1
+	lists[Hybrid] = all.shown
+	ranks[Hybrid] = make(map[uint32]int, len(all.rows))
+	for i, row := range all.rows {
+		ranks[Hybrid][row] = i + 1
 	}
 	took := time.Since(start)
+	out.Cached = ok
 	out.Stages = []Stage{{Name: "wait", Took: slowest, MS: ms(slowest)}, {Name: "fuse", Took: took, MS: ms(took)}}
 	out.TookMS = ms(slowest + took)
 	return out
+}
+
+// fuseShown joins components into one ranking, and says of the shown products how
+// their scores come about.
+func (e *Engine) fuseShown(f *Fusion, components []component, shown int) (out fusedRanking, err error) {
+	all, err := e.fuse(f, components)
+	if err != nil {
+		return out, err
+	}
+	all = all[:min(depth, len(all))]
+	out.rows = make([]uint32, len(all))
+	for i, h := range all {
+		out.rows[i] = h.Row
+	}
+	out.shown = slices.Clone(all[:min(shown, len(all))])
+	for i := range out.shown { // which otherwise hold those of all
+		out.shown[i].parts = slices.Clone(out.shown[i].parts)
+	}
+	if !f.byScores() { // which were not needed until now, and of few
+		err = fillScores(out.shown, components)
+	}
+	return out, err
 }
 
 // component makes a system's hits ready for fusion.

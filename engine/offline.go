@@ -32,8 +32,8 @@ func (e *Engine) Lists(ctx context.Context, text string, fusions []*Fusion) ([]L
 		need[name] = true
 	}
 	q := Query{Text: r.Query}
-	answers := e.rank(ctx, q, need)
-	if err := ctx.Err(); err != nil { // and not that some ranking was late
+	answers := e.rank(ctx, q, need, nil) // each query once: nothing to keep
+	if err := ctx.Err(); err != nil {    // and not that some ranking was late
 		return nil, err
 	}
 	ranked := make([][]Scored, len(answers))

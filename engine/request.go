@@ -99,6 +99,7 @@ type Response struct {
 type Ranking struct {
 	System       string        `json:"system"`
 	TookMS       float64       `json:"took_ms"`
+	Cached       bool          `json:"cached,omitempty"` // it is that of an earlier request
 	Stages       []Stage       `json:"stages,omitempty"`
 	Hits         []Hit         `json:"hits"`
 	Distribution *Distribution `json:"distribution,omitempty"`

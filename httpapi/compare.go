@@ -135,7 +135,7 @@ func (s *Server) compareOne(ctx context.Context, e Engine, req engine.Request) b
 // stack traces out of what the client sees.
 func (s *Server) inspect(r *request, body any) {
 	look := func(k *engine.Ranking) {
-		s.metrics.ranked(k.System, k.TookMS, k.Error != "")
+		s.metrics.ranked(k)
 		if k.Error != "" {
 			s.options.Logger.Warn("ranking failed", "id", r.id, "system", k.System, "error", k.Error)
 			k.Error = strings.TrimSpace(firstLine(k.Error))

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trirank/trirank/engine"
 )
 
 // metrics are written by hand in Prometheus' text format: there are few of them,
@@ -26,6 +28,7 @@ type metrics struct {
 	latency  map[string]*histogram // by route
 	ranking  map[string]*histogram // by system
 	failures map[string]uint64     // by system
+	cached   map[string]uint64     // by system
 	panics   uint64
 }
 
@@ -37,7 +40,7 @@ type requestKey struct {
 func newMetrics() *metrics {
 	return &metrics{
 		start: time.Now(), requests: map[requestKey]uint64{}, latency: map[string]*histogram{},
-		ranking: map[string]*histogram{}, failures: map[string]uint64{},
+		ranking: map[string]*histogram{}, failures: map[string]uint64{}, cached: map[string]uint64{},
 	}
 }
 
@@ -70,17 +73,21 @@ func (m *metrics) served(route string, status int, took time.Duration) {
 }
 
 // ranked counts one ranking of a response.
-func (m *metrics) ranked(system string, tookMS float64, failed bool) {
+func (m *metrics) ranked(k *engine.Ranking) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if failed {
+	system := k.System
+	if k.Error != "" {
 		m.failures[system]++
 		return
+	}
+	if k.Cached {
+		m.cached[system]++
 	}
 	if _, ok := m.failures[system]; !ok {
 		m.failures[system] = 0 // shows that errors are counted
 	}
-	observe(m.ranking, system, tookMS/1000)
+	observe(m.ranking, system, k.TookMS/1000)
 }
 
 func (m *metrics) panicked() {
@@ -160,6 +167,10 @@ func (m *metrics) write(x *exposition) {
 	}
 	x.histograms("trirank_http_request_seconds", "Time from arrival to answer, waiting included.", "route", m.latency)
 	x.histograms("trirank_ranking_seconds", "Time that a ranking took, waiting for a place excluded.", "system", m.ranking)
+	x.head("trirank_ranking_cached_total", "counter", "Rankings that were those of an earlier request.")
+	for _, system := range slices.Sorted(maps.Keys(m.cached)) {
+		fmt.Fprintf(x, "trirank_ranking_cached_total{system=%s} %d\n", quote(system), m.cached[system])
+	}
 	x.head("trirank_ranking_errors_total", "counter", "Rankings that failed or were late.")
 	for _, system := range slices.Sorted(maps.Keys(m.failures)) {
 		fmt.Fprintf(x, "trirank_ranking_errors_total{system=%s} %d\n", quote(system), m.failures[system])

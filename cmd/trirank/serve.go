@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -23,9 +25,13 @@ import (
 // reloadEvery is how often the server looks whether its index was built anew.
 const reloadEvery = 2 * time.Second
 
+// maxRecent bounds --cache: the rankings of a query take about 2 KB each.
+const maxRecent = 1_000_000
+
 func newServeCommand() *cobra.Command {
 	var index, addr, logFormat, fusion string
 	var models, bleve []string
+	var recent int
 	var o httpapi.Options
 	c := &cobra.Command{
 		Use:   "serve --index INDEX",
@@ -46,6 +52,7 @@ Ctrl-C stops when the requests under way are answered.`,
 	f.StringVar(&fusion, "fusion", "", "the fused ranking, instead of the index's own")
 	f.StringArrayVar(&models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
 	f.StringSliceVar(&bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
+	f.IntVar(&recent, "cache", 4096, "queries whose rankings are kept, for when they are asked again; 0: none")
 	f.DurationVar(&o.RequestTimeout, "request-timeout", 10*time.Second, "from a request's arrival to its answer")
 	f.IntVar(&o.MaxConcurrent, "max-concurrent", 0, "requests that work at a time (default 4 for each processor)")
 	f.IntVar(&o.MaxQueue, "max-queue", 0, "requests that wait for their turn (default 8 times --max-concurrent; -1: none)")
@@ -66,6 +73,9 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err := o.Validate(); err != nil {
 			return usageError("%v", err)
 		}
+		if recent < 0 || recent > maxRecent {
+			return usageError("--cache %d is not within 0..%d", recent, maxRecent)
+		}
 		logger, err := newLogger(c.ErrOrStderr(), logFormat)
 		if err != nil {
 			return err
@@ -75,7 +85,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err != nil {
 			return err
 		}
-		open := store.OpenOptions{Models: dirs, Bleve: bleve}
+		open := store.OpenOptions{Models: dirs, Bleve: bleve, Recent: recent}
 		if fusion != "" {
 			if open.Fusion, err = engine.ParseFusion(fusion); err != nil {
 				return usageError("--fusion: %v", err)
@@ -91,6 +101,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err := r.load(c.Context()); err != nil {
 			return err
 		}
+		collectLessOften()
 		server := httpapi.New(r.current.Engine, o)
 		logger.Info("serving", "index", index, "products", r.current.Manifest.Catalogue.Rows, "systems", r.current.Engine.Systems())
 		fmt.Fprintf(c.OutOrStdout(), "http://%s/\n", ln.Addr())
@@ -110,6 +121,20 @@ Ctrl-C stops when the requests under way are answered.`,
 		return r.current.Close()
 	}
 	return c
+}
+
+// collectLessOften lets garbage grow to a size that is small beside what FAISS and ONNX
+// Runtime take, where what Go itself keeps is so little that it would be looked
+// through dozens of times a second. Settings of GOGC and GOMEMLIMIT stand.
+func collectLessOften() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	const garbage = 128 << 20
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	debug.SetGCPercent(int(min(400, max(100, garbage*100/max(1, m.HeapAlloc)))))
 }
 
 func newLogger(w io.Writer, format string) (*slog.Logger, error) {

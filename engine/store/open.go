@@ -25,7 +25,9 @@ type OpenOptions struct {
 	Fusion *engine.Fusion
 	// Bleve adds rankings by bleve's own scoring: "bleve-bm25", "bleve-tfidf".
 	Bleve []string
-	ONNX  onnx.Options
+	// Recent is how many queries the engine keeps the rankings of; none if 0.
+	Recent int
+	ONNX   onnx.Options
 }
 
 // Index is an open index directory.
@@ -81,7 +83,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		return nil, fmt.Errorf("the text index has %d products, the catalogue %d", text.Rows(), m.Catalogue.Rows)
 	}
 	config := engine.Config{
-		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Examples: ps.judged.some(exampleQueries),
+		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Recent: o.Recent, Examples: ps.judged.some(exampleQueries),
 		Systems: []engine.System{{Name: lexicalSystem, Kind: "lexical", Detail: bm25Detail(m.BM25), Ranker: newLexical(text)}},
 	}
 	for _, name := range o.Bleve {
