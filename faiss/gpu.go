@@ -1,0 +1,215 @@
+package faiss
+
+// #include <stdlib.h>
+// #include "gpu.h"
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"unsafe"
+)
+
+// GPUOptions say how an index is kept on a GPU. The zero value means the defaults.
+type GPUOptions struct {
+	Device int
+	// Batch is how many queries that wait are searched at once; default 1024.
+	Batch int
+	// Scratch is the memory that a search works in, in bytes; default 512 MiB. It is
+	// taken when the index is moved, so that a search need not ask for it.
+	Scratch int64
+}
+
+// gpuMax bounds Batch: with MaxGPUK results each it is 64 MB.
+const gpuMaxBatch = 4096
+
+// MaxGPUK is the largest number of results, and of inverted lists visited, for which a
+// GPU is asked; the processor answers for more.
+const MaxGPUK = C.TR_GPU_MAX_K
+
+// onGPU is the copy of an index on a GPU. FAISS wants one thread at a time there, and a
+// GPU answers many queries in hardly more time than one: so one goroutine has it,
+// and takes all that wait whenever it is free.
+type onGPU struct {
+	api    *C.tr_gpu_api
+	ptr    *C.tr_gpu_index
+	device Device
+	bytes  int64
+	batch  int
+	wait   chan *gpuQuery
+	ended  chan struct{}
+}
+
+// gpuQuery is a search that waits for the GPU.
+type gpuQuery struct {
+	ctx       context.Context
+	query     []float32
+	k, nprobe int
+	hits      []Hit
+	err       error
+	done      chan struct{}
+}
+
+// UseGPU copies the index to a GPU, where searches are done from then on but for those
+// that a GPU cannot do: with a filter, and beyond MaxGPUK. The index stays in memory for
+// them. Call it before the first search. The error says why the index, or the
+// machine, is not fit for it, and the index is as it was.
+func (x *Index) UseGPU(o GPUOptions) error {
+	if o.Batch == 0 {
+		o.Batch = 1024
+	}
+	if o.Scratch == 0 {
+		o.Scratch = 512 << 20
+	}
+	if o.Batch < 1 || o.Batch > gpuMaxBatch || o.Scratch < 0 || o.Device < 0 {
+		return fmt.Errorf("cannot use GPU %d for batches of %d queries with %d bytes: a batch is within 1..%d", o.Device, o.Batch, o.Scratch, gpuMaxBatch)
+	}
+	if x.Params.NProbe > MaxGPUK {
+		return fmt.Errorf("cannot keep %s on GPU %d: it visits %d lists a query, and a GPU can %d at most", x.path, o.Device, x.Params.NProbe, MaxGPUK)
+	}
+	if x.Len() == 0 {
+		return fmt.Errorf("cannot keep %s on GPU %d: it has no vectors", x.path, o.Device)
+	}
+	api, err := library()
+	if err != nil {
+		return err
+	}
+	d, err := device(api, o.Device)
+	if err != nil {
+		return err
+	}
+	g := &onGPU{api: api, device: d, batch: o.Batch, wait: make(chan *gpuQuery, o.Batch), ended: make(chan struct{})}
+	cpath := C.CString(x.path)
+	defer C.free(unsafe.Pointer(cpath))
+	var msg [C.TR_GPU_ERR]C.char
+	var bytes C.int64_t
+	k := C.int64_t(min(x.Len(), gpuTriedK))
+	if C.tr_gpu_open(api, cpath, C.int32_t(o.Device), C.int64_t(o.Scratch), C.int64_t(o.Batch), k, &g.ptr, &bytes, &msg[0]) != 0 {
+		return fmt.Errorf("cannot keep %s on GPU %d: %s", x.path, o.Device, C.GoString(&msg[0]))
+	}
+	g.bytes = int64(bytes)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ptr == nil || x.gpu != nil {
+		C.tr_gpu_close(api, g.ptr)
+		return fmt.Errorf("cannot keep %s on GPU %d: it is closed, or on a GPU already", x.path, o.Device)
+	}
+	x.gpu = g
+	go g.work(x.Dimension())
+	return nil
+}
+
+// gpuTriedK is how many results are asked for at first, to see that it works.
+const gpuTriedK = 100
+
+// GPU returns the device that the index is searched on, and the bytes it takes there;
+// ok is false if it is searched by the processor.
+func (x *Index) GPU() (d Device, bytes int64, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.gpu == nil {
+		return d, 0, false
+	}
+	return x.gpu.device, x.gpu.bytes, true
+}
+
+// takes reports whether a search can be done on the GPU.
+func (g *onGPU) takes(k, nprobe int) bool { return g != nil && k <= MaxGPUK && nprobe <= MaxGPUK }
+
+// search waits for the GPU and returns what it finds.
+func (g *onGPU) search(ctx context.Context, query []float32, k, nprobe int) ([]Hit, error) {
+	q := &gpuQuery{ctx: ctx, query: query, k: k, nprobe: nprobe, done: make(chan struct{})}
+	select {
+	case g.wait <- q:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// Who gives up waiting leaves q.query to the worker, which only reads it.
+	select {
+	case <-q.done:
+		return q.hits, q.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// close ends the worker after what waits. Nobody may search any more.
+func (g *onGPU) close() {
+	close(g.wait)
+	<-g.ended
+	C.tr_gpu_close(g.api, g.ptr)
+}
+
+// work answers queries until there are no more to come.
+func (g *onGPU) work(dimension int) {
+	// CUDA keeps the device in use for each thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(g.ended)
+	var batch []*gpuQuery
+	var next *gpuQuery // taken, but of other parameters than the batch before
+	var queries, scores []float32
+	var ids []int64
+	for {
+		batch = batch[:0]
+		if next == nil {
+			q, open := <-g.wait
+			if !open {
+				return
+			}
+			next = q
+		}
+		batch, next = append(batch, next), nil
+	fill:
+		for len(batch) < g.batch {
+			select {
+			case q, open := <-g.wait:
+				if !open {
+					break fill
+				}
+				if q.nprobe != batch[0].nprobe {
+					next = q
+					break fill
+				}
+				batch = append(batch, q)
+			default:
+				break fill
+			}
+		}
+		k := 0
+		queries = queries[:0]
+		waiting := batch[:0]
+		for _, q := range batch {
+			if q.err = q.ctx.Err(); q.err != nil { // nobody waits for it any more
+				close(q.done)
+				continue
+			}
+			k = max(k, q.k)
+			queries = append(queries, q.query...)
+			waiting = append(waiting, q)
+		}
+		if len(waiting) == 0 {
+			continue
+		}
+		if n := len(waiting) * k; cap(ids) < n {
+			ids, scores = make([]int64, n), make([]float32, n)
+		}
+		g.answer(waiting, queries, k, scores[:len(waiting)*k], ids[:len(waiting)*k])
+	}
+}
+
+// answer searches a batch, for the most results that any of it wants.
+func (g *onGPU) answer(batch []*gpuQuery, queries []float32, k int, scores []float32, ids []int64) {
+	var msg [C.TR_GPU_ERR]C.char
+	rc := C.tr_gpu_search(g.api, g.ptr, C.int64_t(len(batch)), (*C.float)(&queries[0]), C.int64_t(k), C.int64_t(batch[0].nprobe),
+		(*C.float)(&scores[0]), (*C.int64_t)(unsafe.Pointer(&ids[0])), &msg[0])
+	for i, q := range batch {
+		if rc != 0 {
+			q.err = fmt.Errorf("cannot search on GPU %d: %s", g.device.Number, C.GoString(&msg[0]))
+		} else {
+			q.hits = hits(ids[i*k:i*k+q.k], scores[i*k:i*k+q.k])
+		}
+		close(q.done)
+	}
+}
