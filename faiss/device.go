@@ -6,12 +6,16 @@ package faiss
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"unsafe"
 )
+
+// ErrNoGPULibrary says that there is no library for GPUs: nobody built or brought it.
+var ErrNoGPULibrary = errors.New("there is no library for GPUs")
 
 // Device is an NVIDIA GPU.
 type Device struct {
@@ -43,7 +47,7 @@ func GPULibrary() (string, error) {
 		path, remedy = filepath.Join(filepath.Dir(exe), "lib", "gpu", "libtrirank-faiss-gpu.so"), "make gpu builds it"
 	}
 	if _, err := os.Stat(path); err != nil {
-		return path, fmt.Errorf("there is no library for GPUs: %w (%s)", err, remedy)
+		return path, fmt.Errorf("%w: %w (%s)", ErrNoGPULibrary, err, remedy)
 	}
 	return path, nil
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,51 +15,15 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/fakegpu"
 )
 
-// realGPU reports whether the tests shall run on a GPU that is there.
-func realGPU() bool { return os.Getenv("TRIRANK_TEST_GPU") != "" }
-
-// fakeGPU compiles gpu/plugin.cc as it is, but with testdata/gpu in place of CUDA and of
-// FAISS's code for it: the processor then plays the GPU.
-var fakeGPU = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "trirank-fake-gpu-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "libtrirank-faiss-gpu.so")
-	args := []string{"-std=c++17", "-O1", "-fPIC", "-shared", "-fopenmp", "-fvisibility=hidden", "-fno-gnu-unique", `-DTR_GPU_ARCHS="80 90"`, "-Itestdata/gpu"}
-	args = append(args, strings.Fields(os.Getenv("CGO_CXXFLAGS"))...)
-	args = append(args, "gpu/plugin.cc", "-o", path, "-Wl,--exclude-libs,ALL")
-	for _, flag := range strings.Fields(os.Getenv("CGO_LDFLAGS")) {
-		if strings.HasPrefix(flag, "-L") || flag == "-lfaiss" {
-			args = append(args, flag)
-		}
-	}
-	args = append(args, "-lopenblas", "-lgomp")
-	if out, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// gpu makes a GPU there for the test.
-func gpu(t *testing.T) {
-	t.Helper()
-	if realGPU() {
-		return
-	}
-	path, err := fakeGPU()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("TRIRANK_FAISS_GPU", path)
-}
+func gpu(t *testing.T) { t.Helper(); fakegpu.Use(t, "..") }
 
 // pretended makes a GPU there that the environment describes.
 func pretended(t *testing.T) {
 	t.Helper()
-	if realGPU() {
+	if fakegpu.Real() {
 		t.Skip("a real GPU does not do as it is told")
 	}
 	gpu(t)
@@ -224,7 +187,7 @@ func TestGPUBatches(t *testing.T) {
 	if _, err := x.Search(context.Background(), vectors[:dim], 1, faiss.Params{}, nil); !errors.Is(err, faiss.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if realGPU() {
+	if fakegpu.Real() {
 		return
 	}
 	text, err := os.ReadFile(log)

@@ -49,6 +49,7 @@ type benchFlags struct {
 	models                        []string
 	budget                        time.Duration
 	asJSON                        bool
+	device                        store.Device
 }
 
 func (o *benchFlags) add(f *pflag.FlagSet) {
@@ -91,9 +92,10 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs}); err != nil {
+	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device}); err != nil {
 		return err
 	}
+	printPlacement(b.c, b.x.Placement)
 	path := b.judgments
 	if path == "" {
 		path = store.JudgmentsPath(b.index)

@@ -35,6 +35,7 @@ trirank bench load.`,
 		Args: cobra.NoArgs,
 	}
 	o.add(c.Flags())
+	deviceFlag(c, &o.device)
 	c.Flags().StringVar(&o.judgments, "judgments", "", "whose queries are asked (default: those of the index)")
 	c.Flags().DurationVar(&lo.Budget, "budget", 5*time.Second, "how long each number of clients asks")
 	c.Flags().IntSliceVar(&lo.Clients, "clients", []int{1, 4}, "how many ask at the same time")
@@ -164,6 +165,7 @@ func newBenchLoadCommand() *cobra.Command {
 	var o benchFlags
 	var url string
 	lo := bench.LoadOptions{}
+	var server store.Device
 	c := &cobra.Command{
 		Use:   "load --index INDEX [--url URL]",
 		Short: "How many requests a second a server answers, and what happens beyond",
@@ -183,6 +185,7 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 	o.add(c.Flags())
 	f := c.Flags()
 	f.StringVar(&o.judgments, "judgments", "", "whose queries are asked (default: those of the index)")
+	deviceFlag(c, &server) // this process itself only reads the queries
 	f.StringVar(&url, "url", "", "server to ask; the parameter q is set (default: one that is started)")
 	f.Float64SliceVar(&lo.Rates, "rate", nil, "requests a second (default: look for the knee)")
 	f.Float64Var(&lo.Repeat, "repeat", 0, "share of the requests that ask a judged query as it is")
@@ -199,7 +202,7 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		}
 		lo.Queries, lo.Step, lo.URL = b.texts, b.step, url
 		if url == "" {
-			address, stop, err := startServer(c.Context(), o.index, o.models)
+			address, stop, err := startServer(c.Context(), o.index, o.models, server)
 			if err != nil {
 				return err
 			}
@@ -220,12 +223,12 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 }
 
 // startServer starts trirank serve and returns its address and what stops it.
-func startServer(ctx context.Context, index string, models []string) (address string, stop func(), err error) {
+func startServer(ctx context.Context, index string, models []string, d store.Device) (address string, stop func(), err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return "", nil, err
 	}
-	args := []string{"serve", "--index", index, "--addr", "127.0.0.1:0"}
+	args := []string{"serve", "--index", index, "--addr", "127.0.0.1:0", "--device", d.String()}
 	for _, m := range models {
 		args = append(args, "--model", m)
 	}

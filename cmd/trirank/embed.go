@@ -13,6 +13,7 @@ import (
 func newEmbedCommand() *cobra.Command {
 	var catalogue, model, out, template string
 	var resume, asJSON bool
+	var device store.Device
 	c := &cobra.Command{
 		Use:   "embed --catalog CATALOGUE --model MODEL --out DIR",
 		Short: "Write the vectors of a catalogue's products for NumPy and pandas",
@@ -33,6 +34,7 @@ only products whose text is new are encoded.`,
 	f.StringVar(&out, "out", "", "folder for the files")
 	f.StringVar(&template, "template", catalog.DefaultTemplate, "the text of a product that is embedded")
 	f.BoolVar(&resume, "resume", false, "go on with an interrupted run, reuse vectors of unchanged texts")
+	deviceFlag(c, &device)
 	f.BoolVar(&asJSON, "json", false, "print the summary as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "catalog", "model", "out"); err != nil {
@@ -46,7 +48,7 @@ only products whose text is new are encoded.`,
 		if err != nil {
 			return err
 		}
-		m, err := openModel(model)
+		m, err := openModelOn(c, model, device)
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,7 @@ type evalFlags struct {
 	fusions, models, bleve       []string
 	tune, writeFusion, printJSON bool
 	options                      eval.Options
+	device                       store.Device
 }
 
 func newEvalCommand() *cobra.Command {
@@ -72,6 +73,7 @@ With --run, rankings made elsewhere take part, as TREC run files; without
 	}
 	f := c.Flags()
 	f.StringVar(&o.index, "index", "", "index directory")
+	f.Var(&o.device, "device", "where models and vector indexes run; on a GPU scores differ in the sixth digit, and so may reports")
 	f.StringVar(&o.out, "out", "", "folder for the report")
 	f.StringArrayVar(&o.judgments, "judgments", nil, "judgements instead of those of the index; may be repeated")
 	f.StringVar(&o.formats.Format, "judgments-format", "", strings.Join(formats.All, ", ")+" (default: recognized)")
@@ -225,7 +227,7 @@ func (e *evaluating) openIndex(ctx context.Context) (err error) {
 		}
 		e.further = append(e.further, judge.Fusion{Name: name, Fusion: f})
 	}
-	if e.x, err = store.Open(ctx, e.index, store.OpenOptions{Models: dirs, Bleve: e.bleve}); err != nil {
+	if e.x, err = store.Open(ctx, e.index, store.OpenOptions{Models: dirs, Bleve: e.bleve, Device: e.device}); err != nil {
 		return err
 	}
 	m := e.x.Manifest

@@ -19,6 +19,7 @@ func newIndexCommand() *cobra.Command {
 	var catalogue, out, template, fusion string
 	var models []string
 	var asJSON bool
+	var device store.Device
 	var o store.BuildOptions
 	c := &cobra.Command{
 		Use:   "index --catalog CATALOGUE --model NAME=MODEL ... --out INDEX",
@@ -48,6 +49,7 @@ made so far are kept in INDEX.work and the same command goes on.`,
 	fields := f.StringToString("field", nil, "BM25: boost of a field, such as title=2,brand=1; only the named fields are searched")
 	f.StringVar(&fusion, "fusion", "", "the fused ranking, such as rrf(60):bm25=1,pretrained=1 (default: bm25 and the most trained model)")
 	f.StringArrayVar(&o.Vectors, "vectors", nil, "folder of trirank embed, or of another index, to take vectors over from; may be repeated")
+	deviceFlag(c, &device)
 	f.BoolVar(&asJSON, "json", false, "print the manifest and what was reused as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "catalog", "out"); err != nil {
@@ -82,7 +84,7 @@ made so far are kept in INDEX.work and the same command goes on.`,
 			return err
 		}
 		for _, s := range systems {
-			m, err := openModel(dirs[s])
+			m, err := openModelOn(c, dirs[s], device)
 			if err != nil {
 				return err
 			}

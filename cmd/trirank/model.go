@@ -30,7 +30,7 @@ nearest to its answer, and are the prefixes at work?`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, name := range args {
-				m, err := openModel(name)
+				m, err := openModel(c.Context(), name)
 				if err != nil {
 					return err
 				}

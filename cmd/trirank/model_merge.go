@@ -54,7 +54,7 @@ likes, without training again.`,
 			name = d.BaseName + "-" + d.Run
 		}
 		if err := finetuned.Merge(dir, d, out, name, func(dir string) error {
-			m, err := openModel(dir)
+			m, err := openModel(c.Context(), dir)
 			if err != nil {
 				return err
 			}

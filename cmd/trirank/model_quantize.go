@@ -94,12 +94,12 @@ written into its model.json. The same model gives the same bytes.`,
 // queries with both.
 func (q *quantizing) compare(ctx context.Context, base, dir string) (encoder.Closeness, error) {
 	fail := func(err error) (encoder.Closeness, error) { return encoder.Closeness{}, err }
-	before, err := openModel(base)
+	before, err := openModel(ctx, base)
 	if err != nil {
 		return fail(err)
 	}
 	defer before.Encoder.Close()
-	after, err := openModel(dir)
+	after, err := openModel(ctx, dir)
 	if err != nil {
 		return fail(err)
 	}

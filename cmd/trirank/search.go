@@ -23,6 +23,7 @@ func newSearchCommand() *cobra.Command {
 	var models, bleve []string
 	var asJSON bool
 	var timeout time.Duration
+	var device store.Device
 	var r engine.Request
 	c := &cobra.Command{
 		Use:   "search --index INDEX QUERY...",
@@ -56,6 +57,7 @@ With --json it prints what the server's /v1/compare answers.`,
 	f.StringArrayVar(&models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
 	f.StringSliceVar(&bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long a ranking may take")
+	deviceFlag(c, &device)
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := required(c, "index"); err != nil {
@@ -71,10 +73,11 @@ With --json it prints what the server's /v1/compare answers.`,
 		if err != nil {
 			return err
 		}
-		x, err := store.Open(c.Context(), index, store.OpenOptions{Models: dirs, Bleve: bleve})
+		x, err := store.Open(c.Context(), index, store.OpenOptions{Models: dirs, Bleve: bleve, Device: device})
 		if err != nil {
 			return err
 		}
+		printPlacement(c, x.Placement)
 		r.Query = strings.Join(args, " ")
 		ctx, cancel := context.WithTimeout(c.Context(), timeout)
 		defer cancel()

@@ -32,6 +32,7 @@ func newServeCommand() *cobra.Command {
 	var index, addr, logFormat, fusion string
 	var models, bleve []string
 	var recent int
+	var device store.Device
 	var o httpapi.Options
 	c := &cobra.Command{
 		Use:   "serve --index INDEX",
@@ -52,6 +53,7 @@ Ctrl-C stops when the requests under way are answered.`,
 	f.StringVar(&fusion, "fusion", "", "the fused ranking, instead of the index's own")
 	f.StringArrayVar(&models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
 	f.StringSliceVar(&bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
+	deviceFlag(c, &device)
 	f.IntVar(&recent, "cache", 4096, "queries whose rankings are kept, for when they are asked again; 0: none")
 	f.DurationVar(&o.RequestTimeout, "request-timeout", 10*time.Second, "from a request's arrival to its answer")
 	f.IntVar(&o.MaxConcurrent, "max-concurrent", 0, "requests that work at a time (default 4 for each processor)")
@@ -85,7 +87,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err != nil {
 			return err
 		}
-		open := store.OpenOptions{Models: dirs, Bleve: bleve, Recent: recent}
+		open := store.OpenOptions{Models: dirs, Bleve: bleve, Recent: recent, Device: device}
 		if fusion != "" {
 			if open.Fusion, err = engine.ParseFusion(fusion); err != nil {
 				return usageError("--fusion: %v", err)
@@ -167,10 +169,17 @@ func (r *reloader) manifest() os.FileInfo {
 func (r *reloader) load(ctx context.Context) error {
 	r.seen = r.manifest()
 	x, err := store.Open(ctx, r.dir, r.open)
-	if err == nil {
-		r.current = x
+	if err != nil {
+		return err
 	}
-	return err
+	r.current = x
+	if len(x.Placement) == 0 {
+		r.log.Info("the processor does everything")
+	}
+	for _, line := range x.Placement {
+		r.log.Info(line)
+	}
+	return nil
 }
 
 // watch replaces the server's engine when the manifest is another one, or on

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/internal/progress"
 )
@@ -50,14 +50,29 @@ func modelFlag(values []string) (systems []string, dirs map[string]string, err e
 	return systems, dirs, nil
 }
 
-// openModel opens the model that name or path says.
-func openModel(name string) (store.Model, error) {
-	dir, err := store.FindModel(name)
-	if err != nil {
-		return store.Model{}, err
+// deviceFlag adds --device.
+func deviceFlag(c *cobra.Command, d *store.Device) {
+	*d = store.Auto
+	c.Flags().Var(d, "device", "where models and vector indexes run; auto takes a GPU where there is one")
+}
+
+// openModel opens the model that name or path says, on the processor.
+func openModel(ctx context.Context, name string) (store.Model, error) {
+	m, _, err := store.OpenModel(ctx, name, store.Device{})
+	return m, err
+}
+
+// openModelOn opens it on a device, and says where that is if there was a choice.
+func openModelOn(c *cobra.Command, name string, d store.Device) (store.Model, error) {
+	m, report, err := store.OpenModel(c.Context(), name, d)
+	printPlacement(c, report)
+	return m, err
+}
+
+func printPlacement(c *cobra.Command, report []string) {
+	for _, line := range report {
+		fmt.Fprintln(c.ErrOrStderr(), line)
 	}
-	enc, err := onnx.Open(dir, onnx.Options{})
-	return store.Model{Dir: dir, Encoder: enc}, err
 }
 
 func parseTemplate(s string) (*catalog.Template, error) {

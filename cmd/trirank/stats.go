@@ -52,7 +52,7 @@ end at the longest text it takes.`,
 		p := progress.Start(c.ErrOrStderr(), "reading", "products", cat.Rows())
 		o := stats.Options{Top: top, Progress: p.Set}
 		if model != "" {
-			m, err := openModel(model)
+			m, err := openModel(c.Context(), model)
 			if err != nil {
 				return err
 			}

@@ -175,7 +175,7 @@ func (t *training) close() {
 
 // prepare reads all that is learnt from and opens the device.
 func (t *training) prepare(ctx context.Context) (err error) {
-	if t.model, err = openModel(t.trainFlags.model); err != nil {
+	if t.model, err = openModel(ctx, t.trainFlags.model); err != nil {
 		return err
 	}
 	if p := t.model.Encoder.Model.Precision; p != "fp32" {
@@ -281,7 +281,7 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	d := &finetuned.Delta{Base: base.Hash(), BaseName: base.Name, Run: name, Alpha: t.config.LoRAAlpha, Blend: t.blend, Training: t.record, Weights: result.Trained}
 	delta, dir := filepath.Join(t.out, "delta.safetensors"), filepath.Join(t.out, "model")
 	err = finetuned.Merge(t.model.Dir, d, dir, base.Name+"-"+name, func(dir string) error {
-		m, err := openModel(dir)
+		m, err := openModel(ctx, dir)
 		if err != nil {
 			return err
 		}

@@ -20,9 +20,21 @@ var environment struct {
 // Library returns the path of libonnxruntime.so that Open uses by default, and
 // an error that says where it was looked for if it is not there.
 func Library() (string, error) {
-	if path := os.Getenv("TRIRANK_ONNXRUNTIME"); path != "" {
+	return find("TRIRANK_ONNXRUNTIME", "libonnxruntime.so", "run make build")
+}
+
+// GPULibrary returns the path of the one that Open uses for a GPU, as Library does.
+// What it loads itself, its CUDA provider, lies beside it.
+func GPULibrary() (string, error) {
+	return find("TRIRANK_ONNXRUNTIME_GPU", filepath.Join("gpu", "libonnxruntime.so"), "run make gpu")
+}
+
+// find looks for a library where a variable says, or in the folder lib beside the
+// program.
+func find(variable, name, remedy string) (string, error) {
+	if path := os.Getenv(variable); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return path, fmt.Errorf("cannot find ONNX Runtime: %w (unset or correct TRIRANK_ONNXRUNTIME)", err)
+			return path, fmt.Errorf("cannot find ONNX Runtime: %w (unset or correct %s)", err, variable)
 		}
 		return path, nil
 	}
@@ -33,9 +45,9 @@ func Library() (string, error) {
 	if exe, err = filepath.EvalSymlinks(exe); err != nil {
 		return "", err
 	}
-	path := filepath.Join(filepath.Dir(exe), "lib", "libonnxruntime.so")
+	path := filepath.Join(filepath.Dir(exe), "lib", name)
 	if _, err := os.Stat(path); err != nil {
-		return path, fmt.Errorf("cannot find ONNX Runtime: %w (run make build, or set TRIRANK_ONNXRUNTIME to the path of libonnxruntime.so)", err)
+		return path, fmt.Errorf("cannot find ONNX Runtime: %w (%s, or set %s to the path of libonnxruntime.so)", err, remedy, variable)
 	}
 	return path, nil
 }
@@ -53,6 +65,9 @@ func Version() (string, error) {
 func acquire(library string) error {
 	environment.Lock()
 	defer environment.Unlock()
+	if library == "" && environment.users > 0 {
+		library = environment.library // that for a GPU does for a processor too
+	}
 	if library == "" {
 		var err error
 		if library, err = Library(); err != nil {

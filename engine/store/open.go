@@ -27,6 +27,8 @@ type OpenOptions struct {
 	Bleve []string
 	// Recent is how many queries the engine keeps the rankings of; none if 0.
 	Recent int
+	// Device is where vectors are searched and queries encoded.
+	Device Device
 	ONNX   onnx.Options
 }
 
@@ -34,6 +36,8 @@ type OpenOptions struct {
 type Index struct {
 	Manifest *Manifest
 	Engine   *engine.Engine
+	// Placement says what runs where, in lines for people, if there was a choice.
+	Placement []string
 
 	dir      string
 	products *products
@@ -93,13 +97,18 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		}
 		config.Systems = append(config.Systems, s)
 	}
+	at, err := place(o.Device)
+	if err != nil {
+		return nil, err
+	}
 	for _, info := range m.Models {
-		s, err := x.openModel(ctx, dir, info, o)
+		s, err := x.openModel(ctx, dir, info, o, at)
 		if err != nil {
 			return nil, fmt.Errorf("ranking %s: %w", info.System, err)
 		}
 		config.Systems = append(config.Systems, s)
 	}
+	x.Placement = at.report
 	if !slices.ContainsFunc(m.Models, func(i ModelInfo) bool { return i.System == "finetuned" }) {
 		config.Notes = append(config.Notes, "There is no fine-tuned ranking yet. Add the directory of a fine-tuned model with: trirank index --model finetuned=DIR and the other options as before.")
 	}
@@ -122,8 +131,8 @@ func bm25Detail(o bm25.Options) string {
 	return s
 }
 
-func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o OpenOptions) (s engine.System, err error) {
-	enc, model, err := openEncoder(info, o)
+func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o OpenOptions, at *placement) (s engine.System, err error) {
+	enc, model, encodes, err := openEncoder(ctx, info, o, at)
 	if err != nil {
 		return s, err
 	}
@@ -149,8 +158,25 @@ func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o Ope
 		return s, fmt.Errorf("%d products, %d x %d vectors and an index of %d x %d do not fit together", rows, vectors.Rows, vectors.Cols, index.Len(), index.Dimension())
 	}
 	index.Params = info.Index.Params
+	searches, err := at.vectors("the vector searches of "+info.System, index)
+	if err != nil {
+		return s, err
+	}
 	x.dense[info.System] = newDense(model, enc, index, vectors)
-	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info), Ranker: x.dense[info.System]}, nil
+	return engine.System{Name: info.System, Kind: "dense", Detail: denseDetail(info) + placeDetail(encodes, searches), Ranker: x.dense[info.System]}, nil
+}
+
+// placeDetail says what is done elsewhere than by the processor.
+func placeDetail(encodes, searches string) string {
+	switch {
+	case encodes == "" && searches == "":
+		return ""
+	case searches == "":
+		return ", encoded on " + encodes
+	case encodes == "":
+		return ", searched on " + searches
+	}
+	return ", encoded and searched on " + searches
 }
 
 func denseDetail(info ModelInfo) string {
@@ -163,7 +189,7 @@ func denseDetail(info ModelInfo) string {
 
 // openEncoder finds the model of a ranking where it is said to be, where it was,
 // or among those fetched under its name.
-func openEncoder(info ModelInfo, o OpenOptions) (_ *encoder.Encoder, dir string, err error) {
+func openEncoder(ctx context.Context, info ModelInfo, o OpenOptions, at *placement) (_ *encoder.Encoder, dir, where string, err error) {
 	from, given := o.Models[info.System]
 	if !given {
 		from = info.Path
@@ -172,10 +198,10 @@ func openEncoder(info ModelInfo, o OpenOptions) (_ *encoder.Encoder, dir string,
 		dir, err = FindModel(info.Model)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%w; or say where it is with --model %s=DIR", err, info.System)
+		return nil, "", "", fmt.Errorf("%w; or say where it is with --model %s=DIR", err, info.System)
 	}
-	enc, err := onnx.Open(dir, o.ONNX)
-	return enc, dir, err
+	enc, where, err := at.encoder(ctx, "the encoding of "+info.System, dir, o.ONNX)
+	return enc, dir, where, err
 }
 
 // Close closes all parts. No request may use the engine any more; closing twice is
