@@ -139,6 +139,20 @@ dist-folder: build
 	tar -C dist -czf dist/trirank-$(VERSION).tar.gz trirank
 	@echo "dist/trirank-$(VERSION).tar.gz: unpack it anywhere and run trirank/trirank"
 
+# The libraries with which the same program uses an NVIDIA GPU. CUDA_ARCHS are the
+# compute capabilities of the GPUs: 80 is an A100, 89 an L4, 90 an H100 or H200.
+.PHONY: gpu check-gpu
+gpu: build ## bin/lib/gpu: FAISS and ONNX Runtime for NVIDIA GPUs; takes long the first time
+	@native/check.sh gpu
+	@faiss=$$($(provide) make faiss-gpu) && onnxruntime=$$($(provide) make onnxruntime-gpu) && cuda=$$($(provide) make cuda) && \
+	mkdir -p bin/lib/gpu && ln -sfn "$$faiss"/lib/* "$$onnxruntime"/lib/* \
+		"$$cuda"/lib/libcublas.so.* "$$cuda"/lib/libcublasLt.so.* "$$cuda"/lib/libcudart.so.* "$$cuda"/lib/libcurand.so.* bin/lib/gpu/
+	@echo "bin/lib/gpu is there: bin/trirank uses a GPU where there is one (see docs/gpu.md)"
+
+check-gpu: native ## compile our side of the GPU library against CUDA's own headers
+	@headers=$$($(provide) make gpu-headers) && \
+	g++ -std=c++17 -O0 -fPIC -Wall -Wextra -Werror -fopenmp '-DTR_GPU_ARCHS="90"' -isystem "$$headers/include" -isystem $(faiss_dir)/include -c faiss/gpu/plugin.cc -o /dev/null
+
 .PHONY: clean help
 clean: ## remove what was built here; the native cache stays
 	rm -rf bin dist var

@@ -47,8 +47,8 @@ type Options struct {
 	AllowOrigins []string
 	// ExtraMetrics, if not nil, adds lines in Prometheus' text format to
 	// /metrics. The page shows those named trirank_gpu_utilization_ratio,
-	// trirank_gpu_memory_used_bytes and trirank_gpu_memory_total_bytes, by their
-	// label gpu.
+	// trirank_gpu_memory_used_bytes, trirank_gpu_memory_total_bytes and
+	// trirank_gpu_temperature_celsius, by their label gpu.
 	ExtraMetrics func(io.Writer)
 }
 

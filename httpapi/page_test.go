@@ -395,11 +395,11 @@ func TestPageFailures(t *testing.T) {
 
 func TestPageShowsGPU(t *testing.T) {
 	r := run(t, httpapi.New(fakeshop.Tiny(1).Engine(nil), httpapi.Options{ExtraMetrics: func(w io.Writer) {
-		fmt.Fprint(w, "trirank_gpu_utilization_ratio{gpu=\"0\",name=\"H\"} 0.43\ntrirank_gpu_memory_used_bytes{gpu=\"0\"} 2254857830\ntrirank_gpu_memory_total_bytes{gpu=\"0\"} 8589934592\n")
+		fmt.Fprint(w, "trirank_gpu_utilization_ratio{gpu=\"0\",name=\"H\"} 0.43\ntrirank_gpu_memory_used_bytes{gpu=\"0\"} 2254857830\ntrirank_gpu_memory_total_bytes{gpu=\"0\"} 8589934592\ntrirank_gpu_temperature_celsius{gpu=\"0\"} 61\n")
 	}}))
 	b := browser.New(t)
 	b.Open(r.url)
-	b.Until(`document.getElementById("gauges").textContent == "GPU 0 · 43 % · 2.1 of 8.0 GiB"`)
+	b.Until(`document.getElementById("gauges").textContent == "GPU 0 · 43 % · 2.1 of 8.0 GiB · 61 °C"`)
 }
 
 func TestPageBeforeReady(t *testing.T) {

@@ -21,6 +21,11 @@ if command -v g++ >/dev/null && ! echo 'extern "C" int openblas_get_num_threads(
   g++ -x c++ - -lopenblas -o /dev/null 2>/dev/null; then
   packages+=(libopenblas-dev)
 fi
+if [ "${1:-}" = gpu ]; then
+  [ "$(uname -m)" = x86_64 ] || others+=("x86-64: the libraries for GPUs are for no other processor")
+  free=$(df -Pk "${TRIRANK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}" 2>/dev/null | awk 'NR == 2 {print int($4 / 1048576)}')
+  [ "${free:-99}" -ge 6 ] || others+=("disk: 6 GB in the cache are needed, there are $free")
+fi
 if [ "${1:-}" = test ]; then
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 fi

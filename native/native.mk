@@ -15,7 +15,8 @@ models := e5-small-v2 e5-small-v2-int8
 # Libraries are looked for beside the program first (make dist puts them there),
 # those that libraries want as well: that is what the older kind of tag is for.
 export CGO_ENABLED := 1
-export CGO_CFLAGS := -O2 -I$(faiss_dir)/include
+# NVML marks as old what go-nvml offers of it.
+export CGO_CFLAGS := -O2 -Wno-deprecated-declarations -I$(faiss_dir)/include
 export CGO_CXXFLAGS := -O2 -I$(faiss_dir)/include
 export CGO_LDFLAGS := -L$(faiss_dir)/lib -L$(tokenizers_dir)/lib -lfaiss_c -lfaiss -lopenblas -lgomp -lstdc++ -lm -Wl,--disable-new-dtags,-rpath,$$ORIGIN/lib
 # Tests run from folders of their own, so they are told where these lie.

@@ -6,7 +6,7 @@
 #   native/provide.sh level       print the vector instructions faiss is built for
 #
 # PART is faiss, tokenizers, onnxruntime, pjrt, e5-small-v2 or e5-small-v2-int8, and for
-# a GPU cuda (the compiler), faiss-kernels, faiss-gpu and onnxruntime-gpu.
+# a GPU cuda (the compiler), faiss-kernels, faiss-gpu, onnxruntime-gpu and gpu-headers.
 # FAISS_LEVEL (generic, avx2, avx512) overrides the last; CUDA_ARCHS ("90", "80 90")
 # are the compute capabilities that kernels are compiled for.
 #
@@ -110,6 +110,23 @@ build_cuda() {
   cp -a home/. "$out/"
 }
 
+# What the compiler must see of CUDA and of FAISS's code for it, without what takes long
+# to fetch and to compile: enough to check that our side fits.
+build_gpu_headers() {
+  local source
+  grep -E '^(#|nvidia-cuda-(runtime|crt|cccl)=)' "$native/gpu/cuda.txt" >headers.txt
+  wheels headers.txt
+  for wheel in wheels/*.whl; do unzip -qo "$wheel" -d all; done
+  cp "$native"/faiss/Cargo.* .
+  cargo vendor --quiet --locked --versioned-dirs vendor >/dev/null
+  source=vendor/$FAISS_CRATE/faiss/faiss
+  mkdir -p "$out/include/faiss"
+  cp -R all/nvidia/cu13/include/. "$out/include/"
+  (cd "$source" && find gpu -name '*.h' -exec cp --parents {} "$out/include/faiss" \;)
+  # That of cuBLAS comes with 400 MB of libraries, and one name of it is needed.
+  echo 'typedef struct cublasContext *cublasHandle_t;' >"$out/include/cublas_v2.h"
+}
+
 # FAISS's own code for a GPU, without the rest of FAISS.
 build_faiss_kernels() {
   cp "$native"/faiss/Cargo.* .
@@ -176,6 +193,8 @@ cuda)
   extra= name=native/cuda-$CUDA_VERSION files=("$native/gpu/cuda.txt") uses=wheels ;;
 faiss-kernels)
   extra="$FAISS_VERSION $FAISS_CRATE $archs" name=native/faiss-kernels-$FAISS_VERSION files=("$native"/faiss/Cargo.* "$native/gpu/cuda.txt") ;;
+gpu-headers)
+  extra="$FAISS_VERSION $FAISS_CRATE" name=native/gpu-headers-$FAISS_VERSION files=("$native"/faiss/Cargo.* "$native/gpu/cuda.txt") uses=wheels ;;
 faiss-gpu)
   extra="$("$native/provide.sh" path faiss) $("$native/provide.sh" path faiss-kernels)" name=native/faiss-gpu-$FAISS_VERSION files=("$native"/../faiss/gpu/plugin.*) ;;
 onnxruntime-gpu)

@@ -20,6 +20,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/httpapi"
+	"github.com/trirank/trirank/internal/gpustat"
 )
 
 // reloadEvery is how often the server looks whether its index was built anew.
@@ -102,6 +103,11 @@ Ctrl-C stops when the requests under way are answered.`,
 		r := &reloader{dir: index, open: open, log: logger}
 		if err := r.load(c.Context()); err != nil {
 			return err
+		}
+		// Without a driver there is nothing to tell.
+		if gpus, err := gpustat.Open(); err == nil {
+			defer gpus.Close()
+			o.ExtraMetrics = gpus.WriteMetrics
 		}
 		collectLessOften()
 		server := httpapi.New(r.current.Engine, o)

@@ -17,7 +17,7 @@ extern "C" {
 #define TR_GPU_MAX_NPROBE 2048
 
 typedef struct {
-    char name[96];
+    char name[256];
     int64_t memory, free; // bytes
     int32_t major, minor; // of the compute capability
 } tr_gpu_device;

@@ -19,7 +19,8 @@ const gib = (bytes) => (bytes / 2 ** 30).toFixed(1);
 function show(gpus) {
   byId('gauges').replaceChildren(...[...gpus].map(([gpu, x]) => h('span', { class: 'gauge' }, `GPU ${gpu}`,
     x.utilization_ratio !== undefined && ` · ${Math.round(x.utilization_ratio * 100)} %`,
-    x.memory_used_bytes !== undefined && ` · ${gib(x.memory_used_bytes)}${x.memory_total_bytes ? ` of ${gib(x.memory_total_bytes)}` : ''} GiB`)));
+    x.memory_used_bytes !== undefined && ` · ${gib(x.memory_used_bytes)}${x.memory_total_bytes ? ` of ${gib(x.memory_total_bytes)}` : ''} GiB`,
+    x.temperature_celsius !== undefined && ` · ${x.temperature_celsius} °C`)));
 }
 
 export async function start() {

@@ -48,6 +48,7 @@ var only = map[string][]string{
 	"github.com/valyala/fasthttp":              {"httpapi", "bench"}, // server, client
 	"github.com/spf13/cobra":                   {"cmd/trirank"},
 	"github.com/gomlx/go-xla":                  {"train/device"},
+	"github.com/NVIDIA/go-nvml":                {"internal/gpustat"},
 }
 
 // cgo lists the packages that may use it.
