@@ -149,6 +149,24 @@ gpu: build ## bin/lib/gpu: FAISS and ONNX Runtime for NVIDIA GPUs; takes long th
 		"$$cuda"/lib/libcublas.so.* "$$cuda"/lib/libcublasLt.so.* "$$cuda"/lib/libcudart.so.* "$$cuda"/lib/libcurand.so.* bin/lib/gpu/
 	@echo "bin/lib/gpu is there: bin/trirank uses a GPU where there is one (see docs/gpu.md)"
 
+# An archive that tests and measures on a machine with a GPU that has no toolchain and no
+# network: built for AVX2, since it is another machine.
+.PHONY: gpu-dist gpu-dist-folder
+gpu-dist: ## dist/trirank-gpu.tar.gz: tests and benchmarks for a machine with a GPU
+	@$(MAKE) gpu-dist-folder FAISS_LEVEL=avx2
+
+gpu-dist-folder: native
+	@native/check.sh gpu
+	rm -rf dist/trirank-gpu && mkdir -p dist/trirank-gpu/lib dist/trirank-gpu/onnx/testdata
+	go test -c -trimpath -ldflags '-s -w' -o dist/trirank-gpu/faiss.test ./faiss
+	go test -c -trimpath -ldflags '-s -w' -o dist/trirank-gpu/onnx.test ./encoder/onnx
+	cp encoder/onnx/testdata/reference.json dist/trirank-gpu/onnx/testdata/
+	plugin=$$($(provide) make faiss-gpu) && cp "$$plugin"/lib/*.so dist/trirank-gpu/lib/
+	for lib in $$(ldd dist/trirank-gpu/faiss.test | awk '/openblas|gfortran|quadmath|gomp|stdc\+\+|libgcc_s/ {print $$3}'); do cp -L $$lib dist/trirank-gpu/lib/; done
+	cp native/gpu/run.sh native/gpu/peer.py LICENSE dist/trirank-gpu/
+	tar -C dist -czf dist/trirank-gpu.tar.gz trirank-gpu
+	@ls -l dist/trirank-gpu.tar.gz && echo "copy it to the machine with the GPU, unpack it, and run trirank-gpu/run.sh"
+
 check-gpu: native ## compile our side of the GPU library against CUDA's own headers
 	@headers=$$($(provide) make gpu-headers) && \
 	g++ -std=c++17 -O0 -fPIC -Wall -Wextra -Werror -fopenmp '-DTR_GPU_ARCHS="90"' -isystem "$$headers/include" -isystem $(faiss_dir)/include -c faiss/gpu/plugin.cc -o /dev/null

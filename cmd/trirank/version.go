@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/cpu"
@@ -39,6 +40,7 @@ func parts(ctx context.Context, deep bool) []part {
 		ort.Version = v + " (" + library + ")"
 	}
 	out = append(out, ort)
+	out = append(out, gpuPart())
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {
 			switch d.Path {
@@ -57,6 +59,19 @@ func parts(ctx context.Context, deep bool) []part {
 		}
 	}
 	return out
+}
+
+// gpuPart tells what GPUs there are. That there are none is no problem.
+func gpuPart() part {
+	devices, err := faiss.Devices()
+	if err != nil {
+		return part{Name: "GPU", Version: "none: " + err.Error()}
+	}
+	var names []string
+	for _, d := range devices {
+		names = append(names, fmt.Sprintf("%s (%.0f of %.0f GB free)", d.Name, float64(d.Free)/1e9, float64(d.Memory)/1e9))
+	}
+	return part{Name: "GPU", Version: strings.Join(names, ", ")}
 }
 
 // checkLevel reports whether this processor can run what FAISS was built for:
