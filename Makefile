@@ -144,8 +144,8 @@ dist-folder: build
 .PHONY: gpu check-gpu
 gpu: build ## bin/lib/gpu: FAISS and ONNX Runtime for NVIDIA GPUs; takes long the first time
 	@native/check.sh gpu
-	@faiss=$$($(provide) make faiss-gpu) && onnxruntime=$$($(provide) make onnxruntime-gpu) && cuda=$$($(provide) make cuda) && \
-	mkdir -p bin/lib/gpu && ln -sfn "$$faiss"/lib/* "$$onnxruntime"/lib/* \
+	@faiss=$$($(provide) make faiss-gpu) && onnxruntime=$$($(provide) make onnxruntime-gpu) && pjrt=$$($(provide) make pjrt-gpu) && cuda=$$($(provide) make cuda) && \
+	mkdir -p bin/lib/gpu && ln -sfn "$$pjrt"/lib/pjrt_c_api_cuda_plugin.so bin/lib/ && ln -sfn "$$faiss"/lib/* "$$onnxruntime"/lib/* \
 		"$$cuda"/lib/libcublas.so.* "$$cuda"/lib/libcublasLt.so.* "$$cuda"/lib/libcudart.so.* "$$cuda"/lib/libcurand.so.* bin/lib/gpu/
 	@echo "bin/lib/gpu is there: bin/trirank uses a GPU where there is one (see docs/gpu.md)"
 

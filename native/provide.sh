@@ -6,7 +6,8 @@
 #   native/provide.sh level       print the vector instructions faiss is built for
 #
 # PART is faiss, tokenizers, onnxruntime, pjrt, e5-small-v2 or e5-small-v2-int8, and for
-# a GPU cuda (the compiler), faiss-kernels, faiss-gpu, onnxruntime-gpu and gpu-headers.
+# a GPU cuda (the compiler), faiss-kernels, faiss-gpu, onnxruntime-gpu, pjrt-gpu and
+# gpu-headers.
 # FAISS_LEVEL (generic, avx2, avx512) overrides the last; CUDA_ARCHS ("90", "80 90")
 # are the compute capabilities that kernels are compiled for.
 #
@@ -174,6 +175,13 @@ build_onnxruntime_gpu() {
   cp all/onnxruntime/LICENSE all/onnxruntime/ThirdPartyNotices.txt "$out/"
 }
 
+build_pjrt_gpu() {
+  wheels "$native/gpu/pjrt.txt"
+  mkdir -p "$out/lib"
+  unzip -qoj wheels/*.whl '*/xla_cuda_plugin.so' -d .
+  mv xla_cuda_plugin.so "$out/lib/pjrt_c_api_cuda_plugin.so"
+}
+
 # model ARTIFACT SHA256 NAME-IN-JAR
 model() {
   fetch "$1" "$2"
@@ -197,6 +205,8 @@ gpu-headers)
   extra="$FAISS_VERSION $FAISS_CRATE" name=native/gpu-headers-$FAISS_VERSION files=("$native"/faiss/Cargo.* "$native/gpu/cuda.txt") uses=wheels ;;
 faiss-gpu)
   extra="$("$native/provide.sh" path faiss) $("$native/provide.sh" path faiss-kernels)" name=native/faiss-gpu-$FAISS_VERSION files=("$native"/../faiss/gpu/plugin.*) ;;
+pjrt-gpu)
+  extra= name=native/pjrt-gpu-$PJRT_GPU_VERSION files=("$native/gpu/pjrt.txt") uses=wheels ;;
 onnxruntime-gpu)
   extra= name=native/onnxruntime-gpu-$ONNXRUNTIME_GPU_VERSION files=("$native/gpu/onnxruntime.txt") uses=wheels ;;
 faiss)

@@ -21,6 +21,9 @@ const (
 	PureGo = "go"  // no plugin needed, several times slower
 )
 
+// warnings is go-xla's variable for what it thinks of the place of CUDA's libraries.
+const warnings = "GOPJR_CUDA_CHECKS"
+
 // Open opens a device. kind "auto" is CPU where its plugin is there, else PureGo,
 // and note then says so. plugins is the folder of the plugins; empty for what
 // TRIRANK_PJRT says, or lib beside the program.
@@ -36,6 +39,9 @@ func Open(kind, plugins string) (b compute.Backend, note string, err error) {
 		if path, err = plugin(map[string]string{CPU: "cpu", GPU: "cuda"}[kind], plugins); err == nil {
 			if kind == CPU {
 				path += ",shared_buffers" // what is not copied need not be freed
+			}
+			if kind == GPU && os.Getenv(warnings) == "" {
+				os.Setenv(warnings, "0") // of folders of wheels that need not be there
 			}
 			b, err = xla.New(path)
 		}
@@ -75,5 +81,5 @@ func plugin(name, folder string) (string, error) {
 		}
 		tried = append(tried, path)
 	}
-	return "", fmt.Errorf("there is no plugin %s (make native fetches the one for the processor)", strings.Join(tried, ", nor "))
+	return "", fmt.Errorf("there is no plugin %s (make native fetches the one for the processor, make gpu that for GPUs)", strings.Join(tried, ", nor "))
 }

@@ -18,7 +18,7 @@ func TestOpen(t *testing.T) {
 	if _, _, err := Open(GPU, ""); err == nil || !strings.Contains(err.Error(), "pjrt_c_api_cuda_plugin.so") {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := Open(CPU, t.TempDir()); err == nil || !strings.Contains(err.Error(), "make native fetches the one for the processor") {
+	if _, _, err := Open(CPU, t.TempDir()); err == nil || !strings.Contains(err.Error(), "make native fetches the one for the processor, make gpu that for GPUs") {
 		t.Errorf("%v", err)
 	}
 	if _, note, err := Open("auto", ""); err != nil || !strings.Contains(note, "plain Go computes") {
