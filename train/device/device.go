@@ -22,7 +22,7 @@ const (
 )
 
 // warnings is go-xla's variable for what it thinks of the place of CUDA's libraries.
-const warnings = "GOPJR_CUDA_CHECKS"
+const warnings = "GOPJRT_CUDA_CHECKS"
 
 // Open opens a device. kind "auto" is CPU where its plugin is there, else PureGo,
 // and note then says so. plugins is the folder of the plugins; empty for what
