@@ -19,10 +19,10 @@ var ErrNoGPULibrary = errors.New("there is no library for GPUs")
 
 // Device is an NVIDIA GPU.
 type Device struct {
-	Number       int    // from 0, as CUDA counts those that CUDA_VISIBLE_DEVICES leaves
-	Name         string // such as "NVIDIA H200"
-	Capability   string // of its processors, such as "9.0"
-	Memory, Free int64  // bytes
+	Number     int    // from 0, as nvidia-smi counts those that CUDA_VISIBLE_DEVICES leaves
+	Name       string // such as "NVIDIA H200"
+	Capability string // of its processors, such as "9.0"
+	Memory     int64  // bytes
 }
 
 // gpu is the loaded library for GPUs.
@@ -105,6 +105,21 @@ func device(api *C.tr_gpu_api, number int) (Device, error) {
 	}
 	return Device{
 		Number: number, Name: C.GoString(&d.name[0]), Capability: fmt.Sprintf("%d.%d", d.major, d.minor),
-		Memory: int64(d.memory), Free: int64(d.free),
+		Memory: int64(d.memory),
 	}, nil
+}
+
+// FreeMemory returns the bytes of a GPU that nobody has taken. To ask, the process takes
+// some hundred MB of it.
+func FreeMemory(number int) (int64, error) {
+	api, err := library()
+	if err != nil {
+		return 0, err
+	}
+	var bytes C.int64_t
+	var msg [C.TR_GPU_ERR]C.char
+	if C.tr_gpu_free_memory(api, C.int32_t(number), &bytes, &msg[0]) != 0 {
+		return 0, fmt.Errorf("cannot ask GPU %d for its memory: %s", number, C.GoString(&msg[0]))
+	}
+	return int64(bytes), nil
 }

@@ -57,9 +57,30 @@ func build(t testing.TB, vectors []float32, dim int, opts faiss.BuildOptions) (*
 
 const dim = 32
 
-// TestKinds runs every kind of index through the same checks: recall against
+// onDevices runs a test for the processor and for a GPU, to which use moves an index; it
+// reports whether it did.
+func onDevices(t *testing.T, test func(t *testing.T, use func(t *testing.T, x *faiss.Index) bool)) {
+	t.Run("device=cpu", func(t *testing.T) { test(t, func(*testing.T, *faiss.Index) bool { return false }) })
+	t.Run("device=gpu", func(t *testing.T) {
+		gpu(t)
+		test(t, func(t *testing.T, x *faiss.Index) bool {
+			t.Helper()
+			if err := x.UseGPU(faiss.GPUOptions{Scratch: 64 << 20}); err != nil {
+				if !strings.Contains(err.Error(), "a GPU ") { // cannot, or wants: TestGPURefuses has the reasons
+					t.Fatal(err)
+				}
+				return false
+			}
+			return true
+		})
+	})
+}
+
+func TestKinds(t *testing.T) { onDevices(t, testKinds) }
+
+// testKinds runs every kind of index through the same checks: recall against
 // exact search as promised, scores, filters, order, and limits.
-func TestKinds(t *testing.T) {
+func testKinds(t *testing.T, use func(t *testing.T, x *faiss.Index) bool) {
 	const n = 3000
 	vectors := clustered(n, dim)
 	ctx := context.Background()
@@ -87,6 +108,10 @@ func TestKinds(t *testing.T) {
 	} {
 		t.Run(c.factory, func(t *testing.T) {
 			x, b, _ := build(t, vectors, dim, faiss.BuildOptions{Factory: c.factory})
+			apart := 1e-5 // may be scores, by rounding
+			if use(t, x) {
+				apart = 1e-3
+			}
 			if x.Len() != n || x.Dimension() != dim || b.Vectors != n || b.Bytes == 0 {
 				t.Errorf("index of %d x %d, %+v", x.Len(), x.Dimension(), b)
 			}
@@ -107,7 +132,7 @@ func TestKinds(t *testing.T) {
 				}
 				if c.exact {
 					for _, h := range hits {
-						if want := dot(q, vectors[int(h.ID)*dim:][:dim]); math.Abs(float64(h.Score)-want) > 1e-5 {
+						if want := dot(q, vectors[int(h.ID)*dim:][:dim]); math.Abs(float64(h.Score)-want) > apart {
 							t.Errorf("vector %d has score %v, want %v", h.ID, h.Score, want)
 						}
 					}
@@ -185,9 +210,12 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-func TestSearchErrors(t *testing.T) {
+func TestSearchErrors(t *testing.T) { onDevices(t, testSearchErrors) }
+
+func testSearchErrors(t *testing.T, use func(t *testing.T, x *faiss.Index) bool) {
 	vectors := clustered(100, dim)
 	x, _, _ := build(t, vectors, dim, faiss.BuildOptions{})
+	use(t, x)
 	nan := slices.Clone(vectors[:dim])
 	nan[3] = float32(math.NaN())
 	ended, cancel := context.WithCancel(context.Background())
@@ -285,11 +313,14 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// TestConcurrent searches one index with different parameters at once, and closes
+func TestConcurrent(t *testing.T) { onDevices(t, testConcurrent) }
+
+// testConcurrent searches one index with different parameters at once, and closes
 // it meanwhile; the race detector watches.
-func TestConcurrent(t *testing.T) {
+func testConcurrent(t *testing.T, use func(t *testing.T, x *faiss.Index) bool) {
 	vectors := clustered(3000, dim)
 	x, _, _ := build(t, vectors, dim, faiss.BuildOptions{Factory: "IVF50,Flat"})
+	use(t, x)
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {

@@ -5,19 +5,23 @@ package faiss
 import "C"
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
+
+	"github.com/trirank/trirank/internal/atomicfile"
 )
 
 // GPUOptions say how an index is kept on a GPU. The zero value means the defaults.
 type GPUOptions struct {
 	Device int
-	// Batch is how many queries that wait are searched at once; default 1024.
+	// Batch is how many queries that wait are searched at once at most; default 1024.
 	Batch int
 	// Scratch is the memory that a search works in, in bytes; default 512 MiB. It is
-	// taken when the index is moved, so that a search need not ask for it.
+	// taken when the index is moved, and batches are only so large that they fit in.
 	Scratch int64
 }
 
@@ -32,13 +36,24 @@ const MaxGPUK = C.TR_GPU_MAX_K
 // GPU answers many queries in hardly more time than one: so one goroutine has it,
 // and takes all that wait whenever it is free.
 type onGPU struct {
-	api    *C.tr_gpu_api
-	ptr    *C.tr_gpu_index
-	device Device
-	bytes  int64
-	batch  int
-	wait   chan *gpuQuery
-	ended  chan struct{}
+	api       *C.tr_gpu_api
+	ptr       *C.tr_gpu_index
+	device    Device
+	dimension int
+	lists     bool // it has inverted lists
+	bytes     int64
+	batch     int
+	scratch   int64
+	wait      chan *gpuQuery
+	ended     chan struct{}
+
+	queries, batches, failures atomic.Uint64
+}
+
+// GPUStats counts what was done on a GPU.
+type GPUStats struct {
+	Queries, Batches uint64
+	Failures         uint64 // queries that the processor answered since the GPU did not
 }
 
 // gpuQuery is a search that waits for the GPU.
@@ -52,8 +67,8 @@ type gpuQuery struct {
 }
 
 // UseGPU copies the index to a GPU, where searches are done from then on but for those
-// that a GPU cannot do: with a filter, and beyond MaxGPUK. The index stays in memory for
-// them. Call it before the first search. The error says why the index, or the
+// that a GPU cannot do: with a filter, beyond MaxGPUK, and those at which it fails. The
+// index stays in memory for them. Call it before the first search. The error says why the index, or the
 // machine, is not fit for it, and the index is as it was.
 func (x *Index) UseGPU(o GPUOptions) error {
 	if o.Batch == 0 {
@@ -79,16 +94,24 @@ func (x *Index) UseGPU(o GPUOptions) error {
 	if err != nil {
 		return err
 	}
-	g := &onGPU{api: api, device: d, batch: o.Batch, wait: make(chan *gpuQuery, o.Batch), ended: make(chan struct{})}
+	g := &onGPU{
+		api: api, device: d, dimension: x.Dimension(), lists: x.Lists() > 0, batch: o.Batch, scratch: o.Scratch,
+		wait: make(chan *gpuQuery, o.Batch), ended: make(chan struct{}),
+	}
 	cpath := C.CString(x.path)
 	defer C.free(unsafe.Pointer(cpath))
 	var msg [C.TR_GPU_ERR]C.char
 	var bytes C.int64_t
-	k := C.int64_t(min(x.Len(), gpuTriedK))
-	if C.tr_gpu_open(api, cpath, C.int32_t(o.Device), C.int64_t(o.Scratch), C.int64_t(o.Batch), k, &g.ptr, &bytes, &msg[0]) != 0 {
+	k, nprobe := min(x.Len(), gpuTriedK), min(x.Params.NProbe, x.Lists())
+	if C.tr_gpu_open(api, cpath, C.int32_t(o.Device), C.int64_t(o.Scratch), C.int64_t(g.most(k, nprobe)), C.int64_t(k), C.int64_t(nprobe), &g.ptr, &bytes, &msg[0]) != 0 {
 		return fmt.Errorf("cannot keep %s on GPU %d: %s", x.path, o.Device, C.GoString(&msg[0]))
 	}
 	g.bytes = int64(bytes)
+	// It was read a second time, and may have become another one meanwhile.
+	if sum, err := atomicfile.SHA256(x.path); err != nil || sum != x.sum {
+		C.tr_gpu_close(api, g.ptr)
+		return cmp.Or(err, fmt.Errorf("cannot keep %s on GPU %d: it was changed since it was opened", x.path, o.Device))
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ptr == nil || x.gpu != nil {
@@ -96,7 +119,7 @@ func (x *Index) UseGPU(o GPUOptions) error {
 		return fmt.Errorf("cannot keep %s on GPU %d: it is closed, or on a GPU already", x.path, o.Device)
 	}
 	x.gpu = g
-	go g.work(x.Dimension())
+	go g.work()
 	return nil
 }
 
@@ -114,8 +137,42 @@ func (x *Index) GPU() (d Device, bytes int64, ok bool) {
 	return x.gpu.device, x.gpu.bytes, true
 }
 
+// GPUStats returns what was done on the GPU so far; zeros if there is none.
+func (x *Index) GPUStats() (s GPUStats) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if g := x.gpu; g != nil {
+		s = GPUStats{g.queries.Load(), g.batches.Load(), g.failures.Load()}
+	}
+	return s
+}
+
 // takes reports whether a search can be done on the GPU.
-func (g *onGPU) takes(k, nprobe int) bool { return g != nil && k <= MaxGPUK && nprobe <= MaxGPUK }
+func (g *onGPU) takes(k, nprobe int) bool {
+	return g != nil && k <= MaxGPUK && nprobe <= MaxGPUK && g.most(k, nprobe) > 0
+}
+
+// most is how many queries of a kind fit in the memory to work in, at most a batch.
+// FAISS keeps the query beside each list that it visits, and the best k of the list
+// twice (impl/IVFFlat.cu, impl/scan/IVFInterleavedScanKernelTemplate.cu); exact search
+// divides its work itself.
+func (g *onGPU) most(k, nprobe int) int {
+	if !g.lists {
+		return g.batch
+	}
+	each := int64(max(nprobe, 1)) * int64(4*g.dimension+12*k)
+	return int(min(int64(g.batch), g.scratch/each))
+}
+
+// gpuError is that a GPU could not do what it was asked, which the processor may.
+type gpuError struct {
+	device int
+	text   string
+}
+
+func (e *gpuError) Error() string {
+	return fmt.Sprintf("cannot search on GPU %d: %s", e.device, e.text)
+}
 
 // search waits for the GPU and returns what it finds.
 func (g *onGPU) search(ctx context.Context, query []float32, k, nprobe int) ([]Hit, error) {
@@ -142,7 +199,7 @@ func (g *onGPU) close() {
 }
 
 // work answers queries until there are no more to come.
-func (g *onGPU) work(dimension int) {
+func (g *onGPU) work() {
 	// CUDA keeps the device in use for each thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -152,7 +209,6 @@ func (g *onGPU) work(dimension int) {
 	var queries, scores []float32
 	var ids []int64
 	for {
-		batch = batch[:0]
 		if next == nil {
 			q, open := <-g.wait
 			if !open {
@@ -160,24 +216,25 @@ func (g *onGPU) work(dimension int) {
 			}
 			next = q
 		}
-		batch, next = append(batch, next), nil
+		batch, next = append(batch[:0], next), nil
+		k := batch[0].k
 	fill:
-		for len(batch) < g.batch {
+		for {
 			select {
 			case q, open := <-g.wait:
 				if !open {
 					break fill
 				}
-				if q.nprobe != batch[0].nprobe {
-					next = q
-					break fill
+				if more := max(k, q.k); q.nprobe == batch[0].nprobe && len(batch) < g.most(more, q.nprobe) {
+					batch, k = append(batch, q), more
+					continue
 				}
-				batch = append(batch, q)
+				next = q
+				break fill
 			default:
 				break fill
 			}
 		}
-		k := 0
 		queries = queries[:0]
 		waiting := batch[:0]
 		for _, q := range batch {
@@ -185,7 +242,6 @@ func (g *onGPU) work(dimension int) {
 				close(q.done)
 				continue
 			}
-			k = max(k, q.k)
 			queries = append(queries, q.query...)
 			waiting = append(waiting, q)
 		}
@@ -204,9 +260,14 @@ func (g *onGPU) answer(batch []*gpuQuery, queries []float32, k int, scores []flo
 	var msg [C.TR_GPU_ERR]C.char
 	rc := C.tr_gpu_search(g.api, g.ptr, C.int64_t(len(batch)), (*C.float)(&queries[0]), C.int64_t(k), C.int64_t(batch[0].nprobe),
 		(*C.float)(&scores[0]), (*C.int64_t)(unsafe.Pointer(&ids[0])), &msg[0])
+	g.batches.Add(1)
+	g.queries.Add(uint64(len(batch)))
+	if rc != 0 {
+		g.failures.Add(uint64(len(batch)))
+	}
 	for i, q := range batch {
 		if rc != 0 {
-			q.err = fmt.Errorf("cannot search on GPU %d: %s", g.device.Number, C.GoString(&msg[0]))
+			q.err = &gpuError{g.device.Number, C.GoString(&msg[0])}
 		} else {
 			q.hits = hits(ids[i*k:i*k+q.k], scores[i*k:i*k+q.k])
 		}

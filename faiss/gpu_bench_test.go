@@ -126,11 +126,11 @@ func BenchmarkGPU(b *testing.B) {
 // freeBytes is the memory that the GPU has left.
 func freeBytes(b *testing.B) int64 {
 	b.Helper()
-	devices, err := Devices()
+	bytes, err := FreeMemory(0)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return devices[0].Free
+	return bytes
 }
 
 func query(queries []float32, i int) []float32 {

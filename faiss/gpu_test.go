@@ -36,7 +36,7 @@ func TestGPUAgrees(t *testing.T) {
 	const n = 5000
 	vectors := clustered(n, dim)
 	ctx := context.Background()
-	for _, factory := range []string{"Flat", "SQfp16", "IVF50,Flat", "IVF50,SQ8", "IVF50,SQfp16", "IVF32,PQ16np", "PCA16,IVF20,Flat"} {
+	for _, factory := range []string{"Flat", "SQfp16", "IVF50,Flat", "IVF50,SQ8", "IVF50,SQ6", "IVF50,SQ4", "IVF50,SQfp16", "IVF32,PQ16np", "PCA16,IVF20,Flat"} {
 		t.Run(factory, func(t *testing.T) {
 			cpu, b, path := build(t, vectors, dim, faiss.BuildOptions{Factory: factory})
 			x, err := faiss.Open(path, b.SHA256)
@@ -242,12 +242,18 @@ func TestGPUChecks(t *testing.T) {
 	t.Setenv("FAKE_CAPABILITY", "89") // kernels for 8.0 do
 	t.Setenv("FAKE_GPUS", "2")
 	devices, err := faiss.Devices()
-	if err != nil || len(devices) != 2 || devices[1].Name != "Fake 1" || devices[1].Capability != "8.9" || devices[0].Free != 4<<30 {
+	if err != nil || len(devices) != 2 || devices[1].Name != "Fake 1" || devices[1].Capability != "8.9" {
 		t.Errorf("%+v, %v", devices, err)
+	}
+	if free, err := faiss.FreeMemory(1); err != nil || free != 4<<30 {
+		t.Errorf("%d bytes are free, %v", free, err)
+	}
+	if _, err := faiss.FreeMemory(2); err == nil || !strings.Contains(err.Error(), "there is no GPU 2") {
+		t.Errorf("%v", err)
 	}
 }
 
-// TestGPUFails checks that an error of the GPU's is that of the searches concerned.
+// TestGPUFails checks that the processor answers what the GPU fails at.
 func TestGPUFails(t *testing.T) {
 	pretended(t)
 	t.Setenv("FAKE_FAILURE", "1")
@@ -256,9 +262,64 @@ func TestGPUFails(t *testing.T) {
 	if err := x.UseGPU(faiss.GPUOptions{}); err != nil { // its first search succeeds
 		t.Fatal(err)
 	}
-	for range 3 {
-		if _, err := x.Search(context.Background(), vectors[:dim], 5, faiss.Params{}, nil); err == nil || !strings.Contains(err.Error(), "cannot search on GPU 0: a made up failure") {
-			t.Errorf("%v", err)
+	for i := range 3 {
+		if hits, err := x.Search(context.Background(), vectors[i*dim:(i+1)*dim], 5, faiss.Params{}, nil); err != nil || len(hits) != 5 || hits[0].ID != uint32(i) {
+			t.Errorf("%v, %v", hits, err)
 		}
+	}
+	if s := x.GPUStats(); s.Failures != 3 || s.Queries != 3 || s.Batches != 3 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestGPUMemory checks that a batch is no larger than what a search works in allows, and
+// that what does not fit at all is the processor's.
+func TestGPUMemory(t *testing.T) {
+	gpu(t)
+	const n = 2000
+	vectors := clustered(n, dim)
+	x, _, _ := build(t, vectors, dim, faiss.BuildOptions{Factory: "IVF20,Flat", Params: &faiss.Params{NProbe: 5}})
+	// 5 lists of 4*32 + 12*10 bytes a query: six fit in.
+	if err := x.UseGPU(faiss.GPUOptions{Scratch: 8000}); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for g := range 64 {
+		all.Go(func() {
+			for range 10 {
+				hits, err := x.Search(context.Background(), vectors[g*dim:(g+1)*dim], 10, faiss.Params{}, nil)
+				if err != nil || len(hits) != 10 || hits[0].ID != uint32(g) {
+					t.Errorf("vector %d: %v, %v", g, hits, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	s := x.GPUStats()
+	if s.Queries != 640 || s.Batches < 640/6 || s.Failures != 0 {
+		t.Errorf("%+v", s)
+	}
+	if hits, err := x.Search(context.Background(), vectors[:dim], 1000, faiss.Params{NProbe: 20}, nil); err != nil || len(hits) != 1000 {
+		t.Errorf("%d hits, %v", len(hits), err)
+	}
+	if again := x.GPUStats(); again != s {
+		t.Errorf("what needs more memory than there is went to the GPU: %+v", again)
+	}
+}
+
+// TestGPUFileReplaced moves another index to where one was opened.
+func TestGPUFileReplaced(t *testing.T) {
+	gpu(t)
+	vectors := clustered(500, dim)
+	x, _, path := build(t, vectors, dim, faiss.BuildOptions{Factory: "Flat"})
+	_, _, other := build(t, vectors[dim:], dim, faiss.BuildOptions{Factory: "Flat"})
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.UseGPU(faiss.GPUOptions{Scratch: 64 << 20}); err == nil || !strings.Contains(err.Error(), "it was changed since it was opened") {
+		t.Errorf("%v", err)
+	}
+	if _, _, ok := x.GPU(); ok {
+		t.Error("it is on the GPU")
 	}
 }

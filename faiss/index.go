@@ -51,6 +51,7 @@ type Index struct {
 	Params Params // used where a search gives none; set it before the first search
 
 	path string
+	sum  string // of the file, its SHA-256
 	info C.tr_info
 
 	mu     sync.RWMutex // held for reading while C works on ptr
@@ -79,6 +80,7 @@ func Open(path, sum string) (*Index, error) {
 	defer C.free(unsafe.Pointer(cpath))
 	x := &Index{
 		path:   path,
+		sum:    sum,
 		slots:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		search: sync.Pool{New: func() any { return new(results) }},
 	}
@@ -136,23 +138,29 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if x.ptr == nil {
-		return nil, ErrClosed
-	}
 	k = min(k, x.Len())
-	if k == 0 {
-		return nil, nil
-	}
-	if nprobe := min(cmp.Or(params.NProbe, x.Params.NProbe), x.Lists()); allow == nil && x.gpu.takes(k, nprobe) {
-		return x.gpu.search(ctx, query, k, nprobe)
+	if allow == nil && k > 0 {
+		hits, done, err := x.searchGPU(ctx, query, k, params)
+		if done {
+			return hits, err
+		}
 	}
 	select {
 	case x.slots <- struct{}{}:
 		defer func() { <-x.slots }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.ptr == nil {
+		return nil, ErrClosed
+	}
+	if k == 0 {
+		return nil, nil
 	}
 	if allow == nil || x.info.filters == 1 {
 		return x.searchOnce(query, k, params, allow)
@@ -179,6 +187,22 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 			return nil, err
 		}
 	}
+}
+
+// searchGPU searches on the GPU if the index is on one that can; done is false if the
+// processor has to.
+func (x *Index) searchGPU(ctx context.Context, query []float32, k int, params Params) (hits []Hit, done bool, err error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	nprobe := min(cmp.Or(params.NProbe, x.Params.NProbe), x.Lists())
+	if !x.gpu.takes(k, nprobe) {
+		return nil, false, nil
+	}
+	hits, err = x.gpu.search(ctx, query, k, nprobe)
+	if failed := (*gpuError)(nil); errors.As(err, &failed) {
+		return nil, false, nil // and counted
+	}
+	return hits, true, err
 }
 
 func (x *Index) check(query []float32, k int) error {

@@ -81,11 +81,12 @@ func (m *metrics) ranked(k *engine.Ranking) {
 		m.failures[system]++
 		return
 	}
-	if k.Cached {
-		m.cached[system]++
-	}
 	if _, ok := m.failures[system]; !ok {
 		m.failures[system] = 0 // shows that errors are counted
+	}
+	if k.Cached { // which took no time, and says nothing of those that do
+		m.cached[system]++
+		return
 	}
 	observe(m.ranking, system, k.TookMS/1000)
 }

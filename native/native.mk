@@ -12,13 +12,15 @@ onnxruntime_dir := $(shell $(provide) path onnxruntime)
 pjrt_dir := $(shell $(provide) path pjrt)
 models := e5-small-v2 e5-small-v2-int8
 
+# go-nvml leaves names of the driver open, which nobody has where there is no driver: so
+# names are looked up when they are used, also where the linker would do it at once.
 # Libraries are looked for beside the program first (make dist puts them there),
 # those that libraries want as well: that is what the older kind of tag is for.
 export CGO_ENABLED := 1
 # NVML marks as old what go-nvml offers of it.
 export CGO_CFLAGS := -O2 -Wno-deprecated-declarations -I$(faiss_dir)/include
 export CGO_CXXFLAGS := -O2 -I$(faiss_dir)/include
-export CGO_LDFLAGS := -L$(faiss_dir)/lib -L$(tokenizers_dir)/lib -lfaiss_c -lfaiss -lopenblas -lgomp -lstdc++ -lm -Wl,--disable-new-dtags,-rpath,$$ORIGIN/lib
+export CGO_LDFLAGS := -L$(faiss_dir)/lib -L$(tokenizers_dir)/lib -lfaiss_c -lfaiss -lopenblas -lgomp -lstdc++ -lm -Wl,-z,lazy,--disable-new-dtags,-rpath,$$ORIGIN/lib
 # Tests run from folders of their own, so they are told where these lie.
 export TRIRANK_ONNXRUNTIME := $(onnxruntime_dir)/lib/libonnxruntime.so
 export TRIRANK_MODELS := $(CURDIR)/bin/models

@@ -195,6 +195,9 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		if url != "" && c.Flags().Changed("device") {
+			return usageError("--device is of the server that is started without --url")
+		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
 		if err := b.open(c.Context()); err != nil {

@@ -230,6 +230,7 @@ func (e *evaluating) openIndex(ctx context.Context) (err error) {
 	if e.x, err = store.Open(ctx, e.index, store.OpenOptions{Models: dirs, Bleve: e.bleve, Device: e.device}); err != nil {
 		return err
 	}
+	printPlacement(e.c, e.x.Placement)
 	m := e.x.Manifest
 	e.in.Name, e.in.Products, e.in.Product = m.Catalogue.Name, m.Catalogue.Rows, e.x.Product
 	e.in.Index = &eval.IndexInfo{Hash: m.Hash(), Catalogue: m.Catalogue.Name, Contents: m.Catalogue.Hash, Products: m.Catalogue.Rows}

@@ -57,7 +57,7 @@ With --json it prints what the server's /v1/compare answers.`,
 	f.StringArrayVar(&models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
 	f.StringSliceVar(&bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long a ranking may take")
-	deviceFlag(c, &device)
+	f.Var(&device, "device", "where the model and the vector index run; for one query a GPU takes longer to start")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := required(c, "index"); err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +27,8 @@ import (
 // reloadEvery is how often the server looks whether its index was built anew.
 const reloadEvery = 2 * time.Second
 
-// maxRecent bounds --cache: the rankings of a query take about 2 KB each.
-const maxRecent = 1_000_000
+// maxRecent bounds --cache: what is kept of a query takes 5 to 20 KB.
+const maxRecent = 100_000
 
 func newServeCommand() *cobra.Command {
 	var index, addr, logFormat, fusion string
@@ -105,11 +106,14 @@ Ctrl-C stops when the requests under way are answered.`,
 			return err
 		}
 		// Without a driver there is nothing to tell.
-		if gpus, err := gpustat.Open(); err == nil {
+		gpus, err := gpustat.Open()
+		if err == nil {
 			defer gpus.Close()
-			o.ExtraMetrics = gpus.WriteMetrics
 		}
-		collectLessOften()
+		o.ExtraMetrics = func(w io.Writer) {
+			gpus.WriteMetrics(w)
+			r.serving.Load().WriteMetrics(w)
+		}
 		server := httpapi.New(r.current.Engine, o)
 		logger.Info("serving", "index", index, "products", r.current.Manifest.Catalogue.Rows, "systems", r.current.Engine.Systems())
 		fmt.Fprintf(c.OutOrStdout(), "http://%s/\n", ln.Addr())
@@ -161,6 +165,7 @@ type reloader struct {
 	open    store.OpenOptions
 	log     *slog.Logger
 	current *store.Index
+	serving atomic.Pointer[store.Index] // current, for other goroutines
 	seen    os.FileInfo // the manifest that current was opened with, or failed
 }
 
@@ -179,6 +184,8 @@ func (r *reloader) load(ctx context.Context) error {
 		return err
 	}
 	r.current = x
+	r.serving.Store(x)
+	collectLessOften()
 	if len(x.Placement) == 0 {
 		r.log.Info("the processor does everything")
 	}

@@ -69,7 +69,7 @@ func gpuPart() part {
 	}
 	var names []string
 	for _, d := range devices {
-		names = append(names, fmt.Sprintf("%s (%.0f of %.0f GB free)", d.Name, float64(d.Free)/1e9, float64(d.Memory)/1e9))
+		names = append(names, fmt.Sprintf("%s (%.0f GB)", d.Name, float64(d.Memory)/1e9))
 	}
 	return part{Name: "GPU", Version: strings.Join(names, ", ")}
 }

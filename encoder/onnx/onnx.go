@@ -43,9 +43,12 @@ type GPU struct {
 	Device int
 }
 
-// gpuBatchTokens is how large batches are by default on a GPU, which needs many to be
-// busy.
-const gpuBatchTokens = 16384
+// A GPU needs large batches to be busy, and few of them at a time.
+const (
+	gpuBatchTokens = 16384
+	gpuBatchRows   = 512
+	gpuParallel    = 2
+)
 
 // model implements encoder.Tokenizer, encoder.Network and io.Closer.
 type model struct {
@@ -74,7 +77,8 @@ func Open(dir string, opts Options) (*encoder.Encoder, error) {
 				return nil, fmt.Errorf("cannot open model %s on GPU %d: %w", dir, opts.GPU.Device, err)
 			}
 		}
-		opts.Encoder.BatchTokens = cmp.Or(opts.Encoder.BatchTokens, gpuBatchTokens)
+		e := &opts.Encoder
+		e.BatchTokens, e.BatchRows, e.Parallel = cmp.Or(e.BatchTokens, gpuBatchTokens), cmp.Or(e.BatchRows, gpuBatchRows), cmp.Or(e.Parallel, gpuParallel)
 	}
 	m, err := load(dir, info, opts)
 	if err != nil {

@@ -106,6 +106,14 @@ func (p *placement) failed(what string, err error) error {
 
 // encoder opens a model, and returns where it runs; "" is the processor.
 func (p *placement) encoder(ctx context.Context, what, dir string, o onnx.Options) (*encoder.Encoder, string, error) {
+	if p.gpu != nil && p.device.kind == deviceAuto {
+		// CUDA has no code for the arithmetic of such models, and would send each
+		// layer back to the processor.
+		if m, err := encoder.ReadModel(dir); err == nil && m.Precision != "fp32" {
+			p.report = append(p.report, fmt.Sprintf("the processor does %s: the model is of precision %s, which is slower on a GPU", what, m.Precision))
+			return p.onProcessor(dir, o)
+		}
+	}
 	if p.gpu != nil {
 		on := o
 		on.GPU = &onnx.GPU{Device: p.gpu.Number}
@@ -121,6 +129,17 @@ func (p *placement) encoder(ctx context.Context, what, dir string, o onnx.Option
 		}
 		if err := p.failed(what, err); err != nil {
 			return nil, "", err
+		}
+	}
+	return p.onProcessor(dir, o)
+}
+
+// onProcessor opens a model on the processor: where there is a GPU, by the library for
+// it, since a process can have one only and another model may want it.
+func (p *placement) onProcessor(dir string, o onnx.Options) (*encoder.Encoder, string, error) {
+	if p.gpu != nil && o.Library == "" {
+		if library, err := onnx.GPULibrary(); err == nil {
+			o.Library = library
 		}
 	}
 	enc, err := onnx.Open(dir, o)

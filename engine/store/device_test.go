@@ -125,3 +125,19 @@ func TestDevices(t *testing.T) {
 		t.Errorf("auto with a full GPU: %s", text)
 	}
 }
+
+// TestInt8OnAuto checks that a model for which CUDA has no code stays on the processor.
+func TestInt8OnAuto(t *testing.T) {
+	if fakegpu.Real() {
+		t.Skip("the models are not brought along")
+	}
+	fakegpu.Use(t, "../..")
+	m, report, err := store.OpenModel(context.Background(), "e5-small-v2-int8", store.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Encoder.Close()
+	if len(report) != 1 || !strings.Contains(report[0], "the model is of precision int8, which is slower on a GPU") {
+		t.Errorf("%q", report)
+	}
+}

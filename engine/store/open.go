@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -129,6 +130,33 @@ func bm25Detail(o bm25.Options) string {
 		s += fmt.Sprintf(" %s×%g", f.Name, f.Boost)
 	}
 	return s
+}
+
+// WriteMetrics writes what was done on a GPU in Prometheus' text format, and nothing where
+// there is none.
+func (x *Index) WriteMetrics(w io.Writer) {
+	for _, m := range []struct {
+		name, help string
+		value      func(s faiss.GPUStats) uint64
+	}{
+		{"queries", "Vector searches that a GPU was given.", func(s faiss.GPUStats) uint64 { return s.Queries }},
+		{"batches", "Batches in which it was given them.", func(s faiss.GPUStats) uint64 { return s.Batches }},
+		{"failures", "Vector searches at which it failed, and which the processor did.", func(s faiss.GPUStats) uint64 { return s.Failures }},
+	} {
+		headed := false
+		for _, info := range x.Manifest.Models {
+			index := x.dense[info.System].index
+			if _, _, on := index.GPU(); !on {
+				continue
+			}
+			name := "trirank_gpu_index_" + m.name + "_total"
+			if !headed {
+				fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s counter\n", name, m.help, name)
+				headed = true
+			}
+			fmt.Fprintf(w, "%s{system=%q} %d\n", name, info.System, m.value(index.GPUStats()))
+		}
+	}
 }
 
 func (x *Index) openModel(ctx context.Context, dir string, info ModelInfo, o OpenOptions, at *placement) (s engine.System, err error) {

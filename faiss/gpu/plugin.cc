@@ -107,7 +107,13 @@ int describe(int32_t device, tr_gpu_device* out, char* err) {
         out->major = p.major;
         out->minor = p.minor;
         out->memory = int64_t(p.totalGlobalMem);
-        out->free = free_memory(device);
+    });
+}
+
+int ask_free_memory(int32_t device, int64_t* bytes, char* err) {
+    return guarded(err, [&] {
+        properties(device);
+        *bytes = free_memory(device);
     });
 }
 
@@ -155,14 +161,23 @@ bool is_quantizer(faiss::ScalarQuantizer::QuantizerType t) {
     }
 }
 
+// allocated is what CUDA takes for so many bytes.
+int64_t allocated(int64_t bytes) {
+    int64_t unit = bytes > 1 << 20 ? 2 << 20 : 512;
+    return (bytes + unit - 1) / unit * unit;
+}
+
 // check_kind throws if an index is of a kind that FAISS has no code for on a GPU, which
 // it would find out in part only, and too late. It returns the bytes that the index
 // takes there: inverted lists are padded to 32 vectors, and each is allocated by itself.
 int64_t check_kind(const faiss::Index* x, const cudaDeviceProp& device, faiss::gpu::GpuClonerOptions* options) {
     if (auto* t = dynamic_cast<const faiss::IndexPreTransform*>(x)) return check_kind(t->index, device, options);
-    if (is_flat(x)) return x->ntotal * (int64_t(x->d) + 1) * 4;
+    if (is_flat(x)) return allocated(x->ntotal * int64_t(x->d) * 4) + allocated(x->ntotal * 4);
     if (auto* q = dynamic_cast<const faiss::IndexScalarQuantizer*>(x)) {
-        if (q->sq.qtype == faiss::ScalarQuantizer::QT_fp16) return x->ntotal * (int64_t(x->d) * 2 + 4);
+        if (q->sq.qtype == faiss::ScalarQuantizer::QT_fp16) {
+            // FAISS copies a million at a time, to a new place for all so far.
+            return allocated(x->ntotal * (int64_t(x->d) * 2 + 4)) * (x->ntotal > 1 << 20 ? 2 : 1);
+        }
         throw failure("a GPU searches quantized vectors in inverted lists only (IVF1024,SQ8, say), except those of 16 bits");
     }
     auto* ivf = dynamic_cast<const faiss::IndexIVF*>(x);
@@ -189,10 +204,10 @@ int64_t check_kind(const faiss::Index* x, const cudaDeviceProp& device, faiss::g
     if (ivf->nprobe > TR_GPU_MAX_NPROBE) {
         throw failure("the index visits %d lists a query, and a GPU %d at most", int(ivf->nprobe), TR_GPU_MAX_NPROBE);
     }
-    int64_t bytes = int64_t(ivf->nlist) * (int64_t(x->d) * 4 * 2 + 2048);
+    int64_t bytes = 2 * allocated(int64_t(ivf->nlist) * x->d * 4);
     for (size_t l = 0; l < ivf->nlist; l++) {
         int64_t n = ivf->invlists->list_size(l);
-        bytes += (n + 31) / 32 * 32 * int64_t(ivf->code_size) + n * 8;
+        bytes += allocated((n + 31) / 32 * 32 * int64_t(ivf->code_size)) + allocated(n * 8);
     }
     return bytes;
 }
@@ -219,7 +234,7 @@ constexpr int64_t context_bytes = 300 << 20; // of CUDA and cuBLAS themselves
 constexpr double mega = 1 << 20;
 
 int open_index(const char* path, int32_t device, int64_t scratch, int64_t batch, int64_t k,
-               tr_gpu_index** out, int64_t* bytes, char* err) {
+               int64_t nprobe, tr_gpu_index** out, int64_t* bytes, char* err) {
     return guarded(err, [&] {
         cudaDeviceProp p = properties(device);
         check_kernels(p);
@@ -242,7 +257,8 @@ int open_index(const char* path, int32_t device, int64_t scratch, int64_t batch,
         for (int64_t i = 0; i < batch; i++) queries[size_t(i) * x->index->d] = 1.f;
         std::vector<float> scores(size_t(batch) * k);
         std::vector<faiss::idx_t> ids(size_t(batch) * k);
-        x->index->search(batch, queries.data(), k, scores.data(), ids.data());
+        Params params;
+        x->index->search(batch, queries.data(), k, scores.data(), ids.data(), params.of(x->index.get(), nprobe));
         check(cudaDeviceSynchronize(), "a first search failed");
         *out = x.release();
     });
@@ -263,6 +279,6 @@ int search(tr_gpu_index* x, int64_t n, const float* queries, int64_t k, int64_t 
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const tr_gpu_api* tr_gpu(void) {
-    static const tr_gpu_api api = {TR_GPU_ABI, devices, describe, open_index, close_index, search};
+    static const tr_gpu_api api = {TR_GPU_ABI, devices, describe, ask_free_memory, open_index, close_index, search};
     return &api;
 }

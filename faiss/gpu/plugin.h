@@ -18,7 +18,7 @@ extern "C" {
 
 typedef struct {
     char name[256];
-    int64_t memory, free; // bytes
+    int64_t memory;       // bytes
     int32_t major, minor; // of the compute capability
 } tr_gpu_device;
 
@@ -34,11 +34,15 @@ typedef struct {
     int (*devices)(int32_t* n, char* err);
     int (*describe)(int32_t device, tr_gpu_device* out, char* err);
 
+    // Asks for the bytes that nobody has taken. The process takes some hundred MB of
+    // the device by asking.
+    int (*free_memory)(int32_t device, int64_t* bytes, char* err);
+
     // Copies the index file at path to a device, if its kind can be searched there and
     // there is room for it and for scratch bytes of working memory, and tries a search
-    // of batch queries for k results. bytes is what the index takes there.
+    // of batch queries for k results in nprobe lists. bytes is what the index takes there.
     int (*open)(const char* path, int32_t device, int64_t scratch, int64_t batch, int64_t k,
-                tr_gpu_index** out, int64_t* bytes, char* err);
+                int64_t nprobe, tr_gpu_index** out, int64_t* bytes, char* err);
     void (*close)(tr_gpu_index*);
 
     // Searches n queries, at most batch of them; nprobe of 0 is the index's own. One

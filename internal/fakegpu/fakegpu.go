@@ -3,7 +3,9 @@
 package fakegpu
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,26 +46,56 @@ func Library(t testing.TB, root string) string {
 }
 
 func build(root string) (string, error) {
-	dir, err := os.MkdirTemp("", "trirank-fake-gpu-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "libtrirank-faiss-gpu.so")
 	source := filepath.Join(root, "faiss")
 	args := []string{
 		"-std=c++17", "-O1", "-fPIC", "-shared", "-fopenmp", "-fvisibility=hidden", "-fno-gnu-unique", `-DTR_GPU_ARCHS="80 90"`,
 		"-I" + filepath.Join(source, "testdata", "gpu"),
 	}
 	args = append(args, strings.Fields(os.Getenv("CGO_CXXFLAGS"))...)
-	args = append(args, filepath.Join(source, "gpu", "plugin.cc"), "-o", path, "-Wl,--exclude-libs,ALL")
+	args = append(args, filepath.Join(source, "gpu", "plugin.cc"), "-Wl,--exclude-libs,ALL")
 	for _, flag := range strings.Fields(os.Getenv("CGO_LDFLAGS")) {
 		if strings.HasPrefix(flag, "-L") || flag == "-lfaiss" {
 			args = append(args, flag)
 		}
 	}
 	args = append(args, "-lopenblas", "-lgomp")
-	if out, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
+
+	// It is kept under a name that spells all that goes into it.
+	hash := sha256.New()
+	fmt.Fprintln(hash, args)
+	for _, dir := range []string{filepath.Join(source, "gpu"), filepath.Join(source, "testdata", "gpu")} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			hash.Write(text)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "trirank", "fake-gpu")
+	path := filepath.Join(dir, fmt.Sprintf("%x.so", hash.Sum(nil)[:8]))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	aside, err := os.MkdirTemp(dir, ".making-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(aside)
+	made := filepath.Join(aside, "made.so")
+	if out, err := exec.Command("g++", append(args, "-o", made)...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot compile the fake GPU: %w\n%s", err, out)
 	}
-	return path, nil
+	return path, os.Rename(made, path)
 }

@@ -1,6 +1,5 @@
-// Package gpustat tells how busy, how full and how warm NVIDIA GPUs are. It asks NVML,
-// the library of the driver, which it loads when it is there: a program with it runs
-// without one as well.
+//go:build cgo
+
 package gpustat
 
 import (
