@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -239,18 +240,22 @@ func startServer(ctx context.Context, index string, models []string, d store.Dev
 	cmd.Args[0] = os.Args[0]
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	// A terminal's Ctrl-C is for this process, which then stops the server.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A terminal's Ctrl-C is for this process, which then stops the server. If it cannot,
+	// since it is killed, the kernel does: it looks at the thread that started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	runtime.LockOSThread()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", nil, err
 	}
-	var errs strings.Builder
+	var errs beginning
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
+		runtime.UnlockOSThread()
 		return "", nil, fmt.Errorf("cannot start a server: %w", err)
 	}
 	stop = func() {
+		defer runtime.UnlockOSThread()
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 		_ = cmd.Wait()
 	}
@@ -260,4 +265,14 @@ func startServer(ctx context.Context, index string, models []string, d store.Dev
 		return "", nil, fmt.Errorf("cannot start a server of %s: %s", index, strings.TrimSpace(errs.String()))
 	}
 	return strings.TrimSpace(line), stop, nil
+}
+
+// beginning keeps the first of what is written to it: why a server does not start, and
+// not all that it logs afterwards.
+type beginning struct{ strings.Builder }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	const most = 64 << 10
+	b.Builder.Write(p[:min(len(p), max(0, most-b.Len()))])
+	return len(p), nil
 }

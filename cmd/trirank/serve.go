@@ -166,7 +166,7 @@ type reloader struct {
 	log     *slog.Logger
 	current *store.Index
 	serving atomic.Pointer[store.Index] // current, for other goroutines
-	seen    os.FileInfo // the manifest that current was opened with, or failed
+	seen    os.FileInfo                 // the manifest that current was opened with, or failed
 }
 
 func (r *reloader) manifest() os.FileInfo {
