@@ -5,10 +5,9 @@ import os
 import sys
 import time
 
-import numpy as np
-
 try:
     import faiss
+    import numpy as np
 
     gpus = faiss.get_num_gpus()
 except (ImportError, AttributeError) as e:
