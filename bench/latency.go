@@ -80,7 +80,7 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 		}
 		all.Wait()
 		cancel()
-		if err := cmp.Or(failed, ctx.Err()); err != nil {
+		if err := cmp.Or(ctx.Err(), failed); err != nil {
 			return nil, err
 		}
 		took := time.Since(start)

@@ -243,7 +243,8 @@ func (l *load) try(ctx context.Context, rate float64) (keeps bool, err error) {
 }
 
 // knee doubles the rate until the server does not keep up, closes in on the highest
-// with which it does, and tries that again, for its figures, and twice of it.
+// with which it does, tries that for the whole duration, less where that is too much,
+// and then twice of it.
 func (l *load) knee(ctx context.Context) error {
 	low, high := 0., 0.
 	for narrowed := 0; narrowed < 3; {
@@ -268,13 +269,18 @@ func (l *load) knee(ctx context.Context) error {
 	if low == 0 { // what was measured says so
 		return nil
 	}
-	for _, x := range []struct {
-		what string
-		rate float64
-	}{{"knee", low}, {"twice", 2 * low}} {
-		if _, err := l.at(ctx, x.what, x.rate, l.Duration); err != nil {
+	// What held for a moment may not for as long as is wanted.
+	for {
+		out, err := l.at(ctx, "knee", low, l.Duration)
+		if err != nil {
 			return err
 		}
+		if out.keeps(l.Limit) || low < 1 {
+			break
+		}
+		l.results[len(l.results)-1].Params[0].Value = "search"
+		low *= .9
 	}
-	return nil
+	_, err := l.at(ctx, "twice", 2*low, l.Duration)
+	return err
 }

@@ -94,16 +94,7 @@ func newTruth(ctx context.Context, s *Space, depth int) (*truth, error) {
 // with the same text is found makes no difference.
 func (t *truth) recall(query int, hits []faiss.Hit, k int) float64 {
 	k = min(k, t.space.Rows())
-	const rounding = 1e-6
-	least := t.hits[query][k-1].Score - rounding
-	found := 0
-	var score [1]float32
-	for _, h := range hits[:min(k, len(hits))] {
-		faiss.InnerProducts(score[:], t.space.query(query), t.space.Vectors[int(h.ID)*t.space.Dimension:][:t.space.Dimension])
-		if score[0] >= least {
-			found++
-		}
-	}
+	found := faiss.Near(hits[:min(k, len(hits))], t.space.query(query), t.space.Vectors, t.hits[query][k-1].Score)
 	return float64(found) / float64(k)
 }
 

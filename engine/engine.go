@@ -279,6 +279,11 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 				case a := <-results:
 					answers[a.at] = a
 				default:
+					for i := range answers {
+						if errors.Is(answers[i].err, context.DeadlineExceeded) && ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+							answers[i].err = fmt.Errorf("no answer: %w", ctx.Err())
+						}
+					}
 					return answers
 				}
 			}

@@ -213,16 +213,8 @@ func tune(ctx context.Context, path, sum string, vectors []float32, dimension in
 			if err != nil {
 				return 0, err
 			}
-			got := make(map[uint32]bool, len(hits))
-			for _, h := range hits {
-				got[h.ID] = true
-			}
-			for _, h := range want {
-				total++
-				if got[h.ID] {
-					found++
-				}
-			}
+			found += Near(hits, queries[i*dimension:(i+1)*dimension], vectors, want[len(want)-1].Score)
+			total += len(want)
 		}
 		return float64(found) / float64(total), nil
 	}
@@ -270,6 +262,21 @@ func tune(ctx context.Context, path, sum string, vectors []float32, dimension in
 		}
 	}
 	return best, reached, nil
+}
+
+// Near counts the hits whose own vectors are as near to query as least, but for rounding:
+// of products with one text, whose vectors are the same, any will do. vectors holds
+// those of the index, one after the other; an index may keep them less exactly.
+func Near(hits []Hit, query, vectors []float32, least float32) (n int) {
+	const rounding = 1e-6
+	var score [1]float32
+	for _, h := range hits {
+		InnerProducts(score[:], query, vectors[int(h.ID)*len(query):][:len(query)])
+		if score[0] >= least-rounding {
+			n++
+		}
+	}
+	return n
 }
 
 // Exact returns the k vectors with the largest inner products with each query, best

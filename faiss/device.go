@@ -47,7 +47,7 @@ func GPULibrary() (string, error) {
 		path, remedy = filepath.Join(filepath.Dir(exe), "lib", "gpu", "libtrirank-faiss-gpu.so"), "make gpu builds it"
 	}
 	if _, err := os.Stat(path); err != nil {
-		return path, fmt.Errorf("%w: %w (%s)", ErrNoGPULibrary, err, remedy)
+		return path, fmt.Errorf("%w at %s (%s)", ErrNoGPULibrary, path, remedy)
 	}
 	return path, nil
 }
@@ -84,7 +84,7 @@ func Devices() ([]Device, error) {
 	var n C.int32_t
 	var msg [C.TR_GPU_ERR]C.char
 	if C.tr_gpu_devices(api, &n, &msg[0]) != 0 {
-		return nil, fmt.Errorf("there is no GPU to use: %s", C.GoString(&msg[0]))
+		return nil, errors.New(C.GoString(&msg[0]))
 	}
 	var out []Device
 	for i := range int(n) {

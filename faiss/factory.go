@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+
+	gofaiss "github.com/DataIntelligenceCrew/go-faiss"
 )
 
 // AutoFactory is the factory string that means: choose by the number of vectors.
@@ -81,5 +84,24 @@ func CheckFactory(factory string, dimension, n int) error {
 			}
 		}
 	}
+	// FAISS alone knows whether it knows the rest.
+	runtime.LockOSThread() // go-faiss keeps FAISS's error text in the thread that failed
+	defer runtime.UnlockOSThread()
+	x, err := gofaiss.IndexFactory(dimension, factory, gofaiss.MetricInnerProduct)
+	if err != nil {
+		return bad("%s (Flat, IVF1024,Flat and IVF4096,SQ8 are some that there are)", faissText(err))
+	}
+	x.Delete()
 	return nil
 }
+
+// faissText is what an error of FAISS says, without the place in its source.
+func faissText(err error) string {
+	text := err.Error()
+	if at := sourcePlace.FindStringIndex(text); at != nil {
+		text = text[at[1]:]
+	}
+	return strings.TrimSpace(text)
+}
+
+var sourcePlace = regexp.MustCompile(`^Error in .* at \S+:[0-9]+: `)

@@ -199,6 +199,22 @@ func TestExactAndFlatAgree(t *testing.T) {
 	}
 }
 
+// TestRecallWithTwins builds indexes of vectors of which each is there a dozen times, as
+// colours and sizes of one product are: which of them is found makes no difference.
+func TestRecallWithTwins(t *testing.T) {
+	some := clustered(200, dim)
+	var vectors []float32
+	for range 12 {
+		vectors = append(vectors, some...)
+	}
+	for _, factory := range []string{"Flat", "IVF20,Flat"} {
+		_, b, _ := build(t, vectors, dim, faiss.BuildOptions{Factory: factory})
+		if b.Recall < .99 || factory == "Flat" && b.Recall != 1 {
+			t.Errorf("%s has a recall of %v with %+v", factory, b.Recall, b.Params)
+		}
+	}
+}
+
 func TestDeterministic(t *testing.T) {
 	vectors := clustered(3000, dim)
 	_, a, pathA := build(t, vectors, dim, faiss.BuildOptions{Factory: "IVF30,SQ8"})

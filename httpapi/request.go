@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -182,6 +184,9 @@ func (r *request) readJSON(v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			return badRequest("the body cannot be read: %s cannot be a JSON %s (see /openapi.yaml)", cmp.Or(wrong.Field, "the whole"), wrong.Value)
+		}
 		return badRequest("the body cannot be read: %s", clip(strings.TrimPrefix(err.Error(), "json: "), 200))
 	}
 	if d.More() {

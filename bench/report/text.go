@@ -31,6 +31,9 @@ func Text(w io.Writer, r *bench.Report) error {
 		rows, left := s.Results, 0
 		if len(rows) > shownRows {
 			if best := fronts(s); len(best) > 0 {
+				if c := s.Choice; c != nil && !slices.ContainsFunc(best, func(r bench.Result) bool { return r.String() == c.Chosen.String() }) {
+					best = append(best, c.Chosen)
+				}
 				rows, left = best, len(rows)-len(best)
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,9 @@ func (b *benching) close() {
 func (b *benching) step(what string) { fmt.Fprintln(b.c.ErrOrStderr(), what) }
 
 func (b *benching) open(ctx context.Context) (err error) {
+	if err := checkReport(b.out); err != nil {
+		return err
+	}
 	_, dirs, err := modelFlag(b.models)
 	if err != nil {
 		return err
@@ -102,7 +106,10 @@ func (b *benching) open(ctx context.Context) (err error) {
 	}
 	src, err := formats.Judgments([]string{path}, formats.Options{})
 	if err != nil {
-		return fmt.Errorf("%w (bench takes its queries from there: name a table of judgements by --judgments)", err)
+		if text, e := os.ReadFile(path); b.judgments == "" && e == nil && bytes.Count(text, []byte("\n")) <= 1 { // a head at most
+			return fmt.Errorf("cannot measure %s: its catalogue has no judgements, and bench asks judged queries (name a table of them with --judgments)", b.index)
+		}
+		return fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
 	}
 	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
 		return fmt.Errorf("cannot read judgements: %w", err)

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,11 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the program at once
+		time.Sleep(time.Second)
+		fmt.Fprintln(stderr, "stopping after the step at hand; Ctrl-C again ends at once")
+	})
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -102,6 +107,9 @@ page, and prepares all that they need.`,
 		return c.Help()
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if names := c.Flags().Args(); c == root && len(names) > 0 { // the flags are of what they think there is
+			return usageError("there is no command %q (see trirank --help)", names[0])
+		}
 		return usageError("%v (see %s --help)", err, c.CommandPath())
 	})
 	root.AddCommand(
@@ -110,6 +118,15 @@ page, and prepares all that they need.`,
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
+		if c.HasSubCommands() {
+			c.Args = cobra.ArbitraryArgs
+			c.RunE = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usageError("there is no command %q (see %s --help)", c.CommandPath()+" "+args[0], c.CommandPath())
+				}
+				return c.Help()
+			}
+		}
 	}
 	return root
 }

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -81,6 +85,29 @@ func parseTemplate(s string) (*catalog.Template, error) {
 		return nil, usageError("--template: %v", err)
 	}
 	return t, nil
+}
+
+// checkReport reports why a report cannot be written to dir, before the work that it is
+// of; "" is for none.
+func checkReport(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot write a report to %s: %w", dir, err)
+	case !info.IsDir():
+		return fmt.Errorf("cannot write a report to %s: it is a file, and a folder is wanted", dir)
+	}
+	for _, name := range []string{"manifest.json", "catalog.json", "model.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return fmt.Errorf("cannot write a report to %s: it has a %s, and is something else (name another folder)", dir, name)
+		}
+	}
+	return nil
 }
 
 // plural writes "1 product", "2 products".

@@ -47,7 +47,7 @@ func (d *Device) Set(s string) error {
 	if numbered {
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n > 255 || kind != deviceGPU {
-			return fmt.Errorf("%q is no device (there are auto, cpu, gpu and gpu:1)", s)
+			return fmt.Errorf("%q is no device (there are auto, cpu, gpu and gpu:N)", s)
 		}
 		out.number = n
 	}
@@ -56,7 +56,7 @@ func (d *Device) Set(s string) error {
 		*d = out
 		return nil
 	}
-	return fmt.Errorf("%q is no device (there are auto, cpu, gpu and gpu:1)", s)
+	return fmt.Errorf("%q is no device (there are auto, cpu, gpu and gpu:N)", s)
 }
 
 // Type names the value in a command's help.
@@ -84,7 +84,7 @@ func place(d Device) (*placement, error) {
 	case err == nil:
 		p.gpu = &all[d.number]
 	case d.kind == deviceGPU:
-		return nil, fmt.Errorf("cannot use a GPU: %w; or leave the choice to --device auto", err)
+		return nil, fmt.Errorf("cannot use a GPU: %w (--device auto takes the processor then)", err)
 	case errors.Is(err, faiss.ErrNoGPULibrary): // and so nobody expects a GPU to be used
 	default:
 		p.report = append(p.report, fmt.Sprintf("the processor does everything: %v", err))
@@ -98,7 +98,7 @@ func (p *placement) name() string { return fmt.Sprintf("GPU %d (%s)", p.gpu.Numb
 // that is allowed.
 func (p *placement) failed(what string, err error) error {
 	if p.device.kind == deviceGPU {
-		return fmt.Errorf("%w; or leave what a GPU cannot do to the processor with --device auto", err)
+		return fmt.Errorf("%w (--device auto leaves to the processor what a GPU cannot do)", err)
 	}
 	p.report = append(p.report, fmt.Sprintf("the processor does %s: %v", what, err))
 	return nil
