@@ -67,7 +67,7 @@ func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
 	defer l.client.CloseIdleConnections()
 	// The first requests find nothing warm, and an answer says that there is one.
 	if err := l.request(l.asker.query(0)); err != nil {
-		return nil, fmt.Errorf("cannot put %s under load: %w", o.URL, err)
+		return nil, cmp.Or(ctx.Err(), fmt.Errorf("cannot put %s under load: %w", o.URL, err))
 	}
 	if _, err := l.at(ctx, "warm-up", 5, 2*time.Second); err != nil {
 		return nil, err
@@ -270,17 +270,20 @@ func (l *load) knee(ctx context.Context) error {
 		return nil
 	}
 	// What held for a moment may not for as long as is wanted.
-	for {
+	for range kneeTries {
 		out, err := l.at(ctx, "knee", low, l.Duration)
 		if err != nil {
 			return err
 		}
-		if out.keeps(l.Limit) || low < 1 {
-			break
+		if out.keeps(l.Limit) {
+			_, err = l.at(ctx, "twice", 2*low, l.Duration)
+			return err
 		}
 		l.results[len(l.results)-1].Params[0].Value = "search"
-		low *= .9
+		low *= .85
 	}
-	_, err := l.at(ctx, "twice", 2*low, l.Duration)
-	return err
+	return nil
 }
+
+// kneeTries bounds how often a rate that held for a moment is lowered.
+const kneeTries = 6

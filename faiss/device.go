@@ -8,6 +8,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -46,8 +47,12 @@ func GPULibrary() (string, error) {
 		}
 		path, remedy = filepath.Join(filepath.Dir(exe), "lib", "gpu", "libtrirank-faiss-gpu.so"), "make gpu builds it"
 	}
-	if _, err := os.Stat(path); err != nil {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return path, fmt.Errorf("%w at %s (%s)", ErrNoGPULibrary, path, remedy)
+	}
+	if err != nil {
+		return path, fmt.Errorf("cannot load the library for GPUs: %w", err)
 	}
 	return path, nil
 }

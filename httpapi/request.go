@@ -185,7 +185,7 @@ func (r *request) readJSON(v any) error {
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			return badRequest("the body cannot be read: %s cannot be a JSON %s (see /openapi.yaml)", cmp.Or(wrong.Field, "the whole"), wrong.Value)
+			return badRequest("the body cannot be read: %s cannot be a JSON %s (see /openapi.yaml)", cmp.Or(clip(wrong.Field, 100), "the whole"), clip(wrong.Value, 60))
 		}
 		return badRequest("the body cannot be read: %s", clip(strings.TrimPrefix(err.Error(), "json: "), 200))
 	}

@@ -10,6 +10,7 @@ import (
 
 func newBenchGenerateCommand() *cobra.Command {
 	var o benchFlags
+	var out string
 	var rows int
 	var seed uint64
 	var factory string
@@ -29,7 +30,7 @@ not tell. All commands take it like any other.`,
 	f := c.Flags()
 	f.StringVar(&o.index, "index", "", "index directory")
 	f.StringArrayVar(&o.models, "model", nil, "NAME=MODEL: where the model of a ranking is, if not where it was")
-	f.StringVar(&o.out, "out", "", "index directory to make")
+	f.StringVar(&out, "out", "", "index directory to make")
 	f.IntVar(&rows, "rows", 0, "products of the new index")
 	f.Uint64Var(&seed, "seed", 1, "of what is drawn at random")
 	f.StringVar(&factory, "factory", "auto", "FAISS factory string of the vector indexes")
@@ -46,11 +47,11 @@ not tell. All commands take it like any other.`,
 			return usageError("--rows is above the %d of %s and at most %d", have, o.index, 1<<27)
 		}
 		start := time.Now()
-		built, err := larger.Build(c.Context(), b.x, o.out, larger.Options{Rows: rows, Seed: seed, Factory: factory, Qrels: b.qrels, Step: steps(c)})
+		built, err := larger.Build(c.Context(), b.x, out, larger.Options{Rows: rows, Seed: seed, Factory: factory, Qrels: b.qrels, Step: steps(c)})
 		if err != nil {
 			return err
 		}
-		printBuilt(c.OutOrStdout(), o.out, built, time.Since(start))
+		printBuilt(c.OutOrStdout(), out, built, time.Since(start))
 		return nil
 	}
 	return c

@@ -243,25 +243,34 @@ func startServer(ctx context.Context, index string, models []string, d store.Dev
 	// A terminal's Ctrl-C is for this process, which then stops the server. If it cannot,
 	// since it is killed, the kernel does: it looks at the thread that started it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	runtime.LockOSThread()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", nil, err
 	}
 	var errs beginning
 	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		runtime.UnlockOSThread()
+	started, stopped := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and so the thread lives as long as this goroutine
+		defer runtime.UnlockOSThread()
+		started <- cmd.Start()
+		<-stopped
+	}()
+	if err := <-started; err != nil {
+		close(stopped)
 		return "", nil, fmt.Errorf("cannot start a server: %w", err)
 	}
 	stop = func() {
-		defer runtime.UnlockOSThread()
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 		_ = cmd.Wait()
+		close(stopped)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		stop()
+		if ctx.Err() != nil {
+			return "", nil, ctx.Err()
+		}
 		return "", nil, fmt.Errorf("cannot start a server of %s: %s", index, strings.TrimSpace(errs.String()))
 	}
 	return strings.TrimSpace(line), stop, nil

@@ -36,10 +36,18 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ended := make(chan struct{})
+	defer close(ended)
 	context.AfterFunc(ctx, func() {
-		stop() // a second Ctrl-C ends the program at once
-		time.Sleep(time.Second)
-		fmt.Fprintln(stderr, "stopping after the step at hand; Ctrl-C again ends at once")
+		stop()                                   // a second Ctrl-C ends the program at once
+		if len(args) > 0 && args[0] == "serve" { // which says by itself what it waits for
+			return
+		}
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+			fmt.Fprintln(stderr, "stopping after the step at hand; a second Ctrl-C ends at once")
+		}
 	})
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -102,13 +110,14 @@ page, and prepares all that they need.`,
 	root.Args = cobra.ArbitraryArgs
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usageError("there is no command %q (see trirank --help)", args[0])
+			return noCommand(c, args[0])
 		}
 		return c.Help()
 	}
+	grouping := map[*cobra.Command]bool{root: true} // commands that do nothing by themselves
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		if names := c.Flags().Args(); c == root && len(names) > 0 { // the flags are of what they think there is
-			return usageError("there is no command %q (see trirank --help)", names[0])
+		if names := c.Flags().Args(); grouping[c] && len(names) > 0 { // the flags are of what they think there is
+			return noCommand(c, names[0])
 		}
 		return usageError("%v (see %s --help)", err, c.CommandPath())
 	})
@@ -118,17 +127,17 @@ page, and prepares all that they need.`,
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
-		if c.HasSubCommands() {
-			c.Args = cobra.ArbitraryArgs
-			c.RunE = func(c *cobra.Command, args []string) error {
-				if len(args) > 0 {
-					return usageError("there is no command %q (see %s --help)", c.CommandPath()+" "+args[0], c.CommandPath())
-				}
-				return c.Help()
-			}
+		if c.HasSubCommands() && !c.Runnable() {
+			grouping[c] = true
+			c.Args, c.RunE = root.Args, root.RunE
 		}
 	}
 	return root
+}
+
+func noCommand(of *cobra.Command, name string) error {
+	_, path, _ := strings.Cut(of.CommandPath()+" "+name, " ")
+	return usageError("there is no command %q (see %s --help)", path, of.CommandPath())
 }
 
 // wrapArgs turns cobra's complaints about arguments into usage errors, and an

@@ -187,7 +187,7 @@ func (r *reloader) load(ctx context.Context) error {
 	r.serving.Store(x)
 	collectLessOften()
 	if len(x.Placement) == 0 {
-		r.log.Info("the processor does everything; for NVIDIA GPUs there is make gpu")
+		r.log.Info("the processor does everything")
 	}
 	for _, line := range x.Placement {
 		r.log.Info(line)
