@@ -46,7 +46,7 @@ step() { # NAME COMMAND...
 
 step machine bash -c 'nvidia-smi || true; python3 --version; nproc; free -g | head -2'
 step suite ./faiss.test -test.run 'GPU|TestKinds|TestConcurrent|TestSearchErrors' -test.v -test.timeout 5m
-step benchmark ./faiss.test -test.run '^$' -test.bench GPU -test.benchtime 20x -test.timeout 30m -gpu.rows "$rows" -gpu.files "$work"
+step benchmark ./faiss.test -test.run '^$' -test.bench GPU -test.benchtime 10x -test.timeout 30m -gpu.rows "$rows" -gpu.files "$work"
 step python python3 peer.py "$work"
 if [ -n "${TRIRANK_ONNXRUNTIME_GPU:-}" ] && [ -n "${TRIRANK_MODELS:-}" ]; then
   export TRIRANK_ONNXRUNTIME=$TRIRANK_ONNXRUNTIME_GPU
