@@ -80,23 +80,19 @@ build_onnxruntime() {
   unzip -qoj part.jar LICENSE ThirdPartyNotices.txt -d "$out" 2>/dev/null || unzip -qoj part.jar ThirdPartyNotices.txt -d "$out"
 }
 
-build_pjrt() {
-  python3 -m pip --version >/dev/null 2>&1 || fail "cannot fetch $PJRT_PACKAGE: pip is missing (install it: apt-get install python3-pip)"
-  python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
-    -d wheel "$PJRT_PACKAGE==$PJRT_VERSION" >&2 || fail "cannot fetch $PJRT_PACKAGE $PJRT_VERSION with pip (is the network up?)"
-  echo "$PJRT_SHA256  $(echo wheel/*.whl)" | sha256sum --check --quiet >&2 ||
-    fail "cannot use $PJRT_PACKAGE: its SHA-256 is not the pinned one (see native/versions.env)"
-  mkdir -p "$out/lib"
-  unzip -qoj wheel/*.whl '*/pjrt_c_api_cpu_plugin.so' -d "$out/lib"
-  unzip -qoj wheel/*.whl '*.dist-info/licenses/*' -d "$out"
-}
-
 # wheels FILE - leaves the wheels of a requirements file, verified, in ./wheels.
 wheels() {
   python3 -m pip --version >/dev/null 2>&1 || fail "cannot fetch what $1 names: pip is missing (install it: apt-get install python3-pip)"
   python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --python-version 3.11 \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 -d wheels -r "$1" >&2 ||
     fail "cannot fetch what $1 names with pip (is the network up?)"
+}
+
+build_pjrt() {
+  wheels "$native/pjrt.txt"
+  mkdir -p "$out/lib"
+  unzip -qoj wheels/*.whl '*/pjrt_c_api_cpu_plugin.so' -d "$out/lib"
+  unzip -qoj wheels/*.whl '*.dist-info/licenses/*' -d "$out"
 }
 
 # A home for CUDA's compiler, with the headers and libraries that FAISS wants.
@@ -217,7 +213,7 @@ tokenizers)
 onnxruntime)
   extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) uses=fetch ;;
 pjrt)
-  extra="$PJRT_PACKAGE $PJRT_VERSION $PJRT_SHA256" name=native/pjrt-cpu-$PJRT_VERSION files=(/dev/null) ;;
+  extra= name=native/pjrt-cpu-$PJRT_VERSION files=("$native/pjrt.txt") uses=wheels ;;
 e5-small-v2)
   extra="$E5_ARTIFACT $E5_SHA256" name=models/$part files=("$native/models/$part.json") uses="fetch model" ;;
 e5-small-v2-int8)

@@ -17,7 +17,7 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Where Python's wheels of CUDA and cuDNN lie, and what this archive brings.
+# Where Python's wheels of CUDA and cuDNN lie.
 wheels=$(python3 - <<'PYTHON'
 import glob, site, sys
 roots = site.getsitepackages() + [site.getusersitepackages()] + sys.path
