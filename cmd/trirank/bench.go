@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,13 +105,10 @@ func (b *benching) open(ctx context.Context) (err error) {
 	}
 	src, err := formats.Judgments([]string{path}, formats.Options{})
 	if err != nil {
-		if text, e := os.ReadFile(path); b.judgments == "" && e == nil && bytes.Count(text, []byte("\n")) <= 1 { // a head at most
-			return fmt.Errorf("cannot measure %s: its catalogue has no judgements, and bench asks judged queries (name a table of them with --judgments)", b.index)
-		}
 		return fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
 	}
 	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
-		return fmt.Errorf("cannot read judgements: %w", err)
+		return unreadJudgments(b.index, b.judgments != "", err)
 	}
 	for _, q := range b.qrels.Queries {
 		if q.Text == "" {

@@ -273,7 +273,7 @@ func (e *evaluating) readJudgments(context.Context) error {
 		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
 			err = fmt.Errorf("%w (correct it, or leave such judgements out with --on-fault skip)", err)
 		}
-		return fmt.Errorf("cannot read judgements: %w", err)
+		return unreadJudgments(e.index, len(e.judgments) > 0, err)
 	}
 	printFaults(e.c.ErrOrStderr(), e.in.Faults)
 	if e.gains != "" {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/internal/progress"
 )
 
@@ -85,6 +86,15 @@ func parseTemplate(s string) (*catalog.Template, error) {
 		return nil, usageError("--template: %v", err)
 	}
 	return t, nil
+}
+
+// unreadJudgments is the error of reading judgements: those of an index, unless others
+// were named.
+func unreadJudgments(index string, named bool, err error) error {
+	if !named && errors.Is(err, formats.ErrNone) {
+		return fmt.Errorf("cannot measure %s: its catalogue has no judgements (name a table of them with --judgments)", index)
+	}
+	return fmt.Errorf("cannot read judgements: %w", err)
 }
 
 // checkReport reports why a report cannot be written to dir, before the work that it is

@@ -161,6 +161,9 @@ type reader struct {
 	line int
 }
 
+// ErrNone marks that files hold no judgement at all.
+var ErrNone = errors.New("has no judgements")
+
 // errStop ends reading because the consumer of judgements is done.
 var errStop = errors.New("stop")
 
@@ -176,8 +179,8 @@ func (r *reader) files(paths []string, yield func(eval.Judgment, error) bool) {
 		}
 	}
 	if !r.yielded {
-		yield(eval.Judgment{}, fmt.Errorf("%s has no judgements of format %s (if it is of another, say so with --judgments-format)",
-			strings.Join(paths, ", "), r.format))
+		yield(eval.Judgment{}, fmt.Errorf("%s %w of format %s (if it is of another, say so with --judgments-format)",
+			strings.Join(paths, ", "), ErrNone, r.format))
 	}
 }
 
