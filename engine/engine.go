@@ -242,6 +242,8 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	return resp, nil
 }
 
+var errLate = errors.New("no answer in time")
+
 // rank runs the needed rankings side by side. A ranking that has not answered
 // when ctx ends is left to itself and reported as late: C code cannot be
 // interrupted, and the others shall not wait for it.
@@ -257,7 +259,7 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 			answers[i] = answer{at: i, ranked: Ranked{Hits: hits, Stages: []Stage{{Name: "cache"}}}, cached: true}
 			continue
 		}
-		answers[i].err = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+		answers[i].err = errLate
 		running++
 		e.running.Go(func() {
 			start := time.Now()
@@ -280,8 +282,8 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 					answers[a.at] = a
 				default:
 					for i := range answers {
-						if errors.Is(answers[i].err, context.DeadlineExceeded) && ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-							answers[i].err = fmt.Errorf("no answer: %w", ctx.Err())
+						if answers[i].err == errLate {
+							answers[i].err = fmt.Errorf("%w: %w", errLate, ctx.Err())
 						}
 					}
 					return answers
@@ -323,9 +325,9 @@ func (e *Engine) compare(a, b Scored) int {
 // lists and ranks.
 func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int, answers []answer, kept *recentQuery, lists map[string][]fused, ranks map[string]map[uint32]int) (out Ranking) {
 	start := time.Now()
-	var components []component
 	var slowest time.Duration
-	for _, name := range f.systems() {
+	systems := f.systems()
+	for _, name := range systems {
 		a := answers[e.byName[name]]
 		if a.err != nil {
 			out.Error = fmt.Sprintf("cannot fuse: %v", a.err)
@@ -333,10 +335,13 @@ func (e *Engine) fuseAnswers(ctx context.Context, q Query, f *Fusion, shown int,
 			return out
 		}
 		slowest = max(slowest, a.took)
-		components = append(components, e.component(ctx, q, name, a.ranked.Hits))
 	}
 	all, ok := kept.fusion(f, shown)
 	if !ok {
+		var components []component
+		for _, name := range systems {
+			components = append(components, e.component(ctx, q, name, answers[e.byName[name]].ranked.Hits))
+		}
 		var err error
 		if all, err = e.fuseShown(f, components, shown); err != nil {
 			out.Error = err.Error()

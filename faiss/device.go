@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"unsafe"
+
+	"github.com/trirank/trirank/internal/beside"
 )
 
 // ErrNoGPULibrary says that there is no library for GPUs: nobody built or brought it.
@@ -38,14 +39,11 @@ var gpu struct {
 func GPULibrary() (string, error) {
 	path, remedy := os.Getenv("TRIRANK_FAISS_GPU"), "unset or correct TRIRANK_FAISS_GPU"
 	if path == "" {
-		exe, err := os.Executable()
-		if err != nil {
+		var err error
+		if path, err = beside.Path("lib", "gpu", "libtrirank-faiss-gpu.so"); err != nil {
 			return "", err
 		}
-		if exe, err = filepath.EvalSymlinks(exe); err != nil {
-			return "", err
-		}
-		path, remedy = filepath.Join(filepath.Dir(exe), "lib", "gpu", "libtrirank-faiss-gpu.so"), "make gpu builds it"
+		remedy = "make gpu builds it"
 	}
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {

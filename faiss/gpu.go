@@ -25,7 +25,7 @@ type GPUOptions struct {
 	Scratch int64
 }
 
-// gpuMax bounds Batch: with MaxGPUK results each it is 64 MB.
+// gpuMaxBatch bounds Batch: with MaxGPUK results each it is 64 MB.
 const gpuMaxBatch = 4096
 
 // MaxGPUK is the largest number of results, and of inverted lists visited, for which a

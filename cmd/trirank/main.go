@@ -39,8 +39,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ended := make(chan struct{})
 	defer close(ended)
 	context.AfterFunc(ctx, func() {
-		stop()                                   // a second Ctrl-C ends the program at once
-		if len(args) > 0 && args[0] == "serve" { // which says by itself what it waits for
+		// A second Ctrl-C ends the program at once.
+		stop()
+		// The server says by itself what it waits for.
+		if len(args) > 0 && args[0] == "serve" {
 			return
 		}
 		select {

@@ -112,10 +112,11 @@ Ctrl-C stops when the requests under way are answered.`,
 		}
 		o.ExtraMetrics = func(w io.Writer) {
 			gpus.WriteMetrics(w)
-			r.serving.Load().WriteMetrics(w)
+			r.current.Load().WriteMetrics(w)
 		}
-		server := httpapi.New(r.current.Engine, o)
-		logger.Info("serving", "index", index, "products", r.current.Manifest.Catalogue.Rows, "systems", r.current.Engine.Systems())
+		x := r.current.Load()
+		server := httpapi.New(x.Engine, o)
+		logger.Info("serving", "index", index, "products", x.Manifest.Catalogue.Rows, "systems", x.Engine.Systems())
 		fmt.Fprintf(c.OutOrStdout(), "http://%s/\n", ln.Addr())
 
 		ctx, stop := context.WithCancel(c.Context())
@@ -130,7 +131,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err != nil {
 			return err // a request may still use the index: the end of the process closes it
 		}
-		return r.current.Close()
+		return r.current.Load().Close()
 	}
 	return c
 }
@@ -164,9 +165,8 @@ type reloader struct {
 	dir     string
 	open    store.OpenOptions
 	log     *slog.Logger
-	current *store.Index
-	serving atomic.Pointer[store.Index] // current, for other goroutines
-	seen    os.FileInfo                 // the manifest that current was opened with, or failed
+	current atomic.Pointer[store.Index]
+	seen    os.FileInfo // the manifest that current was opened with, or failed
 }
 
 func (r *reloader) manifest() os.FileInfo {
@@ -183,8 +183,7 @@ func (r *reloader) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.current = x
-	r.serving.Store(x)
+	r.current.Store(x)
 	collectLessOften()
 	if len(x.Placement) == 0 {
 		r.log.Info("the processor does everything")
@@ -214,15 +213,16 @@ func (r *reloader) watch(ctx context.Context, server *httpapi.Server) {
 				continue
 			}
 		}
-		old := r.current
+		old := r.current.Load()
 		if err := r.load(ctx); err != nil {
 			if !errors.Is(err, context.Canceled) {
 				r.log.Error("cannot take over the new index; the old one goes on", "error", err)
 			}
 			continue
 		}
-		drained := server.SetEngine(r.current.Engine)
-		r.log.Info("the new index serves", "index", r.dir, "products", r.current.Manifest.Catalogue.Rows, "systems", r.current.Engine.Systems())
+		x := r.current.Load()
+		drained := server.SetEngine(x.Engine)
+		r.log.Info("the new index serves", "index", r.dir, "products", x.Manifest.Catalogue.Rows, "systems", x.Engine.Systems())
 		<-drained
 		if err := old.Close(); err != nil {
 			r.log.Error("cannot close the old index", "error", err)

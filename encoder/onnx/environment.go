@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/trirank/trirank/internal/beside"
 )
 
 // environment counts the open models: ONNX Runtime's own environment is global.
@@ -38,14 +40,10 @@ func find(variable, name, remedy string) (string, error) {
 		}
 		return path, nil
 	}
-	exe, err := os.Executable()
+	path, err := beside.Path("lib", name)
 	if err != nil {
 		return "", err
 	}
-	if exe, err = filepath.EvalSymlinks(exe); err != nil {
-		return "", err
-	}
-	path := filepath.Join(filepath.Dir(exe), "lib", name)
 	if _, err := os.Stat(path); err != nil {
 		return path, fmt.Errorf("cannot find ONNX Runtime: %w (%s, or set %s to the path of libonnxruntime.so)", err, remedy, variable)
 	}

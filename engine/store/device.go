@@ -106,32 +106,45 @@ func (p *placement) failed(what string, err error) error {
 
 // encoder opens a model, and returns where it runs; "" is the processor.
 func (p *placement) encoder(ctx context.Context, what, dir string, o onnx.Options) (*encoder.Encoder, string, error) {
-	if p.gpu != nil && p.device.kind == deviceAuto {
-		// CUDA has no code for the arithmetic of such models, and would send each
-		// layer back to the processor.
-		if m, err := encoder.ReadModel(dir); err == nil && m.Precision != "fp32" {
-			p.report = append(p.report, fmt.Sprintf("the processor does %s: the model is of precision %s, which is slower on a GPU", what, m.Precision))
-			return p.onProcessor(dir, o)
-		}
+	if p.gpu == nil {
+		return p.onProcessor(dir, o)
 	}
-	if p.gpu != nil {
-		on := o
-		on.GPU = &onnx.GPU{Device: p.gpu.Number}
-		enc, err := onnx.Open(dir, on)
-		if err == nil { // some things are missed only when it runs
-			if err = enc.SelfTest(ctx); err != nil {
-				enc.Close()
-			}
-		}
-		if err == nil {
+	err := p.unfit(dir)
+	if err == nil {
+		var enc *encoder.Encoder
+		if enc, err = p.onGPU(ctx, dir, o); err == nil {
 			p.report = append(p.report, fmt.Sprintf("%s runs what %s does", p.name(), what))
 			return enc, p.name(), nil
 		}
-		if err := p.failed(what, err); err != nil {
-			return nil, "", err
-		}
+	}
+	if err := p.failed(what, err); err != nil {
+		return nil, "", err
 	}
 	return p.onProcessor(dir, o)
+}
+
+// unfit says why a model is better left to the processor, if it may be. CUDA has no
+// code for the arithmetic of 8 bits, and would send each layer back to the processor.
+func (p *placement) unfit(dir string) error {
+	m, err := encoder.ReadModel(dir)
+	if err != nil || p.device.kind != deviceAuto || m.Precision == "fp32" {
+		return nil // what is wrong with a model is said when it is opened
+	}
+	return fmt.Errorf("the model is of precision %s, which is slower on a GPU", m.Precision)
+}
+
+// onGPU opens a model on the GPU, and runs it: some things are missed only then.
+func (p *placement) onGPU(ctx context.Context, dir string, o onnx.Options) (*encoder.Encoder, error) {
+	o.GPU = &onnx.GPU{Device: p.gpu.Number}
+	enc, err := onnx.Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := enc.SelfTest(ctx); err != nil {
+		enc.Close()
+		return nil, err
+	}
+	return enc, nil
 }
 
 // onProcessor opens a model on the processor: where there is a GPU, by the library for

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/trirank/trirank/internal/beside"
 )
 
 // FindModel returns the directory of a model given by path or by the name of one
@@ -41,14 +43,11 @@ func modelFolders() []string {
 	if dir := os.Getenv("TRIRANK_MODELS"); dir != "" {
 		return []string{dir}
 	}
-	exe, err := os.Executable()
+	dir, err := beside.Path("models")
 	if err != nil {
 		return nil
 	}
-	if real, err := filepath.EvalSymlinks(exe); err == nil {
-		exe = real
-	}
-	return []string{filepath.Join(filepath.Dir(exe), "models")}
+	return []string{dir}
 }
 
 // Models returns the names of the models that FindModel knows by name.

@@ -12,6 +12,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/go-xla/compute/xla"
+
+	"github.com/trirank/trirank/internal/beside"
 )
 
 // The kinds of devices.
@@ -64,11 +66,8 @@ func Open(kind, plugins string) (b compute.Backend, note string, err error) {
 // plugin finds the PJRT plugin with the given name.
 func plugin(name, folder string) (string, error) {
 	folders := []string{folder, os.Getenv("TRIRANK_PJRT")}
-	if exe, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
-		}
-		folders = append(folders, filepath.Join(filepath.Dir(exe), "lib"))
+	if lib, err := beside.Path("lib"); err == nil {
+		folders = append(folders, lib)
 	}
 	var tried []string
 	for _, dir := range folders {
