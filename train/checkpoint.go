@@ -186,7 +186,11 @@ func (t *Trainer) load(dir string) (s State, err error) {
 			if found == nil || !slices.Equal(found.Shape, x.Shape().Dimensions) {
 				return nil, fmt.Errorf("checkpoint %s does not fit: %s%s is missing or of another shape", dir, prefix, t.trained[i])
 			}
-			out = append(out, tensors.FromFlatDataAndDimensions(found.Values, found.Shape...))
+			value, err := t.tensor(found.Values, found.Shape...)
+			if err != nil {
+				return nil, fmt.Errorf("checkpoint %s: %w", dir, err)
+			}
+			out = append(out, value)
 		}
 		return out, nil
 	}

@@ -60,7 +60,9 @@ func TestMergeIsTheTrainer(t *testing.T) {
 				}
 			}
 		}
-		tr.Blend(.5)
+		if err := tr.Blend(.5); err != nil {
+			t.Fatal(err)
+		}
 		sameVectors(t, what+", blended", tr, base, half)
 	}
 	if _, err := Merge(func(string) ([]float32, []int, bool) { return nil, nil, false }, []Weight{{Name: "x"}}, 1, 0); err == nil || !strings.Contains(err.Error(), "no weight") {

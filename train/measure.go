@@ -36,6 +36,7 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 	if err != nil {
 		return nil, err
 	}
+	defer t.Close()
 	t.fit(j)
 	out := &Cost{}
 	out.Trained, out.Parameters = t.Parameters()
@@ -57,9 +58,12 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 		if err := t.cacheActivations(ctx, path, b.texts, nil); err != nil {
 			return nil, err
 		}
-		defer t.activations.close()
 		took := time.Since(start).Seconds()
-		out.CacheGB = t.activationsGB(j.texts())
+		texts := j.Texts
+		if j.Activations == "" {
+			texts = j.texts()
+		}
+		out.CacheGB = t.activationsGB(texts)
 		out.FrozenSeconds = took * out.CacheGB / t.activationsGB(b.texts)
 	}
 	const steps = 3

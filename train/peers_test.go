@@ -173,8 +173,16 @@ func (c *peerCase) ours(backend compute.Backend, timed bool) (out *peerSteps, gr
 	for _, x := range c.batch.texts {
 		tr.width = max(tr.width, min(eights(len(x)), c.Config.MaxTokens))
 	}
-	// As for a run whose batches are all like this one.
-	tr.typical = int(math.Ceil(1.05 * float64(len(pack(c.batch.texts, tr.width).rows))))
+	// As for a run whose batches are all like this one: it takes the most rows of any,
+	// which is more than those of one where texts are of many lengths.
+	tr.typical = len(pack(c.batch.texts, tr.width).rows)
+	lengths := map[int]bool{}
+	for _, x := range c.batch.texts {
+		lengths[len(x)] = true
+	}
+	if len(lengths) > 2 {
+		tr.typical = int(math.Ceil(1.05 * float64(tr.typical)))
+	}
 	out = &peerSteps{}
 	if !timed {
 		var grads []*tensors.Tensor

@@ -96,31 +96,30 @@ func (t *Trainer) build() {
 		}
 		return grads
 	})
-	// AdamW over all trained weights, after clipping by the norm of all gradients.
-	t.update = MustNewExec(t.backend, func(in []*Node) []*Node {
-		p := take(in, nt, nt, nt, nt, len(t.average), 4)
-		values, first, second, grads, average := p[0], p[1], p[2], p[3], p[4]
-		rate, correct1, correct2, keep := p[5][0], p[5][1], p[5][2], p[5][3]
-		squares := ScalarZero(in[0].Graph(), float32Type)
+	// The norm of all gradients, and what clipping by it multiplies them with.
+	t.norm = MustNewExec(t.backend, func(grads []*Node) []*Node {
+		squares := ScalarZero(grads[0].Graph(), float32Type)
 		for _, g := range grads {
 			squares = Add(squares, ReduceAllSum(Square(g)))
 		}
 		norm := Sqrt(squares)
-		scale := MinScalar(Div(Scalar(in[0].Graph(), float32Type, t.config.Clip), AddScalar(norm, 1e-12)), 1)
-		out := make([]*Node, 3*nt, 3*nt+len(average)+1)
-		for i, name := range t.trained {
-			g := Mul(grads[i], scale)
-			m := Add(MulScalar(first[i], beta1), MulScalar(g, 1-beta1))
-			v := Add(MulScalar(second[i], beta2), MulScalar(Square(g), 1-beta2))
-			change := Div(Mul(m, correct1), AddScalar(Sqrt(Mul(v, correct2)), epsilon))
-			if decays(name) {
-				change = Add(change, MulScalar(values[i], t.config.Decay))
-			}
-			out[i], out[nt+i], out[2*nt+i] = Sub(values[i], Mul(change, rate)), m, v
+		return []*Node{norm, MinScalar(Div(Scalar(norm.Graph(), float32Type, t.config.Clip), AddScalar(norm, 1e-12)), 1)}
+	})
+	// AdamW for one weight, and its average where there is one. XLA cannot write a
+	// result where an argument lies: all weights at once would be held twice.
+	t.update = MustNewExec(t.backend, func(in []*Node) []*Node {
+		value, m, v, grad, average := in[0], in[1], in[2], in[3], in[4:len(in)-6]
+		by := in[len(in)-6:]
+		scale, rate, correct1, correct2, decay, keep := by[0], by[1], by[2], by[3], by[4], by[5]
+		grad = Mul(grad, scale)
+		m = Add(MulScalar(m, beta1), MulScalar(grad, 1-beta1))
+		v = Add(MulScalar(v, beta2), MulScalar(Square(grad), 1-beta2))
+		change := Div(Mul(m, correct1), AddScalar(Sqrt(Mul(v, correct2)), epsilon))
+		value = Sub(value, Mul(Add(change, Mul(value, decay)), rate))
+		out := []*Node{value, m, v}
+		for _, a := range average {
+			out = append(out, Add(Mul(a, keep), Mul(value, OneMinus(keep))))
 		}
-		for i, a := range average {
-			out = append(out, Add(Mul(a, keep), Mul(out[i], OneMinus(keep))))
-		}
-		return append(out, norm)
+		return out
 	})
 }

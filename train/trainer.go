@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -40,8 +42,8 @@ type Trainer struct {
 	typical     int          // rows that most batches need; 0: not known
 	activations *activations // of all texts, where the layers below are frozen
 
-	encode, gradient, vectorGradient, backward, update *Exec
-	lower                                              *Exec // of frozen layers; nil until it is needed
+	encode, gradient, vectorGradient, backward, norm, update *Exec
+	lower                                                    *Exec // of frozen layers; nil until it is needed
 }
 
 // AdamW's constants (Loshchilov and Hutter, 2019).
@@ -94,7 +96,10 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 				return nil, fmt.Errorf("value %d of %s is not finite", i, name)
 			}
 		}
-		value := tensors.FromFlatDataAndDimensions(w.Values, w.Dims...)
+		value, err := t.tensor(w.Values, w.Dims...)
+		if err != nil {
+			return nil, err
+		}
 		if t.trains(name) {
 			t.trained, t.values = append(t.trained, name), append(t.values, value)
 			t.initial[name] = w.Values
@@ -102,19 +107,27 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 			t.frozen, t.fixed = append(t.frozen, name), append(t.fixed, value)
 		}
 		if t.what.lora > 0 && c.adapts(name) {
-			a, b := t.lora(name, w.Dims)
+			a, b, err := t.lora(name, w.Dims)
+			if err != nil {
+				return nil, err
+			}
 			t.trained = append(t.trained, name+loraA, name+loraB)
 			t.values = append(t.values, a, b)
 		}
 	}
 	for _, v := range t.values {
-		t.first, t.second = append(t.first, tensors.FromShape(v.Shape())), append(t.second, tensors.FromShape(v.Shape()))
+		first, err1 := t.zeros(v)
+		second, err2 := t.zeros(v)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		t.first, t.second = append(t.first, first), append(t.second, second)
 		if c.EMA > 0 {
-			clone, err := v.LocalClone()
+			average, err := v.OnDeviceClone(backend, 0)
 			if err != nil {
 				return nil, err
 			}
-			t.average = append(t.average, clone)
+			t.average = append(t.average, average)
 		}
 	}
 	t.build()
@@ -167,7 +180,7 @@ const (
 
 // lora begins the two small matrices whose product is added to a large one (Hu et
 // al., 2021).
-func (t *Trainer) lora(name string, dims []int) (a, b *tensors.Tensor) {
+func (t *Trainer) lora(name string, dims []int) (a, b *tensors.Tensor, err error) {
 	rank := t.what.lora
 	values := make([]float32, dims[0]*rank)
 	seed := 0
@@ -178,7 +191,11 @@ func (t *Trainer) lora(name string, dims []int) (a, b *tensors.Tensor) {
 	for i := range values {
 		values[i] = float32(g.NormFloat64() / math.Sqrt(float64(dims[0])))
 	}
-	return tensors.FromFlatDataAndDimensions(values, dims[0], rank), tensors.FromFlatDataAndDimensions(make([]float32, rank*dims[1]), rank, dims[1])
+	if a, err = t.tensor(values, dims[0], rank); err != nil {
+		return nil, nil, err
+	}
+	b, err = t.tensor(make([]float32, rank*dims[1]), rank, dims[1])
+	return a, b, err
 }
 
 func (t *Trainer) trains(name string) bool {
@@ -226,6 +243,17 @@ func arguments(lists ...[]*tensors.Tensor) (out []any) {
 	return out
 }
 
+// tensor puts values on the device. The garbage collector, which does not see what is
+// there, has no copy to keep.
+func (t *Trainer) tensor(values []float32, dims ...int) (*tensors.Tensor, error) {
+	return tensors.FromRaw(t.backend, 0, shapes.Make(float32Type, dims...), dtypes.UnsafeByteSlice(values))
+}
+
+// zeros are as many as x has values.
+func (t *Trainer) zeros(x *tensors.Tensor) (*tensors.Tensor, error) {
+	return tensors.FromShapeForBackend(t.backend, 0, x.Shape())
+}
+
 func scalar(x float64) *tensors.Tensor { return tensors.FromScalar(float32(x)) }
 
 // outcome of a step.
@@ -238,26 +266,40 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	if err != nil {
 		return out, err
 	}
-	defer free(grads)
-	at := float64(number + 1)
-	extra := []*tensors.Tensor{scalar(t.config.rate(number, steps)), scalar(1 / (1 - math.Pow(beta1, at))), scalar(1 / (1 - math.Pow(beta2, at))),
-		// A young average forgets faster: what the run began with must not stay in it.
-		scalar(min(t.config.EMA, (1+at)/(10+at)))}
-	results, err := t.update.Call(arguments(t.values, t.first, t.second, grads, t.average, extra)...)
+	defer func() { free(grads) }()
+	clip, err := t.norm.Call(arguments(grads)...)
 	if err != nil {
 		return out, err
 	}
-	nt := len(t.trained)
-	norm := tensors.ToScalar[float32](results[len(results)-1])
-	out = outcome{loss, float64(norm)}
+	defer free(clip)
+	out = outcome{loss, float64(tensors.ToScalar[float32](clip[0]))}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) || math.IsNaN(out.norm) || math.IsInf(out.norm, 0) {
-		free(results)
 		return out, ErrExploded // the weights stay as they were
 	}
-	free(t.values, t.first, t.second, t.average, extra, results[len(results)-1:])
-	t.values, t.first, t.second = results[:nt:nt], results[nt:2*nt:2*nt], results[2*nt:3*nt:3*nt]
-	if t.config.EMA > 0 {
-		t.average = results[3*nt : 4*nt : 4*nt]
+	at := float64(number + 1)
+	rate, correct1, correct2 := scalar(t.config.rate(number, steps)), scalar(1/(1-math.Pow(beta1, at))), scalar(1/(1-math.Pow(beta2, at)))
+	// A young average forgets faster: what the run began with must not stay in it.
+	keep := scalar(min(t.config.EMA, (1+at)/(10+at)))
+	decay, none := scalar(t.config.Decay), scalar(0)
+	defer free([]*tensors.Tensor{rate, correct1, correct2, keep, decay, none})
+	for i, name := range t.trained {
+		by := []*tensors.Tensor{clip[1], rate, correct1, correct2, decay, keep}
+		if !decays(name) {
+			by[4] = none
+		}
+		state := []*tensors.Tensor{t.values[i], t.first[i], t.second[i]}
+		var average []*tensors.Tensor
+		if t.average != nil {
+			average = t.average[i : i+1]
+		}
+		results, err := t.update.Call(arguments(state, grads[:1], average, by)...)
+		if err != nil {
+			return out, err
+		}
+		free(state, grads[:1], average)
+		grads = grads[1:]
+		t.values[i], t.first[i], t.second[i] = results[0], results[1], results[2]
+		copy(average, results[3:])
 	}
 	return out, nil
 }
@@ -346,7 +388,12 @@ func (t *Trainer) cached(b *batch, p *packed, goal []*tensors.Tensor) (loss floa
 	defer free(at)
 	slope := append(tensors.MustCopyFlatData[float32](at[1]), tensors.MustCopyFlatData[float32](at[2])...)
 	for _, v := range t.values {
-		grads = append(grads, tensors.FromShape(v.Shape()))
+		zeros, err := t.zeros(v)
+		if err != nil {
+			free(grads)
+			return 0, nil, err
+		}
+		grads = append(grads, zeros)
 	}
 	for first := 0; first < len(p.rows); first += t.config.Micro {
 		inputs, err := t.inputs(p, first, t.config.Micro)
@@ -476,16 +523,19 @@ func (t *Trainer) Close() {
 
 // Blend draws the weights that a run would save back to those it began with, for
 // good: 0 leaves them, 1 takes those of the beginning.
-func (t *Trainer) Blend(share float64) {
-	values := t.blended(share)
+func (t *Trainer) Blend(share float64) error {
+	values, err := t.blended(share)
+	if err != nil {
+		return err
+	}
 	free(t.values, t.average)
 	t.values, t.average = values, nil
+	return nil
 }
 
 // blended are the weights that a run would save, drawn back to those it began with:
 // 0 takes the trained ones, 1 those of the beginning.
-func (t *Trainer) blended(share float64) []*tensors.Tensor {
-	var out []*tensors.Tensor
+func (t *Trainer) blended(share float64) (out []*tensors.Tensor, err error) {
 	for i, x := range t.best() {
 		values := tensors.MustCopyFlatData[float32](x)
 		name := t.trained[i]
@@ -499,7 +549,12 @@ func (t *Trainer) blended(share float64) []*tensors.Tensor {
 				values[j] *= float32(1 - share)
 			}
 		}
-		out = append(out, tensors.FromFlatDataAndDimensions(values, x.Shape().Dimensions...))
+		value, err := t.tensor(values, x.Shape().Dimensions...)
+		if err != nil {
+			free(out)
+			return nil, err
+		}
+		out = append(out, value)
 	}
-	return out
+	return out, nil
 }

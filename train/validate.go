@@ -87,7 +87,10 @@ func (v *Validation) measure(ctx context.Context, t *Trainer) (p Point, err erro
 func (v *Validation) Measure(ctx context.Context, t *Trainer, blend float64) (*Values, error) {
 	weights := t.best()
 	if blend > 0 {
-		weights = t.blended(blend)
+		var err error
+		if weights, err = t.blended(blend); err != nil {
+			return nil, err
+		}
 		defer free(weights)
 	}
 	values, _, _, err := v.values(ctx, t, weights)

@@ -265,7 +265,9 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	defer result.Trainer.Close()
 	var saved *train.Values // nil: what the best validation found
 	if t.blend > 0 {
-		result.Trainer.Blend(t.blend)
+		if err := result.Trainer.Blend(t.blend); err != nil {
+			return err
+		}
 		if v := t.job.Validation; v != nil {
 			if saved, err = v.Measure(ctx, result.Trainer, 0); err != nil {
 				return err

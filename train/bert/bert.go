@@ -198,9 +198,17 @@ func linear(weight Weights, name string, x *Node) *Node {
 	return Add(Einsum("bti,io->bto", x, weight(name+".weight")), row(weight(name+".bias")))
 }
 
-// gelu in its exact form, which BERT has.
+// gelu in its exact form, which BERT has. Its gradient is worked out anew from x and by
+// the other tail, which XLA does not find to be 1-erf of what the way there had:
+// otherwise it would keep an eighth of all memory of a step for it.
 func gelu(x *Node) *Node {
-	return Mul(MulScalar(x, .5), AddScalar(Erf(MulScalar(x, 1/math.Sqrt2)), 1))
+	value := Mul(MulScalar(x, .5), AddScalar(Erf(MulScalar(x, 1/math.Sqrt2)), 1))
+	slope := IdentityWithCustomGradient(x, func(x, above *Node) *Node {
+		share := MulScalar(OneMinus(Erf(MulScalar(x, -1/math.Sqrt2))), .5)
+		density := MulScalar(Exp(MulScalar(Square(x), -.5)), 1/math.Sqrt(2*math.Pi))
+		return Mul(above, Add(share, Mul(x, density)))
+	})
+	return Add(StopGradient(value), Sub(slope, StopGradient(slope))) // value, with that gradient
 }
 
 func normalise(weight Weights, name string, x *Node) *Node {
