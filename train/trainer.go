@@ -14,8 +14,10 @@ import (
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trirank/trirank/train/bert"
+	"github.com/trirank/trirank/train/device"
 )
 
 // Weight is a matrix or vector of a network, row by row.
@@ -41,6 +43,8 @@ type Trainer struct {
 	width       int          // tokens of a row of packed texts
 	typical     int          // rows that most batches need; 0: not known
 	activations *activations // of all texts, where the layers below are frozen
+
+	taken int // steps
 
 	encode, gradient, vectorGradient, backward, norm, update *Exec
 	lower                                                    *Exec // of frozen layers; nil until it is needed
@@ -267,6 +271,9 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 		return out, err
 	}
 	defer func() { free(grads) }()
+	if t.taken++; t.taken <= 2 {
+		device.Trim() // what is taken anew each step has not found its place yet
+	}
 	clip, err := t.norm.Call(arguments(grads)...)
 	if err != nil {
 		return out, err
@@ -287,21 +294,44 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 		if !decays(name) {
 			by[4] = none
 		}
-		state := []*tensors.Tensor{t.values[i], t.first[i], t.second[i]}
 		var average []*tensors.Tensor
 		if t.average != nil {
 			average = t.average[i : i+1]
 		}
-		results, err := t.update.Call(arguments(state, grads[:1], average, by)...)
+		results, err := t.update.Call(arguments(t.values[i:i+1], t.first[i:i+1], t.second[i:i+1], grads[:1], average, by)...)
 		if err != nil {
 			return out, err
 		}
-		free(state, grads[:1], average)
+		free(grads[:1])
 		grads = grads[1:]
-		t.values[i], t.first[i], t.second[i] = results[0], results[1], results[2]
-		copy(average, results[3:])
+		if err := t.put(i, results); err != nil {
+			return out, err
+		}
 	}
 	return out, nil
+}
+
+// put takes over what an update made of weight i.
+func (t *Trainer) put(i int, results []*tensors.Tensor) error {
+	var g errgroup.Group
+	for j, list := range [][]*tensors.Tensor{t.values, t.first, t.second, t.average}[:len(results)] {
+		g.Go(func() (err error) {
+			list[i], err = replaced(list[i], results[j])
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// replaced returns a tensor with the values of another, and frees what is not needed
+// then. Where the memory of the device is the process's, on a processor, it is the old
+// one: what lives as long as the run stays where it is then, and what each step takes
+// anew has a place of its own.
+func replaced(old, by *tensors.Tensor) (*tensors.Tensor, error) {
+	if !old.IsShared() {
+		return by, old.FinalizeAll()
+	}
+	return old, errors.Join(old.CopyFrom(by), by.FinalizeAll())
 }
 
 // ErrExploded is the error of a run whose loss or gradient is no number.
