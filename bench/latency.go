@@ -14,6 +14,9 @@ import (
 	"github.com/trirank/trirank/engine"
 )
 
+// MaxClients is the most that LatencyOptions.Clients may be.
+const MaxClients = 10_000
+
 // LatencyOptions say how requests are timed. Zero values mean the defaults.
 type LatencyOptions struct {
 	K       int           // products that are shown; default 10
@@ -55,8 +58,8 @@ func Latency(ctx context.Context, e *engine.Engine, queries []string, o LatencyO
 	asked := 0 // goes on: what was asked before is in the cache
 	var results []Result
 	for _, clients := range o.Clients {
-		if clients < 1 || clients > 10_000 {
-			return nil, fmt.Errorf("%d clients are not within 1..10000", clients)
+		if clients < 1 || clients > MaxClients {
+			return nil, fmt.Errorf("%d clients are not within 1..%d", clients, MaxClients)
 		}
 		o.Step(fmt.Sprintf("asking with %d at a time", clients))
 		s := &stages{times: map[string]*hdrhistogram.Histogram{}}

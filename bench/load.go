@@ -51,8 +51,8 @@ func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
 		return nil, fmt.Errorf("a share of %v requests is not within 0..1", o.Repeat)
 	}
 	for _, r := range o.Rates {
-		if !(r > 0 && r <= maxRate) {
-			return nil, fmt.Errorf("%v requests a second are not within 0..%d", r, maxRate)
+		if !(r > 0 && r <= MaxRate) {
+			return nil, fmt.Errorf("%v requests a second are not within 0..%d", r, MaxRate)
 		}
 	}
 	o.Duration, o.Limit = cmp.Or(o.Duration, 10*time.Second), cmp.Or(o.Limit, 50*time.Millisecond)
@@ -86,8 +86,10 @@ func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
 	return l.results[1:], nil
 }
 
+// MaxRate is the most requests a second that LoadOptions.Rates may be.
+const MaxRate = 100_000
+
 const (
-	maxRate     = 100_000
 	maxInFlight = 4096
 	// waitFor is how long an answer is waited for.
 	waitFor   = 30 * time.Second
@@ -253,7 +255,7 @@ func (l *load) knee(ctx context.Context) error {
 			rate = (low + high) / 2
 			narrowed++
 		}
-		if rate > maxRate { // it keeps up with all that this client can do
+		if rate > MaxRate { // it keeps up with all that this client can do
 			break
 		}
 		keeps, err := l.try(ctx, rate)

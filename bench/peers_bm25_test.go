@@ -16,7 +16,7 @@ import (
 // four fields, the others look at one text of all of them. So the results need not be
 // the same, and the table says how much of the first ten is.
 func (t *peerTurns) words(b *testing.B) {
-	_, qrels, dir := large(b, peerRows)
+	_, qrels, dir := large(b, *peerRows)
 	index, err := bm25.Open(filepath.Join(dir, "bm25"))
 	if err != nil {
 		b.Fatal(err)

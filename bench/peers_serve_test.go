@@ -30,7 +30,7 @@ func (t *peerTurns) services(b *testing.B) {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/trirank").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	for _, rows := range []int{peerRows, fewRows} {
+	for _, rows := range []int{*peerRows, fewRows} {
 		t.servicesOf(b, program, rows)
 	}
 }

@@ -30,11 +30,9 @@ import (
 var (
 	peerRounds  = flag.Int("peers.rounds", 5, "how often BenchmarkPeers measures each side")
 	peerSeconds = flag.Float64("peers.seconds", 1, "how long it measures each side in a round; servers several times as long")
+	peerRows    = flag.Int("peers.rows", 100_000, "products of the shop that sides are compared on; it is made and kept, a million takes a quarter of an hour")
 	peerTable   = flag.String("peers.table", "", "file that it writes its table to, as Markdown")
 )
-
-// peerRows is the size of the shop on which sides are compared.
-const peerRows = 100_000
 
 // peerModules are what the scripts in peers need.
 const peerModules = "faiss, onnxruntime, tokenizers, bm25s, Stemmer, numba, tantivy, fastapi, uvicorn, uvloop, httptools, orjson"
@@ -95,7 +93,7 @@ func rate(of string) unit { return unit{of + "/s", true, 1, "/s", ""} }
 
 func (t *peerTurns) head() {
 	m := bench.ThisMachine("", nil)
-	fmt.Fprintf(&t.text, "%s, %s, %d processors, %s, FAISS %s. Medians of %d rounds in turns; the sample enlarged to %d products.\n\n", time.Now().UTC().Format(time.DateOnly), m.Processor, m.Cores, m.Go, faiss.Version(), *peerRounds, peerRows)
+	fmt.Fprintf(&t.text, "%s, %s, %d processors, %s, FAISS %s. Medians of %d rounds in turns; the sample enlarged to %d products.\n\n", time.Now().UTC().Format(time.DateOnly), m.Processor, m.Cores, m.Go, faiss.Version(), *peerRounds, *peerRows)
 	t.text.WriteString("The ratio is theirs/ours of times and memory and ours/theirs of rates: above 1, ours is better. Beside it are the least and the greatest of the rounds.\n")
 }
 
@@ -325,7 +323,7 @@ func peerEnvironment(cmd *exec.Cmd) []string {
 
 // vectors compares searches of the same index files.
 func (t *peerTurns) vectors(b *testing.B) {
-	x, qrels, dir := large(b, peerRows)
+	x, qrels, dir := large(b, *peerRows)
 	space, _ := x.Space("pretrained")
 	values, dimension := space.Vectors()
 	found, _, err := x.Engine.Embed(b.Context(), "pretrained", texts(qrels), true)

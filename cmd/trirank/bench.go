@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,9 @@ func (o *benchFlags) addVectors(f *pflag.FlagSet) {
 	f.StringVar(&o.judgments, "judgments", "", "judgements by which nDCG is computed (default: those of the index)")
 	f.DurationVar(&o.budget, "budget", 300*time.Millisecond, "how long each configuration is timed")
 }
+
+// check reports wrong usage of the flags of addVectors.
+func (o *benchFlags) check() error { return within("budget", time.Millisecond, longest, o.budget) }
 
 // benching is a measurement of an index.
 type benching struct {
@@ -241,6 +245,9 @@ Times are of one search on one thread, the query's encoding not counted.`,
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		if err := cmp.Or(within("k", 1, faiss.MaxK, ks...), o.check()); err != nil {
+			return err
+		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
 		section, err := b.recall(c.Context(), factories, ks)
@@ -300,6 +307,9 @@ exact search over inverted lists and quantized vectors to the quantized model.`,
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		if err := o.check(); err != nil {
+			return err
+		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
 		return b.quantization(c.Context(), quantized, codes, query)
@@ -316,7 +326,10 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		return usageError("--query: %q is none of the judged queries", query)
 	}
 	var others []*bench.Space
-	for _, system := range quantized {
+	for i, system := range quantized {
+		if system == b.system || slices.Contains(quantized[:i], system) {
+			return usageError("--quantized: %s is compared with already", system)
+		}
 		s, err := b.spaceOf(ctx, system)
 		if err != nil {
 			return err

@@ -48,6 +48,9 @@ stay; a server takes it over without a restart.`,
 		if !(margin > 0 && margin < 1) {
 			return usageError("--min-ndcg-loss is above 0 and below 1")
 		}
+		if err := o.check(); err != nil {
+			return err
+		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
 		const depth = 100 // of the engine

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/trirank/trirank/bench"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 )
 
@@ -43,6 +45,9 @@ trirank bench load.`,
 	c.Flags().IntVar(&lo.K, "k", 10, "products that are shown of each ranking")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
+			return err
+		}
+		if err := cmp.Or(within("budget", time.Millisecond, longest, lo.Budget), within("k", 1, engine.MaxK, lo.K), within("clients", 1, bench.MaxClients, lo.Clients...)); err != nil {
 			return err
 		}
 		b := &benching{benchFlags: &o, c: c}
@@ -95,13 +100,15 @@ run, so that their ratio means something.`,
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		const most = 256
+		if err := cmp.Or(within("threads", 1, most, threads...), within("sessions", 1, most, sessions...), within("batch-tokens", 1, 1<<20, batches...),
+			within("budget", time.Millisecond, longest, budget)); err != nil {
+			return err
+		}
 		var settings []bench.EncodeSetting
 		for _, t := range threads {
 			for _, n := range sessions {
 				for _, tokens := range batches {
-					if t < 1 || t > 256 || n < 1 || n > 256 || tokens < 1 || tokens > 1<<20 {
-						return usageError("--threads and --sessions are within 1..256, --batch-tokens within 1..%d", 1<<20)
-					}
 					settings = append(settings, bench.EncodeSetting{Threads: t, Sessions: n, BatchTokens: tokens})
 				}
 			}
@@ -198,6 +205,10 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		}
 		if url != "" && c.Flags().Changed("device") {
 			return usageError("--device is of the server that is started without --url")
+		}
+		if err := cmp.Or(within("rate", 1e-3, bench.MaxRate, lo.Rates...), within("repeat", 0., 1, lo.Repeat),
+			within("duration", time.Millisecond, longest, lo.Duration), within("limit", time.Microsecond, longest, lo.Limit)); err != nil {
+			return err
 		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/trirank/trirank/train/device"
 )
@@ -109,6 +110,8 @@ page, and prepares all that they need.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.Version = version
+	root.SetVersionTemplate("trirank {{.Version}}\n")
 	root.Args = cobra.ArbitraryArgs
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -121,7 +124,7 @@ page, and prepares all that they need.`,
 		if names := c.Flags().Args(); grouping[c] && len(names) > 0 { // the flags are of what they think there is
 			return noCommand(c, names[0])
 		}
-		return usageError("%v (see %s --help)", err, c.CommandPath())
+		return usageError("%v (see %s --help)", plainFlagError(err), c.CommandPath())
 	})
 	root.AddCommand(
 		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newBenchCommand(), newEmbedCommand(), newIndexCommand(),
@@ -135,6 +138,23 @@ page, and prepares all that they need.`,
 		}
 	}
 	return root
+}
+
+// plainFlagError says what a flag wants where its value cannot be read, in place of
+// the words of the library that reads it.
+func plainFlagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	wants := map[string]string{
+		"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number", "bool": "true or false",
+		"duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
+	}
+	if want := wants[bad.GetFlag().Value.Type()]; want != "" {
+		return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), want)
+	}
+	return err
 }
 
 func noCommand(of *cobra.Command, name string) error {

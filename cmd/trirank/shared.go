@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -86,6 +87,19 @@ func parseTemplate(s string) (*catalog.Template, error) {
 		return nil, usageError("--template: %v", err)
 	}
 	return t, nil
+}
+
+// longest is how long a measurement may be asked to go on.
+const longest = 24 * time.Hour
+
+// within returns a usage error for values of a flag that are not in its range.
+func within[T int | float64 | time.Duration](name string, least, most T, values ...T) error {
+	for _, v := range values {
+		if !(v >= least && v <= most) {
+			return usageError("--%s %v is not within %v..%v", name, v, least, most)
+		}
+	}
+	return nil
 }
 
 // unreadJudgments is the error of reading judgements: those of an index, unless others

@@ -2,25 +2,20 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/train"
@@ -53,7 +48,8 @@ products. Queries that the model to begin with has learnt from are in no fold.
 SWEEP_DIR holds sweep.json, sweep.csv, the values of every query, and the record of
 every run. A sweep that was interrupted goes on with --resume.`,
 		Example: `  trirank train sweep --catalog sample --grid learning-rate=1e-4,2e-4 --grid blend=0,.3 --out sweeps/a
-  trirank train sweep --catalog shop --split all --folds 5 --train all --learning-rate 2e-5 --out sweeps/b`,
+  trirank train sweep --catalog shop --split all --folds 5 --train all --learning-rate 2e-5 --out sweeps/b
+  trirank train sweep --catalog shop --grid 'train=all,top:4,lora:8' --out sweeps/c --dry-run`,
 		Args: cobra.NoArgs,
 	}
 	f := c.Flags()
@@ -63,6 +59,7 @@ every run. A sweep that was interrupted goes on with --resume.`,
 	f.IntVar(&folds, "folds", 5, "parts of the queries")
 	configFlags(f, &o.config)
 	f.BoolVar(&o.resume, "resume", false, "go on with the sweep in SWEEP_DIR")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say how many runs and steps, how much memory and how long, and do nothing")
 	f.BoolVar(&o.asJSON, "json", false, "print the table as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "catalog", "out"); err != nil {
@@ -94,6 +91,12 @@ type oneSetting struct {
 }
 
 const blendAxis = "blend"
+
+// run names what is trained for a setting: all of it but the blend.
+func (x oneSetting) run() string {
+	rest, _ := x.Without(blendAxis)
+	return rest.String()
+}
 
 // readSettings makes the configurations of a grid. weighted says that the weight of
 // the teacher was given for all.
@@ -138,12 +141,7 @@ type sweeping struct {
 	settings []oneSetting
 	texts    [][]int32 // of all folds
 	parts    []foldPart
-}
-
-// foldPart is a fold.
-type foldPart struct {
-	learn  []string          // queries
-	ranked *train.Validation // those of the fold; nil if there are none
+	plan     sweepPlan
 }
 
 // Files of a sweep; runs have folders of their own.
@@ -164,14 +162,6 @@ func (s *sweeping) run(ctx context.Context) error {
 	if err := s.divide(); err != nil {
 		return err
 	}
-	unlock, err := s.open()
-	if err != nil {
-		return fmt.Errorf("cannot sweep in %s: %w", s.out, err)
-	}
-	defer unlock()
-	if err := s.compareWithRuntime(ctx, s.model, nil, "the model to begin with"); err != nil {
-		return err
-	}
 	for _, p := range s.data.products {
 		s.texts = append(s.texts, p.Tokens)
 	}
@@ -181,6 +171,18 @@ func (s *sweeping) run(ctx context.Context) error {
 			return err
 		}
 		s.texts = append(s.texts, ids)
+	}
+	fmt.Fprintf(s.c.ErrOrStderr(), "%d queries in %d folds, %d settings: %d runs\n", len(s.data.queries), len(s.parts), len(s.settings), len(s.plan.runs))
+	if s.dryRun {
+		return s.measureAll(ctx)
+	}
+	unlock, err := s.open()
+	if err != nil {
+		return fmt.Errorf("cannot sweep in %s: %w", s.out, err)
+	}
+	defer unlock()
+	if err := s.compareWithRuntime(ctx, s.model, nil, "the model to begin with"); err != nil {
+		return err
 	}
 	var baseline sweep.Values
 	measured := make([]sweep.Measured, len(s.settings))
@@ -221,76 +223,6 @@ func (s *sweeping) run(ctx context.Context) error {
 	return table.WriteText(s.c.OutOrStdout())
 }
 
-// divide makes the folds and checks that each can be learnt from and measured,
-// before hours go into the first.
-func (s *sweeping) divide() error {
-	known, err := parentRecord(s.model.Dir)
-	if err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for _, q := range known.Queries {
-		seen[eval.Fold(q)] = true
-	}
-	left := 0
-	for fold := range s.folds {
-		var p foldPart
-		var test []string
-		for _, q := range s.data.queries {
-			switch {
-			case sweep.Fold(q, s.folds) != fold:
-				p.learn = append(p.learn, q)
-			case seen[eval.Fold(q)]:
-				left++
-			default:
-				test = append(test, q)
-			}
-		}
-		if len(test) == 0 {
-			continue
-		}
-		data, err := s.data.cut(test, false, true)
-		if err == nil {
-			p.ranked, err = train.NewValidation(data)
-		}
-		for i := 0; err == nil && i < len(s.settings); i++ {
-			var job *train.Job
-			if job, err = s.jobOf(p, s.settings[i]); err == nil {
-				err = job.Check()
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("cannot measure fold %d of %d: %w (take fewer folds)", fold+1, s.folds, err)
-		}
-		s.parts = append(s.parts, p)
-	}
-	if left > 0 {
-		fmt.Fprintf(s.c.ErrOrStderr(), "%d queries are in no fold: model %s has learnt from them\n", left, s.model.Encoder.Model.Name)
-	}
-	if len(s.parts) < 2 {
-		return fmt.Errorf("cannot sweep: %d queries that the model has not learnt from fill %d of %d folds", len(s.data.queries)-left, len(s.parts), s.folds)
-	}
-	return nil
-}
-
-// jobOf is the run of a setting without a fold, but for its folder.
-func (s *sweeping) jobOf(p foldPart, setting oneSetting) (*train.Job, error) {
-	job := &train.Job{
-		Config: setting.config, Weights: s.job.Weights, Resume: true, Inputs: s.job.Inputs,
-		Activations: filepath.Join(s.out, activationsPrefix+strings.ReplaceAll(setting.config.Train, ":", "-")+".bin"), Texts: s.texts,
-	}
-	learn, held := s.data.part(p.learn, s.validation)
-	if len(held) > mostValidation {
-		held = held[:mostValidation]
-	}
-	var err error
-	if job.Data, err = s.data.cut(learn, true, false); err != nil {
-		return nil, err
-	}
-	job.Validation, err = s.data.validation(held, s.validation)
-	return job, err
-}
-
 // clean removes what is large and only needed for training.
 func (s *sweeping) clean() error {
 	entries, err := os.ReadDir(s.out)
@@ -307,8 +239,6 @@ func (s *sweeping) clean() error {
 	}
 	return err
 }
-
-func foldName(fold int) string { return fmt.Sprintf("fold-%d", fold+1) }
 
 // open begins the folder of the sweep, or finds it to be of the same.
 func (s *sweeping) open() (unlock func(), err error) {
@@ -360,167 +290,4 @@ func (s *sweeping) open() (unlock func(), err error) {
 		return nil, fmt.Errorf("the sweep was begun with other options, another model or another catalogue (see %s)", path)
 	}
 	return release, nil
-}
-
-// foldValues is values.json: what a fold's queries are worth.
-type foldValues struct {
-	sweep.Values
-	Seconds float64 `json:"seconds"` // of training
-}
-
-// fold trains and measures all settings for one fold.
-func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured, untimed []bool) error {
-	p, name := s.parts[fold], foldName(fold)
-	before, err := s.remember(filepath.Join(s.out, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, p.ranked) })
-	if err != nil {
-		return err
-	}
-	baseline.Add(before.Values)
-	for i, setting := range s.settings {
-		m := &measured[i]
-		if m.Failed != "" {
-			continue
-		}
-		rest, _ := setting.Without(blendAxis)
-		label := folderOf(rest)
-		values, err := s.remember(filepath.Join(s.out, label, name, blendName(setting.blend)), func() (*foldValues, error) {
-			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, len(s.parts), i+1, len(s.settings), rest)
-			return nil, s.trainFold(ctx, p, setting, filepath.Join(s.out, label, name))
-		})
-		if errors.Is(err, train.ErrExploded) { // no reason to give the others up
-			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", setting.Setting, err)
-			m.Failed = fmt.Sprintf("the loss exploded in fold %d", fold+1)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		m.Values.Add(values.Values)
-		if m.Seconds += values.Seconds; values.Seconds == 0 {
-			untimed[i] = true
-		}
-	}
-	return nil
-}
-
-func blendName(blend float64) string { return "blend-" + strconv.FormatFloat(blend, 'g', -1, 64) }
-
-// folderOf is the name of the folder of a setting.
-func folderOf(s sweep.Setting) string {
-	if len(s) == 0 {
-		return "runs"
-	}
-	name := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`/\: `, r) {
-			return '_'
-		}
-		return r
-	}, s.String())
-	const most = 200 // file systems end at 255
-	if len(name) > most {
-		name = fmt.Sprintf("%s-%x", name[:most], sha256.Sum256([]byte(name)))[:most+9]
-	}
-	return name
-}
-
-// remember returns the values in dir, made and written there if they are not. make
-// may write them itself and return nil.
-func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*foldValues, error) {
-	path := filepath.Join(dir, valuesFile)
-	for round := range 2 {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			v := &foldValues{}
-			if err := cmp.Or(json.Unmarshal(b, v), v.Check()); err != nil {
-				return nil, fmt.Errorf("%s is damaged: %w (remove it, and the sweep makes it again)", path, err)
-			}
-			return v, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) || round > 0 {
-			return nil, err
-		}
-		v, err := make()
-		if err != nil {
-			return nil, err
-		}
-		if v != nil {
-			if err := writeValues(dir, v); err != nil {
-				return nil, err
-			}
-		}
-	}
-	panic("unreachable")
-}
-
-func writeValues(dir string, v *foldValues) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(dir, valuesFile), append(b, '\n'))
-}
-
-// measureBefore ranks a fold by the model to begin with.
-func (s *sweeping) measureBefore(ctx context.Context, ranked *train.Validation) (*foldValues, error) {
-	c := s.config
-	c.Train, c.EMA = "lora:1", 0 // little memory; LoRA changes nothing at first
-	t, err := train.NewTrainer(s.backend, s.job.Weights, &c)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	return measureFold(ctx, ranked, t, 0)
-}
-
-func measureFold(ctx context.Context, ranked *train.Validation, t *train.Trainer, blend float64) (*foldValues, error) {
-	values, err := ranked.Measure(ctx, t, blend)
-	if err != nil {
-		return nil, err
-	}
-	out := &foldValues{}
-	out.Queries = ranked.Queries()
-	for i := range values.NDCG {
-		out.NDCG, out.Recall = append(out.NDCG, eval.Number(values.NDCG[i])), append(out.Recall, eval.Number(values.Recall[i]))
-	}
-	return out, nil
-}
-
-// trainFold trains a setting without a fold, measures the fold with all blends that
-// are asked for, and removes the checkpoints, which are large.
-func (s *sweeping) trainFold(ctx context.Context, p foldPart, setting oneSetting, dir string) error {
-	rest, _ := setting.Without(blendAxis)
-	job, err := s.jobOf(p, setting)
-	if err != nil {
-		return err
-	}
-	job.Dir = dir
-	_, err = os.Stat(filepath.Join(dir, "config.json"))
-	resumed := err == nil
-	begun := time.Now()
-	result, err := s.train(ctx, job)
-	if err != nil {
-		return err
-	}
-	defer result.Trainer.Close()
-	seconds := math.Round(time.Since(begun).Seconds()*10) / 10
-	if resumed {
-		seconds = 0 // of all but what was done before
-	}
-	for _, other := range s.settings {
-		if r, _ := other.Without(blendAxis); r.String() != rest.String() {
-			continue
-		}
-		values, err := measureFold(ctx, p.ranked, result.Trainer, other.blend)
-		if err != nil {
-			return err
-		}
-		values.Seconds = seconds
-		if err := writeValues(filepath.Join(dir, blendName(other.blend)), values); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(filepath.Join(dir, "checkpoints"))
 }
