@@ -242,7 +242,16 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	return resp, nil
 }
 
-var errLate = errors.New("no answer in time")
+// errLate stands for what a ranking has not answered yet.
+var errLate = errors.New("no answer")
+
+// late is the error of a ranking that had not answered when a request ended.
+func late(why error) error {
+	if errors.Is(why, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer in time: %w", why)
+	}
+	return fmt.Errorf("no answer: %w", why)
+}
 
 // rank runs the needed rankings side by side. A ranking that has not answered
 // when ctx ends is left to itself and reported as late: C code cannot be
@@ -283,7 +292,7 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 				default:
 					for i := range answers {
 						if answers[i].err == errLate {
-							answers[i].err = fmt.Errorf("%w: %w", errLate, ctx.Err())
+							answers[i].err = late(ctx.Err())
 						}
 					}
 					return answers

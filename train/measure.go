@@ -17,7 +17,7 @@ type Cost struct {
 	Parameters     int     `json:"parameters"` // all numbers
 	CompileSeconds float64 `json:"compile_seconds"`
 	StepSeconds    float64 `json:"step_seconds"`
-	PeakGB         float64 `json:"peak_gb"` // of the whole process
+	PeakGB         float64 `json:"peak_gb,omitempty"` // of the whole process
 	// CacheGB is what the activations of frozen layers take on disk.
 	CacheGB float64 `json:"cache_gb,omitempty"`
 	// FrozenSeconds is what it takes to compute them.
@@ -27,7 +27,7 @@ type Cost struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Measure takes three steps of a job and forgets them.
+// Measure takes a few steps of a job and forgets them.
 func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error) {
 	if err := j.Data.check(&j.Config); err != nil {
 		return nil, err
@@ -66,7 +66,8 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 		out.CacheGB = t.activationsGB(texts)
 		out.FrozenSeconds = took * out.CacheGB / t.activationsGB(b.texts)
 	}
-	const steps = 3
+	// The first compiles, and what the second takes has not found its place yet.
+	const steps, untimed = 4, 2
 	for i := range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -77,8 +78,8 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 		}
 		if took := time.Since(start).Seconds(); i == 0 {
 			out.CompileSeconds = took
-		} else {
-			out.StepSeconds += took / (steps - 1)
+		} else if i >= untimed {
+			out.StepSeconds += took / (steps - untimed)
 		}
 	}
 	out.CompileSeconds = max(0, out.CompileSeconds-out.StepSeconds)

@@ -105,8 +105,8 @@ func (t *Trainer) build() {
 		norm := Sqrt(squares)
 		return []*Node{norm, MinScalar(Div(Scalar(norm.Graph(), float32Type, t.config.Clip), AddScalar(norm, 1e-12)), 1)}
 	})
-	// AdamW for one weight, and its average where there is one. XLA cannot write a
-	// result where an argument lies: all weights at once would be held twice.
+	// AdamW for one weight, and its average where there is one. Results lie beside the
+	// arguments until these are freed: all weights at once would be held twice.
 	t.update = MustNewExec(t.backend, func(in []*Node) []*Node {
 		value, m, v, grad, average := in[0], in[1], in[2], in[3], in[4:len(in)-6]
 		by := in[len(in)-6:]

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trirank/trirank/train/bert"
-	"github.com/trirank/trirank/train/device"
+	"github.com/trirank/trirank/train/heap"
 )
 
 // Weight is a matrix or vector of a network, row by row.
@@ -127,7 +127,7 @@ func NewTrainer(backend compute.Backend, weights []Weight, c *Config) (t *Traine
 		}
 		t.first, t.second = append(t.first, first), append(t.second, second)
 		if c.EMA > 0 {
-			average, err := v.OnDeviceClone(backend, 0)
+			average, err := t.tensor(tensors.MustCopyFlatData[float32](v), v.Shape().Dimensions...)
 			if err != nil {
 				return nil, err
 			}
@@ -247,8 +247,8 @@ func arguments(lists ...[]*tensors.Tensor) (out []any) {
 	return out
 }
 
-// tensor puts values on the device. The garbage collector, which does not see what is
-// there, has no copy to keep.
+// tensor makes a tensor of values. Where the device's memory is the process's they are
+// copied there at once, and the garbage collector has none to keep.
 func (t *Trainer) tensor(values []float32, dims ...int) (*tensors.Tensor, error) {
 	return tensors.FromRaw(t.backend, 0, shapes.Make(float32Type, dims...), dtypes.UnsafeByteSlice(values))
 }
@@ -272,7 +272,7 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	}
 	defer func() { free(grads) }()
 	if t.taken++; t.taken <= 2 {
-		device.Trim() // what is taken anew each step has not found its place yet
+		heap.Trim() // what is taken anew each step has not found its place yet
 	}
 	clip, err := t.norm.Call(arguments(grads)...)
 	if err != nil {
@@ -286,11 +286,11 @@ func (t *Trainer) step(b *batch, number, steps int) (out outcome, err error) {
 	at := float64(number + 1)
 	rate, correct1, correct2 := scalar(t.config.rate(number, steps)), scalar(1/(1-math.Pow(beta1, at))), scalar(1/(1-math.Pow(beta2, at)))
 	// A young average forgets faster: what the run began with must not stay in it.
-	keep := scalar(min(t.config.EMA, (1+at)/(10+at)))
+	share := scalar(min(t.config.EMA, (1+at)/(10+at)))
 	decay, none := scalar(t.config.Decay), scalar(0)
-	defer free([]*tensors.Tensor{rate, correct1, correct2, keep, decay, none})
+	defer free([]*tensors.Tensor{rate, correct1, correct2, share, decay, none})
 	for i, name := range t.trained {
-		by := []*tensors.Tensor{clip[1], rate, correct1, correct2, decay, keep}
+		by := []*tensors.Tensor{clip[1], rate, correct1, correct2, decay, share}
 		if !decays(name) {
 			by[4] = none
 		}

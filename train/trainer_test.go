@@ -234,3 +234,41 @@ func TestLoRATargets(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestStepInPlace checks that what lives as long as a run stays where it is, on a
+// device whose memory is the process's.
+func TestStepInPlace(t *testing.T) {
+	c := tinyConfig()
+	c.EMA = .5
+	tr, err := NewTrainer(openDevice(t), tiny(), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	all := func() []*tensors.Tensor { return slices.Concat(tr.values, tr.first, tr.second, tr.average) }
+	held := all()
+	if !held[0].IsShared() {
+		t.Skip("the device has memory of its own")
+	}
+	d := tinyData()
+	tr.fit(&Job{Data: d})
+	var before [][]float32
+	for _, x := range held {
+		before = append(before, tensors.MustCopyFlatData[float32](x))
+	}
+	if _, err := tr.step(d.batch(order(d.examples(), c.Seed, 0)[:4], &c, 0), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for i, x := range all() {
+		if x != held[i] {
+			t.Errorf("tensor %d of %d is another one after a step", i, len(held))
+		}
+		if !slices.Equal(before[i], tensors.MustCopyFlatData[float32](x)) {
+			changed++
+		}
+	}
+	if changed < len(held)*3/4 {
+		t.Errorf("a step changed %d of %d tensors", changed, len(held))
+	}
+}

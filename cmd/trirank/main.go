@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/trirank/trirank/train/device"
+	"github.com/trirank/trirank/train/heap"
 )
 
 // Set when the program is linked; see the Makefile.
@@ -27,7 +28,7 @@ var (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "train" {
-		device.KeepMemory()
+		heap.Keep()
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -111,6 +112,7 @@ page, and prepares all that they need.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.Version = version
+	root.Flags().Bool("version", false, "print the version")
 	root.SetVersionTemplate("trirank {{.Version}}\n")
 	root.Args = cobra.ArbitraryArgs
 	root.RunE = func(c *cobra.Command, args []string) error {
@@ -150,6 +152,9 @@ func plainFlagError(err error) error {
 	wants := map[string]string{
 		"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number", "bool": "true or false",
 		"duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("--%s %s is too large a number", bad.GetFlag().Name, bad.GetValue())
 	}
 	if want := wants[bad.GetFlag().Value.Type()]; want != "" {
 		return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), want)

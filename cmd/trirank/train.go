@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
@@ -230,7 +229,7 @@ func readWeights(dir string) (out []train.Weight, err error) {
 	return out, nil
 }
 
-// measure tells what a run would cost, from three steps of it.
+// measure tells what a run would cost, from a few steps of it.
 func (t *training) measure(ctx context.Context, steps int) error {
 	cost, err := train.Measure(ctx, t.backend, &t.job)
 	if err != nil {
@@ -241,7 +240,6 @@ func (t *training) measure(ctx context.Context, steps int) error {
 	}
 	w := t.c.OutOrStdout()
 	fmt.Fprintf(w, "%d of %d numbers are trained\n", cost.Trained, cost.Parameters)
-	duration := func(seconds float64) time.Duration { return time.Duration(seconds * 1e9).Round(time.Second) }
 	if cost.FrozenSeconds > 0 {
 		fmt.Fprintf(w, "%s for all texts to go through the frozen layers, once\n", duration(cost.FrozenSeconds))
 	}

@@ -68,6 +68,9 @@ every run. A sweep that was interrupted goes on with --resume.`,
 		if folds < 2 || folds > 100 {
 			return usageError("--folds is within 2..100")
 		}
+		if o.dryRun && o.resume {
+			return usageError("--dry-run is of a sweep that begins: leave --resume out")
+		}
 		given := o.config
 		if err := o.check(c); err != nil {
 			return err
@@ -124,7 +127,7 @@ func (f *trainFlags) readSettings(axes []string, base *train.Config, weighted bo
 				return nil, fmt.Errorf("there is no flag --%s of training (see trirank train --help)", o.Name)
 			}
 			if err := flags.Set(o.Name, o.Value); err != nil {
-				return nil, err
+				return nil, plainFlagError(err)
 			}
 		}
 		if err := f.complete(&s.config, weighted || flags.Changed("teacher-weight")); err != nil {

@@ -131,15 +131,20 @@ func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, m
 			return nil, s.trainFold(ctx, p, setting, filepath.Join(s.out, label, name))
 		})
 		if errors.Is(err, train.ErrExploded) { // no reason to give the others up
-			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", setting.Setting, err)
-			s.plan.giveUp(rest.String())
-			m.Failed = fmt.Sprintf("the loss exploded in fold %d", fold+1)
+			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", rest, err)
+			for j, other := range s.settings {
+				if other.run() == setting.run() {
+					measured[j].Failed = fmt.Sprintf("the loss exploded in fold %d", fold+1)
+				}
+			}
+			s.plan.giveUp(setting.run())
+			fmt.Fprintln(s.c.ErrOrStderr(), &s.plan)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.plan.finish(fold, rest.String(), values.Seconds)
+		s.plan.finish(fold, setting.run(), values.Seconds)
 		if trained {
 			fmt.Fprintln(s.c.ErrOrStderr(), &s.plan)
 		}
@@ -252,9 +257,9 @@ func (s *sweeping) trainFold(ctx context.Context, p foldPart, setting oneSetting
 		return err
 	}
 	defer result.Trainer.Close()
-	seconds := math.Round(time.Since(begun).Seconds()*10) / 10
+	seconds := max(.1, math.Round(time.Since(begun).Seconds()*10)/10)
 	if resumed {
-		seconds = 0 // of all but what was done before
+		seconds = 0 // not known: some of it was done before
 	}
 	for _, other := range s.settings {
 		if other.run() != setting.run() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -42,7 +43,7 @@ func (p *sweepPlan) finish(fold int, setting string, seconds float64) {
 	}
 }
 
-// giveUp leaves out what is still to do for a setting.
+// giveUp leaves out what is still to do for a setting, and counts it as over.
 func (p *sweepPlan) giveUp(setting string) {
 	for i := range p.runs {
 		if p.runs[i].setting == setting {
@@ -71,7 +72,7 @@ func (p *sweepPlan) String() string {
 			all = spent{all.seconds + r.seconds, all.steps + r.steps}
 		}
 	}
-	out := fmt.Sprintf("%d of %d runs are done", done, len(p.runs))
+	out := fmt.Sprintf("%d of %d runs are over", done, len(p.runs))
 	if done == len(p.runs) || all.steps == 0 {
 		return out
 	}
@@ -86,10 +87,10 @@ func (p *sweepPlan) String() string {
 		}
 		left += float64(r.steps) * s.seconds / float64(s.steps)
 	}
-	return fmt.Sprintf("%s, %s left for the others", out, seconds(left))
+	return fmt.Sprintf("%s, %s left for the others", out, duration(left))
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * 1e9).Round(time.Second) }
+func duration(seconds float64) time.Duration { return time.Duration(seconds * 1e9).Round(time.Second) }
 
 // sweepCost is what a sweep would need.
 type sweepCost struct {
@@ -107,10 +108,11 @@ type settingCost struct {
 	Setting string      `json:"setting"`
 	Steps   int         `json:"steps"`
 	Seconds float64     `json:"seconds"`
-	Run     *train.Cost `json:"run"` // in the first fold
+	Run     *train.Cost `json:"run,omitempty"` // in the first fold; its memory is only known of all
+	Failed  string      `json:"failed,omitempty"`
 }
 
-// measureAll tells what the sweep would cost, from three steps of each setting.
+// measureAll tells what the sweep would cost, from a few steps of each setting.
 func (s *sweeping) measureAll(ctx context.Context) error {
 	out := sweepCost{Folds: len(s.parts), Runs: len(s.plan.runs)}
 	cached := map[string]bool{}
@@ -121,15 +123,20 @@ func (s *sweeping) measureAll(ctx context.Context) error {
 			continue
 		}
 		measured[rest] = true
-		fmt.Fprintf(s.c.ErrOrStderr(), "three steps of %s\n", rest)
+		fmt.Fprintf(s.c.ErrOrStderr(), "a few steps of %s\n", rest)
 		job, err := s.jobOf(s.parts[0], setting)
 		if err != nil {
 			return err
 		}
 		cost, err := train.Measure(ctx, s.backend, job)
+		if errors.Is(err, train.ErrExploded) { // the others are of interest nevertheless
+			out.Settings = append(out.Settings, settingCost{Setting: rest, Failed: err.Error()})
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		out.PeakGB, cost.PeakGB = max(out.PeakGB, cost.PeakGB), 0
 		c := settingCost{Setting: rest, Run: cost}
 		for _, r := range s.plan.runs {
 			if r.setting == rest {
@@ -144,7 +151,7 @@ func (s *sweeping) measureAll(ctx context.Context) error {
 			out.CacheGB += cost.CacheGB
 		}
 		out.Settings = append(out.Settings, c)
-		out.Steps, out.Seconds, out.PeakGB = out.Steps+c.Steps, out.Seconds+c.Seconds, max(out.PeakGB, cost.PeakGB)
+		out.Steps, out.Seconds = out.Steps+c.Steps, out.Seconds+c.Seconds
 	}
 	if s.asJSON {
 		return writeJSON(s.c.OutOrStdout(), out)
@@ -153,12 +160,16 @@ func (s *sweeping) measureAll(ctx context.Context) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "setting\tsteps\ta step\tin all")
 	for _, c := range out.Settings {
-		fmt.Fprintf(tw, "%s\t%d\t%.2f s\t%s\n", c.Setting, c.Steps, c.Run.StepSeconds, seconds(c.Seconds))
+		if c.Failed != "" {
+			fmt.Fprintf(tw, "%s\tfailed: %s\n", c.Setting, c.Failed)
+			continue
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%.2f s\t%s\n", c.Setting, c.Steps, c.Run.StepSeconds, duration(c.Seconds))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%d runs of %d steps in all: %s; validations and the ranking of folds not counted\n", out.Runs, out.Steps, seconds(out.Seconds))
+	fmt.Fprintf(w, "%d runs of %d steps in all: %s; validations and the ranking of folds not counted\n", out.Runs, out.Steps, duration(out.Seconds))
 	fmt.Fprintf(w, "%.1f GB of memory at most\n", out.PeakGB)
 	if out.CacheGB > 0 {
 		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", out.CacheGB)

@@ -162,7 +162,7 @@ type reader struct {
 }
 
 // ErrNone marks that files hold no judgement at all.
-var ErrNone = errors.New("has no judgements")
+var ErrNone = errors.New("no judgements")
 
 // errStop ends reading because the consumer of judgements is done.
 var errStop = errors.New("stop")
@@ -179,7 +179,7 @@ func (r *reader) files(paths []string, yield func(eval.Judgment, error) bool) {
 		}
 	}
 	if !r.yielded {
-		yield(eval.Judgment{}, fmt.Errorf("%s %w of format %s (if it is of another, say so with --judgments-format)",
+		yield(eval.Judgment{}, fmt.Errorf("%s has %w of format %s (if it is of another, say so with --judgments-format)",
 			strings.Join(paths, ", "), ErrNone, r.format))
 	}
 }

@@ -29,7 +29,7 @@ var ours = map[string][]string{
 	"eval/formats":     {"eval", "catalog"},
 	"eval/judge":       {"eval", "engine"},
 	"eval/report":      {"eval"},
-	"train":            {"catalog", "eval", "train/bert", "train/events", "train/safetensors"},
+	"train":            {"catalog", "eval", "train/bert", "train/events", "train/heap", "train/safetensors"},
 	"train/finetuned":  {"encoder", "eval", "train", "train/bert", "train/safetensors", "train/weights"},
 	"train/sweep":      {"eval"},
 	"httpapi":          {"engine", "catalog"},
@@ -52,7 +52,7 @@ var only = map[string][]string{
 }
 
 // cgo lists the packages that may use it.
-var cgo = []string{"faiss"}
+var cgo = []string{"faiss", "train/heap"}
 
 type pkg struct {
 	ImportPath string

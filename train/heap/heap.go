@@ -1,4 +1,5 @@
-package device
+// Package heap makes C's heap, which XLA works in on a processor, suit training.
+package heap
 
 import (
 	"os"
@@ -15,11 +16,11 @@ const tunables = "glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.
 
 const tunablesVariable = "GLIBC_TUNABLES"
 
-// KeepMemory begins the program anew with a C heap that suits training. Only a
+// Keep begins the program anew with a C heap that suits training. Only a
 // process that begins can be told; what calls this should have done nothing yet. It
 // returns if the heap is like that already, if the user has set one up, or if it
 // cannot be done, which costs speed alone.
-func KeepMemory() {
+func Keep() {
 	if env := environ(os.Environ()); env != nil {
 		_ = syscall.Exec("/proc/self/exe", os.Args, env)
 	}
