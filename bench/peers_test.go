@@ -30,7 +30,7 @@ import (
 var (
 	peerRounds  = flag.Int("peers.rounds", 5, "how often BenchmarkPeers measures each side")
 	peerSeconds = flag.Float64("peers.seconds", 1, "how long it measures each side in a round; servers several times as long")
-	peerRows    = flag.Int("peers.rows", 100_000, "products of the shop that sides are compared on; it is made and kept, a million takes a quarter of an hour")
+	peerRows    = flag.Int("peers.rows", 100_000, "products of the shop that sides are compared on; it is made and kept, a million takes ten minutes")
 	peerTable   = flag.String("peers.table", "", "file that it writes its table to, as Markdown")
 )
 
