@@ -77,8 +77,8 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err := o.Validate(); err != nil {
 			return usageError("%v", err)
 		}
-		if recent < 0 || recent > maxRecent {
-			return usageError("--cache %d is not within 0..%d", recent, maxRecent)
+		if err := within("cache", 0, maxRecent, recent); err != nil {
+			return err
 		}
 		logger, err := newLogger(c.ErrOrStderr(), logFormat)
 		if err != nil {

@@ -245,11 +245,16 @@ func (t *training) measure(ctx context.Context, steps int) error {
 	}
 	fmt.Fprintf(w, "%d steps of %.2f s: %s, after %s to compile; validations not counted\n", steps, cost.StepSeconds,
 		duration(float64(steps)*cost.StepSeconds), duration(cost.CompileSeconds))
-	fmt.Fprintf(w, "%.1f GB of memory at most\n", cost.PeakGB)
-	if cost.CacheGB > 0 {
-		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", cost.CacheGB)
-	}
+	printSpace(w, cost.PeakGB, cost.CacheGB)
 	return nil
+}
+
+// printSpace says how much memory training takes, and how much disk while it runs.
+func printSpace(w io.Writer, peakGB, cacheGB float64) {
+	fmt.Fprintf(w, "%.1f GB of memory at most\n", peakGB)
+	if cacheGB > 0 {
+		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", cacheGB)
+	}
 }
 
 func (t *training) learn(ctx context.Context, steps int) error {

@@ -192,16 +192,13 @@ func (s *sweeping) run(ctx context.Context) error {
 	for i := range measured {
 		measured[i].Setting = s.settings[i].Setting
 	}
-	untimed := make([]bool, len(measured)) // runs that were resumed
 	for fold := range s.parts {
-		if err := s.fold(ctx, fold, &baseline, measured, untimed); err != nil {
+		if err := s.fold(ctx, fold, &baseline, measured); err != nil {
 			return err
 		}
 	}
 	for i := range measured {
-		if untimed[i] {
-			measured[i].Seconds = 0
-		}
+		measured[i].Seconds = s.plan.took(s.settings[i].run())
 	}
 	if err := s.clean(); err != nil {
 		return err
@@ -235,9 +232,8 @@ func (s *sweeping) clean() error {
 		}
 	}
 	for _, x := range s.settings {
-		rest, _ := x.Without(blendAxis)
 		for fold := range s.parts {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.out, folderOf(rest), foldName(fold), "checkpoints")))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.out, x.folder(), foldName(fold), "checkpoints")))
 		}
 	}
 	return err

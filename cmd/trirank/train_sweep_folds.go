@@ -110,7 +110,7 @@ type foldValues struct {
 }
 
 // fold trains and measures all settings for one fold.
-func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured, untimed []bool) error {
+func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured) error {
 	p, name := s.parts[fold], foldName(fold)
 	before, err := s.remember(filepath.Join(s.out, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, p.ranked) })
 	if err != nil {
@@ -122,45 +122,42 @@ func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, m
 		if m.Failed != "" {
 			continue
 		}
-		rest, _ := setting.Without(blendAxis)
-		label := folderOf(rest)
+		run, dir := setting.run(), filepath.Join(s.out, setting.folder(), name)
 		trained := false
-		values, err := s.remember(filepath.Join(s.out, label, name, blendName(setting.blend)), func() (*foldValues, error) {
-			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, len(s.parts), i+1, len(s.settings), rest)
+		values, err := s.remember(filepath.Join(dir, blendName(setting.blend)), func() (*foldValues, error) {
+			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, len(s.parts), i+1, len(s.settings), run)
 			trained = true
-			return nil, s.trainFold(ctx, p, setting, filepath.Join(s.out, label, name))
+			return nil, s.trainFold(ctx, p, setting, dir)
 		})
 		if errors.Is(err, train.ErrExploded) { // no reason to give the others up
-			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", rest, err)
+			fmt.Fprintf(s.c.ErrOrStderr(), "%s: %v\n", run, err)
 			for j, other := range s.settings {
-				if other.run() == setting.run() {
+				if other.run() == run {
 					measured[j].Failed = fmt.Sprintf("the loss exploded in fold %d", fold+1)
 				}
 			}
-			s.plan.giveUp(setting.run())
+			s.plan.giveUp(run)
 			fmt.Fprintln(s.c.ErrOrStderr(), &s.plan)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.plan.finish(fold, setting.run(), values.Seconds)
+		s.plan.finish(fold, run, values.Seconds)
 		if trained {
 			fmt.Fprintln(s.c.ErrOrStderr(), &s.plan)
 		}
 		m.Values.Add(values.Values)
-		if m.Seconds += values.Seconds; values.Seconds == 0 {
-			untimed[i] = true
-		}
 	}
 	return nil
 }
 
 func blendName(blend float64) string { return "blend-" + strconv.FormatFloat(blend, 'g', -1, 64) }
 
-// folderOf is the name of the folder of a setting.
-func folderOf(s sweep.Setting) string {
-	if len(s) == 0 {
+// folder is the name of the folder of what is trained for a setting.
+func (x oneSetting) folder() string {
+	rest, _ := x.Without(blendAxis)
+	if len(rest) == 0 {
 		return "runs"
 	}
 	name := strings.Map(func(r rune) rune {
@@ -168,7 +165,7 @@ func folderOf(s sweep.Setting) string {
 			return '_'
 		}
 		return r
-	}, s.String())
+	}, rest.String())
 	const most = 200 // file systems end at 255
 	if len(name) > most {
 		name = fmt.Sprintf("%s-%x", name[:most], sha256.Sum256([]byte(name)))[:most+9]

@@ -52,6 +52,20 @@ func (p *sweepPlan) giveUp(setting string) {
 	}
 }
 
+// took is how long all runs of a setting took; 0 where one of them was not timed.
+func (p *sweepPlan) took(setting string) (seconds float64) {
+	for _, r := range p.runs {
+		if r.setting != setting {
+			continue
+		}
+		if r.seconds == 0 {
+			return 0
+		}
+		seconds += r.seconds
+	}
+	return seconds
+}
+
 // String says how far the sweep is: what is left takes per step what its setting took
 // so far or, where that is not known, what the others took.
 func (p *sweepPlan) String() string {
@@ -170,9 +184,6 @@ func (s *sweeping) measureAll(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(w, "%d runs of %d steps in all: %s; validations and the ranking of folds not counted\n", out.Runs, out.Steps, duration(out.Seconds))
-	fmt.Fprintf(w, "%.1f GB of memory at most\n", out.PeakGB)
-	if out.CacheGB > 0 {
-		fmt.Fprintf(w, "%.2f GB on disk for what the frozen layers make of the texts, while it runs\n", out.CacheGB)
-	}
+	printSpace(w, out.PeakGB, out.CacheGB)
 	return nil
 }

@@ -7,8 +7,9 @@
 #
 #   ./run.sh [OUT]      OUT is a folder for what is printed; default ./out
 #
-# ROWS=1000000 is how many vectors are searched; fewer take less time. To test the encoder too, name
-# ONNX Runtime 1.24 or newer with its CUDA provider and a folder with e5-small-v2:
+# ROWS=1000000 is how many vectors are searched; fewer take less time. To test the
+# encoder too, name ONNX Runtime 1.24 or newer with its CUDA provider and a folder with
+# e5-small-v2:
 #   TRIRANK_ONNXRUNTIME_GPU=.../libonnxruntime.so TRIRANK_MODELS=... ./run.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
