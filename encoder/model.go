@@ -54,6 +54,48 @@ type Quantized struct {
 	Kind      string    `json:"kind"`   // see package encoder/quantize
 	Parent    string    `json:"parent"` // Model.Hash of the fp32 model
 	Closeness Closeness `json:"closeness"`
+	// Evidence is what it was found to cost, one entry a catalogue.
+	Evidence []Evidence `json:"evidence,omitempty"`
+}
+
+// Evidence compares a quantized model with the fp32 one by the judgements of a
+// catalogue, both with vectors of their own and exact search.
+type Evidence struct {
+	Catalogue string  `json:"catalogue"` // its name
+	Hash      string  `json:"hash"`      // and hash
+	Metric    string  `json:"metric"`
+	Queries   int     `json:"queries"`
+	FP32      float64 `json:"fp32"`       // what the fp32 model has
+	Change    float64 `json:"difference"` // how much more the quantized one has, and
+	Low       float64 `json:"low"`        // the 95 % interval of that
+	High      float64 `json:"high"`
+}
+
+// AddEvidence adds e to what is known of the quantized model in dir, in place of what
+// was known by the same catalogue and metric. Only what is known changes: base and model
+// are the hashes that the fp32 model and this one must have.
+func AddEvidence(dir, base, model string, e Evidence) error {
+	fail := func(err error) error { return fmt.Errorf("cannot add evidence to model %s: %w", dir, err) }
+	m, err := ReadModel(dir)
+	if err != nil {
+		return err
+	}
+	if m.Quantized == nil || m.Quantized.Parent != base {
+		return fail(errors.New("it was not made of the model that it is compared with by trirank model quantize"))
+	}
+	if m.Hash() != model {
+		return fail(errors.New("it is not the model that was measured"))
+	}
+	m.Quantized.Evidence = append(slices.DeleteFunc(m.Quantized.Evidence, func(old Evidence) bool {
+		return old.Hash == e.Hash && old.Metric == e.Metric
+	}), e)
+	if err := m.Validate(); err != nil {
+		return fail(err)
+	}
+	if err := m.write(dir); err != nil {
+		return fail(err)
+	}
+	return nil
 }
 
 // Closeness is how near the vectors of one model are to those of another: cosines
@@ -68,7 +110,7 @@ type Closeness struct {
 // with it, as with int8 models that take one scale from all of a batch. Of those that
 // this program did not make that is assumed.
 func (m *Model) DependsOnBatch() bool {
-	return m.Precision == "int8" && (m.Quantized == nil || m.Quantized.Kind != "blocks")
+	return m.Precision == "int8" && (m.Quantized == nil || !slices.Contains([]string{"tokens", "blocks"}, m.Quantized.Kind))
 }
 
 // Hash identifies the vectors that the model makes: two directories with equal
@@ -118,6 +160,11 @@ func (m *Model) Validate() error {
 		}
 		if c := q.Closeness; !(-1 <= c.Min && c.Min <= c.Mean && c.Mean <= 1) || c.Texts < 0 {
 			bad("quantized has the cosines %g (mean) and %g (least) of %d texts", c.Mean, c.Min, c.Texts)
+		}
+		for _, e := range q.Evidence {
+			if !(e.Low <= e.Change && e.Change <= e.High) || e.Metric == "" || e.Queries < 1 {
+				bad("quantized has as evidence a difference in %q of %g within %g to %g by %d queries", e.Metric, e.Change, e.Low, e.High, e.Queries)
+			}
 		}
 	}
 	for _, name := range []string{NetworkFile, TokenizerFile} {
@@ -212,12 +259,16 @@ func WriteModel(dir string, m *Model) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("cannot describe model %s: %w", dir, err)
 	}
-	b, err := json.MarshalIndent(&c, "", "  ")
-	if err == nil {
-		err = atomicfile.WriteBytes(filepath.Join(dir, modelFile), append(b, '\n'))
-	}
-	if err != nil {
+	if err := c.write(dir); err != nil {
 		return fmt.Errorf("cannot describe model %s: %w", dir, err)
 	}
 	return nil
+}
+
+func (m *Model) write(dir string) error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(dir, modelFile), append(b, '\n'))
 }

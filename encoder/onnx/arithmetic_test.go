@@ -3,11 +3,13 @@ package onnx
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,9 +25,9 @@ type small struct {
 	table, matrix, add []float32
 }
 
-func newSmall() *small {
+func newSmall(words, out int) *small {
 	// in is no multiple of the 32 by which blocks are made.
-	s := &small{words: 8000, in: 40, out: 24}
+	s := &small{words: words, in: 40, out: out}
 	g := rand.New(rand.NewPCG(3, 4))
 	fill := func(n int) []float32 {
 		v := make([]float32, n)
@@ -132,9 +134,13 @@ func lines(values []float32, from, stride, n int) (q []int, scale float32) {
 	return q, scale
 }
 
-// rows are the rows of the table by its 8 bits.
+// rows are the rows of the table, by its 8 bits if it is large.
 func (s *small) rows(ids []int64) (x []float32) {
 	for _, id := range ids {
+		if 4*len(s.table) < 1<<20 {
+			x = append(x, s.table[int(id)*s.in:int(id+1)*s.in]...)
+			continue
+		}
 		q, scale := lines(s.table, int(id)*s.in, 1, s.in)
 		for _, v := range q {
 			x = append(x, float32(v)*scale)
@@ -188,15 +194,41 @@ func (s *small) blocks(ids []int64) (out []float32) {
 	return out
 }
 
+// tokens gives each token's activations a scale, after dividing its channels.
+func (s *small) tokens(ids []int64, divisors []float32) (out []float32) {
+	x, matrix := s.rows(ids), slices.Clone(s.matrix)
+	for i := range x {
+		x[i] /= divisors[i%s.in]
+	}
+	for i := range matrix {
+		matrix[i] *= divisors[i/s.out]
+	}
+	for t := range ids {
+		values := x[t*s.in : (t+1)*s.in]
+		most := max(slices.Max(values), -slices.Min(values))
+		stretch := 127 / most
+		for j := range s.out {
+			w, scale := lines(matrix, j, s.out, s.in)
+			sum := 0
+			for k, v := range values {
+				sum += int(math.RoundToEven(float64(v*stretch))) * w[k]
+			}
+			out = append(out, float32(float64(sum)*float64(most/127)*float64(scale)+float64(s.add[j])))
+		}
+	}
+	return out
+}
+
 // TestQuantizedArithmetic checks that ONNX Runtime computes with a quantized network
 // what whole numbers give.
 func TestQuantizedArithmetic(t *testing.T) {
-	s := newSmall()
+	s := newSmall(8000, 24)
+	ones := slices.Repeat([]float32{1}, s.in)
 	ids := []int64{5, 7999, 0, 123, 4567}
 	for _, gemm := range []bool{false, true} {
 		exact := s.run(t, s.model(gemm), ids)
-		for kind, want := range map[quantize.Kind][]float32{quantize.Dynamic: s.dynamic(ids), quantize.Blocks: s.blocks(ids)} {
-			model, changed, err := quantize.Network(context.Background(), s.model(gemm), kind)
+		for kind, want := range map[quantize.Kind][]float32{quantize.Dynamic: s.dynamic(ids), quantize.Blocks: s.blocks(ids), quantize.Tokens: s.tokens(ids, ones)} {
+			model, changed, err := quantize.Network(context.Background(), s.model(gemm), kind, nil)
 			if err != nil || changed != (quantize.Changed{Matrices: 1, Tables: 1}) {
 				t.Fatal(changed, err)
 			}
@@ -211,6 +243,76 @@ func TestQuantizedArithmetic(t *testing.T) {
 			if off > 2e-5 || rounding > .3 || rounding == 0 {
 				t.Errorf("%s, Gemm %v: %g from what whole numbers give, %g from fp32", kind, gemm, off, rounding)
 			}
+		}
+	}
+}
+
+// TestQuantizedPeaks does so where a channel of the activations stands out.
+func TestQuantizedPeaks(t *testing.T) {
+	s := newSmall(1000, 64) // a table too small to be rounded, and more columns than rows
+	const loud = 7
+	for i := loud; i < len(s.table); i += s.in {
+		s.table[i] *= 40
+	}
+	ids := []int64{5, 799, 0, 123, 456}
+	exact := s.run(t, s.model(false), ids)
+	peaks := func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
+		return Peaks(ctx, network, values, [][]uint32{{1, 2, 3, 4}, {17, 18}, {500, 600, 700}})
+	}
+	off := map[bool]float64{}
+	for _, even := range []bool{false, true} {
+		divisors, given := slices.Repeat([]float32{1}, s.in), quantize.Peaks(nil)
+		if even {
+			divisors[loud], given = 16, peaks
+		}
+		model, _, err := quantize.Network(context.Background(), s.model(false), quantize.Tokens, given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := s.run(t, model, ids), s.tokens(ids, divisors)
+		for i := range got {
+			if d := math.Abs(float64(got[i] - want[i])); d > 1e-4 {
+				t.Fatalf("value %d is %g, whole numbers give %g", i, got[i], want[i])
+			}
+			off[even] = max(off[even], math.Abs(float64(got[i]-exact[i])))
+		}
+	}
+	t.Logf("at most %.2f from fp32, %.2f where the channel is divided", off[false], off[true])
+	if off[true] > .5*off[false] {
+		t.Errorf("dividing the channel helps too little: %.2f from fp32, %.2f without", off[true], off[false])
+	}
+}
+
+func TestPeaks(t *testing.T) {
+	s := newSmall(8000, 24)
+	got, err := Peaks(context.Background(), s.model(false), []string{"last_hidden_state"}, [][]uint32{{1, 2}, {3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]float32, s.out)
+	for i, v := range s.run(t, s.model(false), []int64{1, 2, 3}) {
+		want[i%s.out] = max(want[i%s.out], v, -v)
+	}
+	for i := range want {
+		if math.Abs(float64(got[0][i]-want[i])) > 1e-5 {
+			t.Errorf("channel %d reaches %g, want %g", i, got[0][i], want[i])
+		}
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Peaks(ended, s.model(false), []string{"last_hidden_state"}, [][]uint32{{1}}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for want, f := range map[string]func() ([][]float32, error){
+		"protobuf parsing failed": func() ([][]float32, error) {
+			return Peaks(context.Background(), []byte("no model"), []string{"x"}, nil)
+		},
+		"nowhere": func() ([][]float32, error) {
+			return Peaks(context.Background(), s.model(false), []string{"nowhere"}, [][]uint32{{1}})
+		},
+	} {
+		if _, err := f(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
 }

@@ -115,18 +115,11 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
 	}
 	m.typeIDs = len(inputs) == 3
-	so, err := ort.NewSessionOptions()
+	so, err := sessionOptions(opts.Threads)
 	if err != nil {
 		return nil, err
 	}
 	defer so.Destroy()
-	if err := errors.Join(
-		so.SetIntraOpNumThreads(max(opts.Threads, 1)),
-		so.SetInterOpNumThreads(1),
-		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
-	); err != nil {
-		return nil, err
-	}
 	if opts.GPU != nil {
 		if err := useGPU(so, *opts.GPU); err != nil {
 			return nil, fmt.Errorf("GPU %d: %w (ONNX Runtime needs CUDA 13 and cuDNN 9 where LD_LIBRARY_PATH says)", opts.GPU.Device, err)
@@ -137,6 +130,22 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
 	}
 	return m, nil
+}
+
+// sessionOptions are those of every session; the caller destroys them.
+func sessionOptions(threads int) (*ort.SessionOptions, error) {
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(
+		so.SetIntraOpNumThreads(max(threads, 1)),
+		so.SetInterOpNumThreads(1),
+		so.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
+	); err != nil {
+		return nil, errors.Join(err, so.Destroy())
+	}
+	return so, nil
 }
 
 // useGPU has a session run by the CUDA provider.
@@ -176,19 +185,8 @@ func inspect(path string, dimension int) (inputs []string, output string, err er
 	if err != nil {
 		return nil, "", err
 	}
-	inputs = []string{"input_ids", "attention_mask"}
-	for _, in := range ins {
-		switch {
-		case in.DataType != ort.TensorElementDataTypeInt64:
-			return nil, "", fmt.Errorf("input %s is of type %s (int64 expected)", in.Name, in.DataType)
-		case in.Name == "token_type_ids":
-			inputs = append(inputs, in.Name)
-		case !slices.Contains(inputs, in.Name):
-			return nil, "", fmt.Errorf("input %s is none of input_ids, attention_mask, token_type_ids", in.Name)
-		}
-	}
-	if len(ins) != len(inputs) {
-		return nil, "", fmt.Errorf("the network has %d inputs; input_ids and attention_mask are needed, token_type_ids may be", len(ins))
+	if inputs, err = inputNames(ins); err != nil {
+		return nil, "", err
 	}
 	for _, out := range outs {
 		if len(out.Dimensions) == 3 && out.DataType == ort.TensorElementDataTypeFloat && (output == "" || out.Name == "last_hidden_state") {
@@ -202,6 +200,24 @@ func inspect(path string, dimension int) (inputs []string, output string, err er
 		return nil, "", errors.New("the network has no output of shape [batch, tokens, dimension] in float32")
 	}
 	return inputs, output, nil
+}
+
+func inputNames(ins []ort.InputOutputInfo) ([]string, error) {
+	inputs := []string{"input_ids", "attention_mask"}
+	for _, in := range ins {
+		switch {
+		case in.DataType != ort.TensorElementDataTypeInt64:
+			return nil, fmt.Errorf("input %s is of type %s (int64 expected)", in.Name, in.DataType)
+		case in.Name == "token_type_ids":
+			inputs = append(inputs, in.Name)
+		case !slices.Contains(inputs, in.Name):
+			return nil, fmt.Errorf("input %s is none of input_ids, attention_mask, token_type_ids", in.Name)
+		}
+	}
+	if len(ins) != len(inputs) {
+		return nil, fmt.Errorf("the network has %d inputs; input_ids and attention_mask are needed, token_type_ids may be", len(ins))
+	}
+	return inputs, nil
 }
 
 // Close frees the model; closing twice is harmless.
@@ -229,30 +245,10 @@ func (m *model) Tokenize(text string) ([]uint32, error) {
 
 // Run implements encoder.Network.
 func (m *model) Run(rows, cols int, ids, mask []int64, hidden []float32) error {
-	shape := ort.NewShape(int64(rows), int64(cols))
-	in := make([]ort.Value, 0, 3)
-	defer func() {
-		for _, v := range in {
-			v.Destroy()
-		}
-	}()
-	add := func(data []int64) error {
-		t, err := ort.NewTensor(shape, data)
-		if err == nil {
-			in = append(in, t)
-		}
+	in, err := tensors(rows, cols, ids, mask, m.typeIDs)
+	defer destroy(in)
+	if err != nil {
 		return err
-	}
-	if err := add(ids); err != nil {
-		return err
-	}
-	if err := add(mask); err != nil {
-		return err
-	}
-	if m.typeIDs {
-		if err := add(make([]int64, rows*cols)); err != nil {
-			return err
-		}
 	}
 	out, err := ort.NewTensor(ort.NewShape(int64(rows), int64(cols), int64(m.dimension)), hidden)
 	if err != nil {
@@ -260,4 +256,28 @@ func (m *model) Run(rows, cols int, ids, mask []int64, hidden []float32) error {
 	}
 	defer out.Destroy()
 	return m.session.Run(in, []ort.Value{out})
+}
+
+// tensors are the inputs of a network; the caller destroys them, also after an error.
+func tensors(rows, cols int, ids, mask []int64, typeIDs bool) (in []ort.Value, err error) {
+	data := [][]int64{ids, mask}
+	if typeIDs {
+		data = append(data, make([]int64, rows*cols))
+	}
+	for _, d := range data {
+		t, err := ort.NewTensor(ort.NewShape(int64(rows), int64(cols)), d)
+		if err != nil {
+			return in, err
+		}
+		in = append(in, t)
+	}
+	return in, nil
+}
+
+func destroy(values []ort.Value) {
+	for _, v := range values {
+		if v != nil {
+			v.Destroy()
+		}
+	}
 }

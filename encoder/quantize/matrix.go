@@ -48,6 +48,13 @@ func round(v, scale float32) int8 {
 	return int8(math.RoundToEven(float64(v / scale)))
 }
 
+// scaleRows multiplies each row by a factor.
+func (m *matrix) scaleRows(by []float32) {
+	for i := range m.values {
+		m.values[i] *= by[i/m.cols]
+	}
+}
+
 // byRow rounds each row with a scale of its own.
 func (m *matrix) byRow() (q []byte, scales []float32) {
 	q, scales = make([]byte, len(m.values)), make([]float32, m.rows)

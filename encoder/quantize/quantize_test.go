@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -122,7 +123,7 @@ func read(t testing.TB, b []byte) *written {
 }
 
 func TestDynamic(t *testing.T) {
-	b, changed, err := Network(context.Background(), shared(), Dynamic)
+	b, changed, err := Network(context.Background(), shared(), Dynamic, nil)
 	if err != nil || changed != (Changed{2, 1}) {
 		t.Fatal(changed, err)
 	}
@@ -158,16 +159,16 @@ func TestDynamic(t *testing.T) {
 	if !slices.Equal(w.nodes, want) {
 		t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(w.nodes, "\n"), strings.Join(want, "\n"))
 	}
-	if again, _, _ := Network(context.Background(), shared(), Dynamic); !bytes.Equal(again, b) {
+	if again, _, _ := Network(context.Background(), shared(), Dynamic, nil); !bytes.Equal(again, b) {
 		t.Error("the same model is written in other bytes")
 	}
-	if _, _, err := Network(context.Background(), b, Dynamic); err == nil || !strings.Contains(err.Error(), "is quantized already") {
+	if _, _, err := Network(context.Background(), b, Dynamic, nil); err == nil || !strings.Contains(err.Error(), "is quantized already") {
 		t.Error(err)
 	}
 }
 
 func TestBlocks(t *testing.T) {
-	b, changed, err := Network(context.Background(), shared(), Blocks)
+	b, changed, err := Network(context.Background(), shared(), Blocks, nil)
 	if err != nil || changed != (Changed{2, 1}) {
 		t.Fatal(changed, err)
 	}
@@ -194,7 +195,7 @@ func gemm(alpha float32, transB int64, inputs ...string) []byte {
 func TestGemm(t *testing.T) {
 	parts := [][]byte{tensor("w", onnxfile.Float32, []int{2, 3}, floatsOf(127, 64, -127, 127, 0, 1)), tensor("b", onnxfile.Float32, []int{2}, floatsOf(1, 2))}
 	whole := func(nodes ...[]byte) []byte { return network(11, append(slices.Clone(parts), nodes...)...) }
-	b, _, err := Network(context.Background(), whole(gemm(1, 1, "x", "w", "b")), Dynamic)
+	b, _, err := Network(context.Background(), whole(gemm(1, 1, "x", "w", "b")), Dynamic, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestGemm(t *testing.T) {
 	if got := w.nodes[len(w.nodes)-1]; got != "Add y_product,b -> y" {
 		t.Errorf("the last node is %s", got)
 	}
-	if b, _, err = Network(context.Background(), whole(gemm(1, 0, "x", "w")), Blocks); err != nil {
+	if b, _, err = Network(context.Background(), whole(gemm(1, 0, "x", "w")), Blocks, nil); err != nil {
 		t.Fatal(err)
 	} else if w := read(t, b); !slices.Equal(w.dims["w_quantized"], []int{3, 1, 32}) || !slices.Equal(w.nodes, []string{"MatMulNBits x,w_quantized,w_scale -> y"}) {
 		t.Errorf("%v, %v", w.dims["w_quantized"], w.nodes)
@@ -214,7 +215,7 @@ func TestGemm(t *testing.T) {
 		"multiplies by no constant matrix": {gemm(2, 0, "x", "w", "b")},
 		"both as it is and transposed":     {gemm(1, 1, "x", "w"), node("MatMul", "x w", "z")},
 	} {
-		if _, _, err := Network(context.Background(), whole(nodes...), Dynamic); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := Network(context.Background(), whole(nodes...), Dynamic, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
@@ -280,17 +281,17 @@ func TestNetworkRefuses(t *testing.T) {
 		{"a value of the name \"w_scale\" already", network(11, x, w, node("Abs", "x", "w_scale"), y)},
 	} {
 		for _, kind := range Kinds {
-			if _, _, err := Network(context.Background(), c.model, kind); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, _, err := Network(context.Background(), c.model, kind, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v does not say %q", err, c.want)
 			}
 		}
 	}
-	if _, _, err := Network(context.Background(), network(11, x, w, y), "both"); err == nil || !strings.Contains(err.Error(), "no kind") {
+	if _, _, err := Network(context.Background(), network(11, x, w, y), "both", nil); err == nil || !strings.Contains(err.Error(), "no kind") {
 		t.Error(err)
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := Network(ended, network(11, x, w, y), Dynamic); !errors.Is(err, context.Canceled) {
+	if _, _, err := Network(ended, network(11, x, w, y), Dynamic, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -330,7 +331,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err, m.Verify(out))
 	}
 	parent, _ := encoder.ReadModel(base)
-	if m.Name != "e5-int8" || m.Parent != "e5" || m.Precision != "int8" || *m.Quantized != (encoder.Quantized{Kind: "dynamic", Parent: parent.Hash(), Closeness: encoder.Closeness{Texts: 3, Mean: .99, Min: .5}}) {
+	if m.Name != "e5-int8" || m.Parent != "e5" || m.Precision != "int8" || !reflect.DeepEqual(m.Quantized, &encoder.Quantized{Kind: "dynamic", Parent: parent.Hash(), Closeness: encoder.Closeness{Texts: 3, Mean: .99, Min: .5}}) {
 		t.Errorf("%+v, %+v", m, m.Quantized)
 	}
 	if r.Model.Hash() != m.Hash() || r.Before != int64(len(shared())) || r.After >= r.Before {
@@ -340,7 +341,24 @@ func TestDirectory(t *testing.T) {
 		t.Error("training.json is not copied")
 	}
 	// One of the same kind may be made again, and gives the same; after a failure the
-	// old one is there.
+	// old one is there. What was found of it stays.
+	cost := encoder.Evidence{Catalogue: "shop", Hash: "1", Metric: "ndcg@10", Queries: 9, FP32: .5, Change: -.001, Low: -.002, High: .001}
+	if err := encoder.AddEvidence(out, parent.Hash(), m.Hash(), cost); err != nil {
+		t.Fatal(err)
+	}
+	if err := encoder.AddEvidence(out, m.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "it was not made of the model") {
+		t.Error(err)
+	}
+	if err := encoder.AddEvidence(out, parent.Hash(), parent.Hash(), cost); err == nil || !strings.Contains(err.Error(), "not the model that was measured") {
+		t.Error(err)
+	}
+	cost.Change = .1 // more than High
+	if err := encoder.AddEvidence(out, parent.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "a difference in \"ndcg@10\" of 0.1 within") {
+		t.Error(err)
+	}
+	if m, err = encoder.ReadModel(out); err != nil || len(m.Quantized.Evidence) != 1 || m.Quantized.Evidence[0].Change != -.001 || m.Hash() != r.Model.Hash() {
+		t.Errorf("%v, %+v", err, m.Quantized)
+	}
 	before, _ := os.ReadFile(filepath.Join(out, "model.json"))
 	for _, c := range []struct {
 		mean float64
@@ -379,11 +397,11 @@ func FuzzNetwork(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, kind := range Kinds {
-			out, changed, err := Network(context.Background(), b, kind)
+			out, changed, err := Network(context.Background(), b, kind, nil)
 			if err != nil {
 				continue
 			}
-			if _, _, err := Network(context.Background(), out, kind); err == nil || changed.Matrices < 1 {
+			if _, _, err := Network(context.Background(), out, kind, nil); err == nil || changed.Matrices < 1 {
 				t.Errorf("%d matrices were quantized, and can be again", changed.Matrices)
 			}
 		}

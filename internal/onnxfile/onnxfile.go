@@ -41,6 +41,7 @@ const (
 	AttributeFloat  = 2
 	AttributeInt    = 3
 	AttributeGraph  = 6
+	AttributeInts   = 8
 	AttributeGraphs = 11
 	AttributeType   = 20
 
@@ -50,6 +51,10 @@ const (
 	TensorRaw  = 9
 
 	InfoName = 1
+	InfoType = 2
+
+	TypeTensor     = 1
+	TypeTensorElem = 1
 )
 
 // Types of tensors.
@@ -57,10 +62,14 @@ const (
 	Float32 = 1
 	Uint8   = 2
 	Int8    = 3
+	Int64   = 7
 )
 
-// attributeInt is the type of an attribute that is a whole number.
-const attributeInt = 2
+// Types of attributes: a whole number, and a list of them.
+const (
+	attributeInt  = 2
+	attributeInts = 7
+)
 
 // ErrDamaged is the error of bytes that are no messages.
 var ErrDamaged = errors.New("it is not an ONNX file, or a damaged one")
@@ -208,6 +217,7 @@ type Node struct {
 	Inputs, Outputs  []string
 	Ints             map[string]int64   // attributes that are whole numbers
 	Floats           map[string]float32 // and those that are floats; AppendNode leaves them out
+	IntLists         map[string][]int64 // lists of whole numbers; ReadNode leaves them out
 	Subgraphs        bool               // it has attributes that are graphs
 }
 
@@ -282,10 +292,25 @@ func AppendNode(b []byte, field protowire.Number, n Node) []byte {
 		a = AppendNumber(a, AttributeType, attributeInt)
 		p = AppendBytes(p, NodeAttribute, a)
 	}
+	for _, name := range slices.Sorted(maps.Keys(n.IntLists)) {
+		a := AppendBytes(nil, AttributeName, name)
+		for _, v := range n.IntLists[name] {
+			a = AppendNumber(a, AttributeInts, uint64(v))
+		}
+		a = AppendNumber(a, AttributeType, attributeInts)
+		p = AppendBytes(p, NodeAttribute, a)
+	}
 	if n.Domain != "" {
 		p = AppendBytes(p, NodeDomain, n.Domain)
 	}
 	return AppendBytes(b, field, p)
+}
+
+// AppendFloats appends to a graph the ValueInfoProto of a tensor of 32-bit floats, of any
+// shape.
+func AppendFloats(b []byte, field protowire.Number, name string) []byte {
+	tensor := AppendBytes(nil, TypeTensor, AppendNumber(nil, TypeTensorElem, Float32))
+	return AppendBytes(b, field, AppendBytes(AppendBytes(nil, InfoName, name), InfoType, tensor))
 }
 
 // AppendBytes appends a field that is text, a message or other bytes.

@@ -1,0 +1,201 @@
+package quantize
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/internal/onnxfile"
+)
+
+// Peaks runs a network, given as the bytes of its ONNX file, over some texts, and
+// returns of each of the named values, which are among its outputs, the greatest
+// magnitude in each channel: each place in the last dimension.
+type Peaks func(ctx context.Context, network []byte, values []string) ([][]float32, error)
+
+// SampleTokens returns the tokens of the texts that Compare encodes, for Peaks.
+func SampleTokens(e *encoder.Encoder) (tokens [][]uint32, err error) {
+	for i, text := range slices.Concat(queries, passages) {
+		ids, err := e.Tokens(text, i < len(queries))
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, ids)
+	}
+	return tokens, nil
+}
+
+// evenOut finds the channels that reach far more than the others. What a token has
+// there would take the steps from all its other channels: E5 has four such of 384. They
+// are divided by a power of two, and the weights that they meet multiplied by it. That is
+// one more pass over the activations, and so done where there are fewer of them than of
+// what is made of them.
+func (g *graph) evenOut(ctx context.Context, peaks Peaks) error {
+	channels, columns := map[string]int{}, map[string]int{}
+	shared := map[string]bool{} // a matrix of theirs is multiplied by others as well
+	var values []string
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		if !g.multiplies(n) {
+			continue
+		}
+		x, w := n.Inputs[0], n.Inputs[1]
+		if channels[x] == 0 {
+			values = append(values, x)
+		}
+		rows, cols := g.shape(w)
+		channels[x], columns[x] = rows, columns[x]+cols
+		shared[x] = shared[x] || g.factors[w] != x
+	}
+	values = slices.DeleteFunc(values, func(x string) bool { return shared[x] || columns[x] <= channels[x] })
+	if len(values) == 0 {
+		return nil
+	}
+	network, err := g.watched(values)
+	if err != nil {
+		return err
+	}
+	found, err := peaks(ctx, network, values)
+	if err != nil {
+		return fmt.Errorf("its activations cannot be looked at: %w", err)
+	}
+	for i, x := range values {
+		if len(found[i]) != channels[x] {
+			return fmt.Errorf("value %.80q has %d channels, and a matrix of %d rows is multiplied by it", x, len(found[i]), channels[x])
+		}
+		if d := divisors(found[i]); d != nil {
+			g.divisors[x] = d
+		}
+	}
+	return nil
+}
+
+// shape returns the rows and columns of a matrix as activations meet it.
+func (g *graph) shape(w string) (rows, cols int) {
+	d := g.tensors[w].Dims
+	if g.turned[w] {
+		return d[1], d[0]
+	}
+	return d[0], d[1]
+}
+
+// divisors are powers of two, so that dividing rounds nothing and hardly depends on how
+// a processor rounds peaks; nil if no channel stands out.
+func divisors(peaks []float32) []float32 {
+	sorted := slices.Sorted(slices.Values(peaks))
+	median := float64(sorted[len(sorted)/2])
+	out, any := make([]float32, len(peaks)), false
+	for i, p := range peaks {
+		out[i] = 1
+		if by := math.Round(math.Log2(float64(p) / (evenness * median))); by >= 1 && by <= 64 {
+			out[i], any = float32(math.Exp2(by)), true
+		}
+	}
+	if !any {
+		return nil
+	}
+	return out
+}
+
+// watched is the network with more outputs.
+func (g *graph) watched(values []string) (model []byte, err error) {
+	err = onnxfile.Fields(g.bytes, 0, len(g.bytes), func(x onnxfile.Field) error {
+		if x.Number != onnxfile.ModelGraph {
+			model = append(model, g.bytes[x.Start:x.End]...)
+			return nil
+		}
+		body := slices.Clone(g.bytes[x.From:x.To])
+		for _, v := range values {
+			if !g.outputs[v] {
+				body = onnxfile.AppendFloats(body, onnxfile.GraphOutput, v)
+			}
+		}
+		model = onnxfile.AppendBytes(model, onnxfile.ModelGraph, body)
+		return nil
+	})
+	return model, err
+}
+
+// Names of the numbers that tokenProduct needs.
+const (
+	numberOne   = "quantized_one"
+	numberMost  = "quantized_most"
+	numberLeast = "quantized_least"
+	lastAxis    = "quantized_last_axis"
+)
+
+// What is appended to the names of activations.
+const (
+	divided   = "_divided"
+	factor    = "_factor"
+	unsigned  = "_unsigned"
+	peak      = "_peak"
+	lifted    = "_peak_lifted"
+	stretch   = "_stretch"
+	stretched = "_stretched"
+	summed    = "_summed"
+)
+
+// axesAsInput is the version of ONNX's operators since which ReduceMax is given its axes
+// as an input.
+const axesAsInput = 18
+
+// numbers appends the constants that tokenProduct uses.
+func (g *graph) numbers(out []byte) []byte {
+	number := func(name string, v float32) {
+		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(name, ""), onnxfile.Float32, nil, littleEndian([]float32{v}))
+	}
+	number(numberOne, 1)
+	number(numberMost, greatest)
+	// A token whose activations are all 0 is divided by it.
+	number(numberLeast, 0x1p-100)
+	if g.opset >= axesAsInput {
+		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(lastAxis, ""), onnxfile.Int64, []int{1}, binary.LittleEndian.AppendUint64(nil, math.MaxUint64)) // -1
+	}
+	return out
+}
+
+// tokenProduct appends y = x w in whole numbers, in which each token's activations reach
+// from -127 to 127. ONNX Runtime has no one operator for it: its
+// MatMulIntegerToFloat knows one scale for all activations, which is 1 here, and what
+// the token was stretched by is taken back after it.
+func (g *graph) tokenProduct(out []byte, x, w, y string) []byte {
+	if !g.rounded[x] { // query, key and value share it
+		g.rounded[x] = true
+		v := x
+		if d := g.divisors[x]; d != nil {
+			factors := make([]float32, len(d))
+			for i, by := range d {
+				factors[i] = 1 / by
+			}
+			v = g.name(x, divided)
+			out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(x, factor), onnxfile.Float32, []int{len(d)}, littleEndian(factors))
+			out = g.node(out, "Mul", []string{x, x + factor}, []string{v}, nil)
+		}
+		out = g.node(out, "Abs", []string{v}, []string{g.name(x, unsigned)}, nil)
+		reduce := onnxfile.Node{Name: x + peak, Op: "ReduceMax", Inputs: []string{x + unsigned}, Outputs: []string{g.name(x, peak)}, Ints: map[string]int64{"keepdims": 1}}
+		if g.opset >= axesAsInput {
+			reduce.Inputs = append(reduce.Inputs, lastAxis)
+		} else {
+			reduce.IntLists = map[string][]int64{"axes": {-1}}
+		}
+		out = onnxfile.AppendNode(out, onnxfile.GraphNode, reduce)
+		out = g.node(out, "Max", []string{x + peak, numberLeast}, []string{g.name(x, lifted)}, nil)
+		out = g.node(out, "Div", []string{numberMost, x + lifted}, []string{g.name(x, stretch)}, nil)
+		out = g.node(out, "Mul", []string{v, x + stretch}, []string{g.name(x, stretched)}, nil)
+		out = g.node(out, "QuantizeLinear", []string{x + stretched, numberOne, zeroPoint}, []string{g.name(x, integers)}, nil)
+	}
+	sum := g.name(y, summed)
+	out = g.node(out, matMulIntegerToFloat, []string{x + integers, w + integers, numberOne, w + scales, zeroPoint, zeroPoint}, []string{sum}, nil)
+	return g.node(out, "Mul", []string{sum, x + lifted}, []string{y}, nil)
+}
+
+func littleEndian(values []float32) (raw []byte) {
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return raw
+}

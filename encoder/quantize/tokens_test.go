@@ -1,0 +1,115 @@
+package quantize
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trirank/trirank/internal/onnxfile"
+)
+
+// expanding is a network in which three activations are multiplied by constants: x by
+// more columns than it has channels, y by fewer, and u by a matrix that v is multiplied by
+// as well.
+func expanding(version uint64) []byte {
+	return network(version,
+		info(onnxfile.GraphInput, "x"),
+		tensor("q", onnxfile.Float32, []int{4, 3}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
+		tensor("k", onnxfile.Float32, []int{4, 3}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
+		tensor("w", onnxfile.Float32, []int{3, 2}, floatsOf(1, 2, 3, 4, 5, 6)),
+		tensor("both", onnxfile.Float32, []int{3, 4}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
+		node("MatMul", "x q", "y"), node("MatMul", "x k", "u"), node("MatMul", "y w", "z"),
+		node("MatMul", "u both", "a"), node("MatMul", "v both", "b"),
+		info(onnxfile.GraphOutput, "z"))
+}
+
+func TestTokens(t *testing.T) {
+	var watched []byte
+	peaks := func(_ context.Context, network []byte, values []string) ([][]float32, error) {
+		watched = network
+		if !slices.Equal(values, []string{"x"}) {
+			t.Errorf("peaks of %q are asked for", values)
+		}
+		return [][]float32{{1, 100, 1, 2}}, nil // 100 is divided by 2^5, 2 stays
+	}
+	b, changed, err := Network(context.Background(), expanding(11), Tokens, peaks)
+	if err != nil || changed != (Changed{4, 0}) {
+		t.Fatal(changed, err)
+	}
+	var outputs []string
+	if err := onnxfile.Graph(watched, func(x onnxfile.Field) error {
+		if x.Number != onnxfile.GraphOutput {
+			return nil
+		}
+		name, err := infoName(watched, x)
+		outputs = append(outputs, name)
+		return err
+	}); err != nil || !slices.Equal(outputs, []string{"z", "x"}) {
+		t.Errorf("the watched network gives %q, %v", outputs, err)
+	}
+	w := read(t, b)
+	if got, want := w.tensors["x_factor"], floatsOf(1, 1./32, 1, 1); !bytes.Equal(got, want) {
+		t.Errorf("x is multiplied by %v, want %v", got, want)
+	}
+	// The second row, times 32, is the greatest of each column.
+	if got, want := w.tensors["q_scale"], floatsOf(4*32./127/127, 5*32./127/127, 6*32./127/127); !bytes.Equal(got, want) {
+		t.Errorf("the scales of q are %v, want %v", got, want)
+	}
+	if got, want := w.tensors["q_quantized"], []byte{129, 130, 130, 255, 255, 255, 135, 134, 134, 138, 137, 136}; !bytes.Equal(got, want) {
+		t.Errorf("q is %v, want %v", got, want)
+	}
+	want := []string{
+		"Mul x,x_factor -> x_divided", "Abs x_divided -> x_unsigned", "ReduceMax x_unsigned -> x_peak", "Max x_peak,quantized_least -> x_peak_lifted",
+		"Div quantized_most,x_peak_lifted -> x_stretch", "Mul x_divided,x_stretch -> x_stretched",
+		"QuantizeLinear x_stretched,quantized_one,quantized_weights_zero_point -> x_quantized",
+		"MatMulIntegerToFloat x_quantized,q_quantized,quantized_one,q_scale,quantized_weights_zero_point,quantized_weights_zero_point -> y_summed",
+		"Mul y_summed,x_peak_lifted -> y",
+		"MatMulIntegerToFloat x_quantized,k_quantized,quantized_one,k_scale,quantized_weights_zero_point,quantized_weights_zero_point -> u_summed",
+		"Mul u_summed,x_peak_lifted -> u",
+		"Abs y -> y_unsigned",
+	}
+	if got := w.nodes[:len(want)]; !slices.Equal(got, want) {
+		t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if w.opsets[contrib] != 1 {
+		t.Errorf("opsets %v", w.opsets)
+	}
+	if again, _, _ := Network(context.Background(), expanding(11), Tokens, peaks); !bytes.Equal(again, b) {
+		t.Error("the same model is written in other bytes")
+	}
+	// Later versions of ReduceMax have their axes as an input.
+	if b, _, err = Network(context.Background(), expanding(18), Tokens, nil); err != nil {
+		t.Fatal(err)
+	}
+	if w = read(t, b); !slices.Contains(w.nodes, "ReduceMax x_unsigned,quantized_last_axis -> x_peak") || w.tensors["x_factor"] != nil {
+		t.Errorf("%v", w.nodes)
+	}
+}
+
+func TestTokensRefuses(t *testing.T) {
+	for want, peaks := range map[string]Peaks{
+		"its activations cannot be looked at: broken": func(context.Context, []byte, []string) ([][]float32, error) { return nil, errors.New("broken") },
+		"\"x\" has 3 channels":                        func(context.Context, []byte, []string) ([][]float32, error) { return [][]float32{{1, 2, 3}}, nil },
+	} {
+		if _, _, err := Network(context.Background(), expanding(11), Tokens, peaks); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
+func TestDivisors(t *testing.T) {
+	for _, c := range []struct{ peaks, want []float32 }{
+		{[]float32{1, 1, 1, 2.8}, nil},
+		{[]float32{1, 1, 1, 2.9}, []float32{1, 1, 1, 2}},
+		{[]float32{1, 30, .01, 1, 0}, []float32{1, 16, 1, 1, 1}},
+		{[]float32{0, 0, 0}, nil},
+		{[]float32{0, 0, 1}, nil}, // nothing to be compared with
+	} {
+		if got := divisors(c.peaks); !slices.Equal(got, c.want) {
+			t.Errorf("%v are divided by %v, want %v", c.peaks, got, c.want)
+		}
+	}
+}
