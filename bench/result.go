@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/processors"
 	"github.com/trirank/trirank/internal/procfile"
 )
 
@@ -108,7 +109,7 @@ type Machine struct {
 // ThisMachine describes the machine and the program that runs.
 func ThisMachine(program string, libraries map[string]string) Machine {
 	m := Machine{
-		Processor: procfile.Value("/proc/cpuinfo", "model name"), Cores: runtime.GOMAXPROCS(0),
+		Processor: procfile.Value("/proc/cpuinfo", "model name"), Cores: processors.Count(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Program: program,
 		MemoryGB: procfile.Kilobytes("/proc/meminfo", "MemTotal") / 1e6, Libraries: libraries,
 	}

@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // Build writes an index of products into dir, which must be new or empty. The
@@ -192,7 +192,7 @@ func (b *batch) analyze(analyzer analysis.Analyzer, fields []Field) {
 	b.fields = make([][]*document.TextField, len(b.texts))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(b.texts)) {
+	for range min(processors.Count(), len(b.texts)) {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1

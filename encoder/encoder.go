@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // A Tokenizer cuts text into the tokens of a model. It is safe for use by many
@@ -42,7 +43,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Parallel = cmp.Or(o.Parallel, runtime.GOMAXPROCS(0))
+	o.Parallel = cmp.Or(o.Parallel, processors.Count())
 	o.BatchTokens = cmp.Or(o.BatchTokens, 1024)
 	o.BatchRows = cmp.Or(o.BatchRows, 16)
 	return o

@@ -12,13 +12,13 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"runtime"
 	"sync"
 	"unsafe"
 
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // MaxK is the largest number of results that may be asked for.
@@ -81,7 +81,7 @@ func Open(path, sum string) (*Index, error) {
 	x := &Index{
 		path:   path,
 		sum:    sum,
-		slots:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		slots:  make(chan struct{}, processors.Count()),
 		search: sync.Pool{New: func() any { return new(results) }},
 	}
 	var msg [C.TR_ERR]C.char

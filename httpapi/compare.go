@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 func readCompare(r *request) (job, error) {
@@ -100,7 +100,7 @@ func (s *Server) readBatch(r *request) (job, error) {
 		var next atomic.Int64
 		// A batch has one place among the requests at work; it spreads over
 		// others only while they are free, so that it delays nobody for long.
-		s.helpers(min(runtime.GOMAXPROCS(0), len(req.Queries))-1, func() {
+		s.helpers(min(processors.Count(), len(req.Queries))-1, func() {
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(req.Queries) {

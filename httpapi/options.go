@@ -6,10 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"runtime"
 	"time"
 
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // Options configure a Server. The zero value is useful: each field that is zero
@@ -106,7 +106,7 @@ func (o Options) withDefaults() Options {
 			*d = value
 		}
 	}
-	set(&o.MaxConcurrent, 4*runtime.GOMAXPROCS(0))
+	set(&o.MaxConcurrent, 4*processors.Count())
 	if o.MaxQueue == 0 {
 		o.MaxQueue = 8 * o.MaxConcurrent
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 func newBenchLatencyCommand() *cobra.Command {
@@ -60,6 +61,7 @@ trirank bench load.`,
 		if err := b.open(c.Context()); err != nil {
 			return err
 		}
+		processors.ShareWithC() // as serve does
 		for _, warm := range []bool{false, true} {
 			b.step(map[bool]string{false: "cold queries", true: "warm queries"}[warm])
 			lo.Warm = warm

@@ -22,6 +22,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/httpapi"
 	"github.com/trirank/trirank/internal/gpustat"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // reloadEvery is how often the server looks whether its index was built anew.
@@ -95,6 +96,7 @@ Ctrl-C stops when the requests under way are answered.`,
 				return usageError("--fusion: %v", err)
 			}
 		}
+		processors.ShareWithC()
 		// The address first: it may be taken, and opening an index takes time.
 		ln, err := new(net.ListenConfig).Listen(c.Context(), "tcp", addr)
 		if err != nil {
