@@ -25,10 +25,30 @@ const measuredRows = 20_000
 
 const modelName = "e5-small-v2"
 
-// large opens the sample enlarged to so many products. It is kept in the cache of the
-// user under a name that spells what it depends on, and built where it is missing or
-// of another format.
+// large opens the sample enlarged to so many products, with vectors of E5-small-v2.
 func large(b *testing.B, rows int) (x *store.Index, qrels *eval.Qrels, dir string) {
+	b.Helper()
+	model, err := store.FindModel(modelName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return largeBy(b, rows, model)
+}
+
+// cache is a folder of the user, in which what takes long to make is kept under a name
+// that spells what it depends on.
+func cache(b *testing.B, names ...string) string {
+	b.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return filepath.Join(append([]string{dir, "trirank", "bench"}, names...)...)
+}
+
+// largeBy opens the sample enlarged to so many products, with vectors of a model. It is
+// built where the cache lacks it or has it in another format.
+func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *eval.Qrels, dir string) {
 	b.Helper()
 	qrels, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
 		for j, err := range catalog.Sample().Judgments() {
@@ -40,15 +60,15 @@ func large(b *testing.B, rows int) (x *store.Index, qrels *eval.Qrels, dir strin
 	if err != nil {
 		b.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
+	m, err := encoder.ReadModel(model)
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir = filepath.Join(cache, "trirank", "bench", fmt.Sprintf("sample=%.12s/rows=%d/seed=1/index", catalog.Sample().Hash(), rows))
+	dir = cache(b, fmt.Sprintf("sample=%.12s", catalog.Sample().Hash()), fmt.Sprintf("model=%.12s", m.Hash()), fmt.Sprintf("rows=%d", rows), "seed=1", "index")
 	x, err = store.Open(b.Context(), dir, store.OpenOptions{})
 	if err != nil {
 		b.Logf("building %s: %v", dir, err)
-		build(b, dir, rows, qrels)
+		build(b, dir, model, rows, qrels)
 		if x, err = store.Open(b.Context(), dir, store.OpenOptions{}); err != nil {
 			b.Fatal(err)
 		}
@@ -57,16 +77,12 @@ func large(b *testing.B, rows int) (x *store.Index, qrels *eval.Qrels, dir strin
 	return x, qrels, dir
 }
 
-func build(b *testing.B, dir string, rows int, qrels *eval.Qrels) {
+func build(b *testing.B, dir, model string, rows int, qrels *eval.Qrels) {
 	b.Helper()
 	if err := os.RemoveAll(dir); err != nil {
 		b.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		b.Fatal(err)
-	}
-	model, err := store.FindModel(modelName)
-	if err != nil {
 		b.Fatal(err)
 	}
 	enc, err := onnx.Open(model, onnx.Options{})

@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/trirank/trirank/bench"
+	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx"
+	"github.com/trirank/trirank/encoder/quantize"
+	"github.com/trirank/trirank/engine/store"
 )
 
 // services compares trirank serve with a service in Python, of the same index.
@@ -42,14 +47,16 @@ const fewRows = 1000
 func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 	x, qrels, dir := large(b, rows)
 	x.Close() // the servers have it
+	x, _, int8Dir := largeBy(b, rows, int8Model(b))
+	x.Close()
 	queries := texts(qrels)
 	size := fmt.Sprintf("%d_products/", rows)
-	serve := func(flags ...string) *service {
+	serve := func(dir string, flags ...string) *service {
 		return startService(b, queries, func(address string) *exec.Cmd {
 			return exec.Command(program, append([]string{"serve", "--index", dir, "--addr", address}, flags...)...)
 		})
 	}
-	ours := serve()
+	ours := serve(dir)
 	theirs, again, setting := t.bestService(b, dir, queries)
 	defer ours.stop()
 	defer theirs.stop()
@@ -75,12 +82,13 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 		v := s.closed(b, 8, budget, s.repeated)
 		return []float64{v[0], v[2]}
 	}
-	vectors := serve("--cache", "0")
+	vectors := serve(dir, "--cache", "0")
 	t.turnsOfMany(b, size+"8_clients/repeated_queries/vectors_remembered", *peerRounds, clients, sides(vectors, theirs, repeated)...)
 	vectors.stop()
-	rankings := again("rankings")
+	rankings := again(dir, "rankings")
 	t.turnsOfMany(b, size+"8_clients/repeated_queries/rankings_remembered", *peerRounds, clients, sides(ours, rankings, repeated)...)
 	rankings.stop()
+	t.int8Services(b, size, queries, serve(int8Dir), again(int8Dir, "vectors"), theirs, rows, name)
 	if rows == fewRows {
 		return
 	}
@@ -90,12 +98,63 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 	t.turnsOfMany(b, size+"memory_at_most", 1, []unit{memory}, both(func(s *service) []float64 { return []float64{peakMemory(s.process)} })...)
 }
 
+// int8Model is E5-small-v2 in 8 bits, as trirank model quantize makes it.
+func int8Model(b *testing.B) string {
+	b.Helper()
+	base, err := store.FindModel(modelName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	enc, err := onnx.Open(base, onnx.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer enc.Close()
+	sample, err := quantize.SampleTokens(enc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := cache(b, modelName+"-int8")
+	o := quantize.Options{Name: modelName + "-int8", Kind: quantize.Tokens, Peaks: func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
+		return onnx.Peaks(ctx, network, values, sample)
+	}}
+	if _, err := quantize.Directory(b.Context(), base, dir, o, func(dir string) (near encoder.Closeness, err error) {
+		made, err := onnx.Open(dir, onnx.Options{})
+		if err != nil {
+			return near, err
+		}
+		defer made.Close()
+		return quantize.Compare(b.Context(), enc, made)
+	}); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}
+
+// int8Services compares a server of vectors by the model of 8 bits with a service in
+// Python that has the same model, and with the one of fp32.
+func (t *peerTurns) int8Services(b *testing.B, size string, queries []string, ours, same, fp32 *service, rows int, name string) {
+	defer ours.stop()
+	defer same.stop()
+	sameAnswers(b, t, rows, queries[:min(50, len(queries))], ours, same)
+	for _, clients := range []int{1, 8} {
+		measure := func(s *service) []float64 {
+			v := s.closed(b, clients, 3*peerBudget(), s.fresh)
+			return []float64{v[0], v[1], v[2]}
+		}
+		t.turnsOfMany(b, fmt.Sprintf("%sint8,_%d_clients/fresh_queries", size, clients), *peerRounds, []unit{rate("requests"), median, tail},
+			sideOfMany{"trirank", func() []float64 { return measure(ours) }},
+			sideOfMany{name + ", the same model", func() []float64 { return measure(same) }},
+			sideOfMany{name + ", fp32", func() []float64 { return measure(fp32) }})
+	}
+}
+
 // bestService starts the service in Python in the setting with which it answers most
 // requests, fresh and repeated ones. It remembers the vectors of queries; again starts
 // another one that remembers something else.
-func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (best *service, again func(remembers string) *service, setting string) {
+func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (best *service, again func(dir, remembers string) *service, setting string) {
 	b.Helper()
-	start := func(workers, threads int, remembers string) *service {
+	start := func(workers, threads int, dir, remembers string) *service {
 		return startService(b, queries, func(address string) *exec.Cmd {
 			host, port, _ := net.SplitHostPort(address) // it is one of ours
 			cmd := exec.Command(t.python, "-m", "uvicorn", "--app-dir", "peers", "service:app", "--host", host, "--port", port,
@@ -106,7 +165,7 @@ func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (bes
 	}
 	most, settings, at := 0., [][2]int{{1, 2}, {1, 8}, {2, 1}, {2, 2}}, 0
 	for i, x := range settings {
-		s := start(x[0], x[1], "vectors")
+		s := start(x[0], x[1], dir, "vectors")
 		fresh := s.closed(b, 8, 2*peerBudget(), s.fresh)[0]
 		s.warm(b)
 		repeated := s.closed(b, 8, 2*peerBudget(), s.repeated)[0]
@@ -128,8 +187,8 @@ func (t *peerTurns) bestService(b *testing.B, dir string, queries []string) (bes
 	if name := "FastAPI " + about.FastAPI; !slices.Contains(t.names, name) {
 		t.names = append(t.names, name, "uvicorn "+about.Uvicorn)
 	}
-	again = func(remembers string) *service { return start(x[0], x[1], remembers) }
-	return again("vectors"), again, fmt.Sprintf("%d×%d threads", x[0], x[1])
+	again = func(dir, remembers string) *service { return start(x[0], x[1], dir, remembers) }
+	return again(dir, "vectors"), again, fmt.Sprintf("%d×%d threads", x[0], x[1])
 }
 
 // service is a running server.

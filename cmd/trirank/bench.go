@@ -16,6 +16,7 @@ import (
 
 	"github.com/trirank/trirank/bench"
 	benchreport "github.com/trirank/trirank/bench/report"
+	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
@@ -154,11 +155,8 @@ func (b *benching) spaceOf(ctx context.Context, system string) (*bench.Space, er
 		return nil, usageError("index %s has no ranking %q by vectors", b.index, system)
 	}
 	s := &bench.Space{Name: system}
-	for _, m := range b.x.Manifest.Models {
-		if m.System == system {
-			s.Model = m.Model + ", " + m.Precision
-		}
-	}
+	m, _ := b.x.Model(system)
+	s.Model = m.Model + ", " + m.Precision
 	s.Vectors, s.Dimension = space.Vectors()
 	b.step(fmt.Sprintf("encoding the queries for %s", system))
 	for _, text := range b.texts {
@@ -285,6 +283,7 @@ func newBenchQuantizationCommand() *cobra.Command {
 	var o benchFlags
 	var quantized []string
 	var codes, query string
+	var write bool
 	c := &cobra.Command{
 		Use:   "quantization --index INDEX",
 		Short: "What fewer bits cost: of the vectors and of the model",
@@ -292,10 +291,13 @@ func newBenchQuantizationCommand() *cobra.Command {
 so that nothing but the encoding makes a difference, and compares nDCG@10 with 32-bit
 vectors query by query. Rankings of quantized models (--quantized), which the index
 must have, are compared with the full model. The waterfall adds the losses up: from
-exact search over inverted lists and quantized vectors to the quantized model.`,
+exact search over inverted lists and quantized vectors to the quantized model.
+
+With --write the comparison is kept in the model.json of the quantized models.`,
 		Example: `  trirank bench quantization --index shop.index --out report
-  trirank index --catalog shop --model pretrained=e5-small-v2 --model int8=e5-small-v2-int8 --out both.index
-  trirank bench quantization --index both.index --system pretrained --quantized int8 --out report
+  trirank model quantize e5-small-v2 --out e5-int8
+  trirank index --catalog shop --model pretrained=e5-small-v2 --model int8=e5-int8 --out both.index
+  trirank bench quantization --index both.index --system pretrained --quantized int8 --write
   trirank bench quantization --index both.index --quantized int8 --query "warm gloves"`,
 		Args: cobra.NoArgs,
 	}
@@ -303,6 +305,7 @@ exact search over inverted lists and quantized vectors to the quantized model.`,
 	c.Flags().StringSliceVar(&quantized, "quantized", nil, "rankings of the same index by quantized models; the first is in the waterfall")
 	c.Flags().StringVar(&codes, "codes", "SQ8", "encoding of vectors in the waterfall, as FAISS writes it")
 	c.Flags().StringVar(&query, "query", "", "also print the waterfall of this judged query")
+	c.Flags().BoolVar(&write, "write", false, "keep what the --quantized models cost in their model.json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
 			return err
@@ -310,14 +313,17 @@ exact search over inverted lists and quantized vectors to the quantized model.`,
 		if err := o.check(); err != nil {
 			return err
 		}
+		if write && len(quantized) == 0 {
+			return usageError("--write needs --quantized")
+		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
-		return b.quantization(c.Context(), quantized, codes, query)
+		return b.quantization(c.Context(), quantized, codes, query, write)
 	}
 	return c
 }
 
-func (b *benching) quantization(ctx context.Context, quantized []string, codes, query string) error {
+func (b *benching) quantization(ctx context.Context, quantized []string, codes, query string, write bool) error {
 	if err := b.openVectors(ctx); err != nil {
 		return err
 	}
@@ -364,6 +370,11 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		if err != nil {
 			return err
 		}
+		if write {
+			if err := b.addEvidence(quantized, others, models); err != nil {
+				return err
+			}
+		}
 		sections = append(sections, bench.Section{
 			Title: "Quantized models", Results: models,
 			Text: "Exact search with vectors of each model. Recall is against the first. Where products are by one model and queries by another, an index was not built anew.",
@@ -379,6 +390,33 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		}
 	}
 	return b.report("Quantization", sections...)
+}
+
+// addEvidence writes what each quantized model costs into its model.json.
+func (b *benching) addEvidence(quantized []string, others []*bench.Space, models []bench.Result) error {
+	base, _ := b.x.Model(b.system)
+	for i, system := range quantized {
+		// Products and queries are by the model: an index of its own.
+		at := slices.IndexFunc(models, func(r bench.Result) bool {
+			return r.Against != nil && r.Param("products") == others[i].Model && r.Param("queries") == others[i].Model
+		})
+		if at < 0 {
+			return fmt.Errorf("cannot say what %s costs: no query has judgements that tell", system)
+		}
+		fp32, _ := models[0].Metric(bench.Quality)
+		c := models[at].Against
+		space, _ := b.x.Space(system)
+		info, _ := b.x.Model(system)
+		catalogue := b.x.Manifest.Catalogue
+		if err := encoder.AddEvidence(space.Model(), base.Hash, info.Hash, encoder.Evidence{
+			Catalogue: catalogue.Name, Hash: catalogue.Hash, Metric: bench.Quality, Queries: c.Queries,
+			FP32: fp32, Change: float64(c.Difference), Low: float64(c.Low), High: float64(c.High),
+		}); err != nil {
+			return err
+		}
+		b.step(fmt.Sprintf("%s: its model.json says what it costs on %s now", space.Model(), catalogue.Name))
+	}
+	return nil
 }
 
 // printLoss prints the waterfall of one query.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/trirank/trirank/encoder"
 )
 
 func newModelCommand() *cobra.Command {
@@ -24,7 +27,8 @@ func newModelCheckCommand() *cobra.Command {
 		Short: "Check that a model directory is whole and ranks as it should",
 		Long: `Check compares the files of each model directory with the hashes in its
 model.json, loads it, and runs the self-test: does each of a few queries lie
-nearest to its answer, and are the prefixes at work?`,
+nearest to its answer, and are the prefixes at work? Of quantized models it says what is
+known of their cost.`,
 		Example: `  trirank model check e5-small-v2
   trirank model check runs/a/model`,
 		Args: cobra.MinimumNArgs(1),
@@ -41,8 +45,21 @@ nearest to its answer, and are the prefixes at work?`,
 					return err
 				}
 				fmt.Fprintf(c.OutOrStdout(), "%s: ok, %s, %d dimensions, %d tokens, hash %.12s (%s)\n", info.Name, info.Precision, info.Dimension, info.MaxTokens, info.Hash(), m.Dir)
+				printQuantized(c.OutOrStdout(), info)
 			}
 			return nil
 		},
+	}
+}
+
+// printQuantized says what is known of a model of 8 bits.
+func printQuantized(w io.Writer, m *encoder.Model) {
+	q := m.Quantized
+	if q == nil {
+		return
+	}
+	fmt.Fprintf(w, "  int8 (%s) of %s, cosine to it %.4f on average\n", q.Kind, m.Parent, q.Closeness.Mean)
+	for _, e := range q.Evidence {
+		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %d queries\n", e.Metric, e.Catalogue, e.Change, e.Low, e.High, e.FP32, e.Queries)
 	}
 }

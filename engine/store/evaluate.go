@@ -104,6 +104,16 @@ type Space struct {
 	dense  *dense
 }
 
+// Model returns what the manifest says of the model of a ranking; ok is false if no model
+// makes it.
+func (x *Index) Model(system string) (info ModelInfo, ok bool) {
+	i := slices.IndexFunc(x.Manifest.Models, func(m ModelInfo) bool { return m.System == system })
+	if i < 0 {
+		return ModelInfo{}, false
+	}
+	return x.Manifest.Models[i], true
+}
+
 // Space returns the vectors of a system; ok is false if it has none.
 func (x *Index) Space(system string) (s *Space, ok bool) {
 	d, ok := x.dense[system]
