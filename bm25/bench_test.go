@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,19 +67,11 @@ func BenchmarkPrune(b *testing.B) {
 				search func(text string) (scored int, err error)
 			}{
 				{"okapi", func(text string) (int, error) {
-					s, ok := ix.searchers.Get().(*searcher)
-					if !ok {
-						s = new(searcher)
-					}
-					_, err := s.run(ctx, ix, text, nil, k)
-					ix.searchers.Put(s)
-					return s.work, err
+					return searchWork(ctx, ix, text, k)
 				}},
 				{"okapi-first", func(text string) (int, error) {
 					ix.cache = postingsCache{limit: ix.cache.limit}
-					s := new(searcher)
-					_, err := s.run(ctx, ix, text, nil, k)
-					return s.work, err
+					return searchWork(ctx, ix, text, k)
 				}},
 				{"exhaustive", func(text string) (int, error) {
 					_, scored, err := ix.searchExhaustive(ctx, text, nil, k)
@@ -111,6 +104,17 @@ func BenchmarkPrune(b *testing.B) {
 			}
 		}
 	}
+}
+
+// searchWork searches, and returns how many postings were looked at.
+func searchWork(ctx context.Context, ix *Index, text string, k int) (int, error) {
+	s, err := ix.openSearcher(ctx, text, nil, k)
+	if err != nil {
+		return 0, err
+	}
+	defer ix.closeSearcher(s)
+	_, err = s.run(ctx, ix)
+	return s.work, err
 }
 
 // keptIndex returns an index of zipfProducts that is built only once.
@@ -147,6 +151,41 @@ func BenchmarkScores(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if err := ix.Scores(context.Background(), queries[i%len(queries)], rows, scores); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkScoresOfFew scores as many products as a page shows, among 200,000, by
+// asking the lists about each and by walking all postings around them.
+func BenchmarkScoresOfFew(b *testing.B) {
+	const rows = 200_000
+	ix := keptIndex(b, rows)
+	ctx := context.Background()
+	var texts []string
+	for p := range zipfProducts(64, 1) {
+		texts = append(texts, p.Title)
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	few := make([]uint32, 10)
+	for i := range few {
+		few[i] = uint32(r.IntN(rows))
+	}
+	slices.SortFunc(few, func(a, c uint32) int { return int(ix.table.docs[a]) - int(ix.table.docs[c]) })
+	order, scores := make([]int, len(few)), make([]float64, len(few))
+	for i := range order {
+		order[i] = i
+	}
+	for name, score := range map[string]func(text string) error{
+		"asking":  func(text string) error { return ix.Scores(ctx, text, few, scores) },
+		"walking": func(text string) error { return ix.sum(ctx, text, few, order, scores) },
+	} {
+		b.Run("by="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := score(texts[i%len(texts)]); err != nil {
 					b.Fatal(err)
 				}
 			}

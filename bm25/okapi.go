@@ -28,30 +28,51 @@ func (ix *Index) Scores(ctx context.Context, query string, rows []uint32, dst []
 		}
 		docs := ix.table.docs
 		slices.SortFunc(order, func(i, j int) int { return int(docs[rows[i]]) - int(docs[rows[j]]) })
-		w, err := ix.openWindow(ctx, query)
+		s, err := ix.openSearcher(ctx, query, nil, 0)
 		if err != nil {
 			return err
 		}
-		for len(order) > 0 {
-			base := docs[rows[order[0]]]
-			if err := w.seek(base); err != nil {
-				return err
-			}
-			if err := w.fill(ctx, base); err != nil {
-				return err
-			}
-			for len(order) > 0 {
-				place := docs[rows[order[0]]] - base
-				if place >= windowSize {
-					break
-				}
-				dst[order[0]] = w.scores[place]
-				order = order[1:]
-			}
-			w.clear()
+		postings := uint64(0)
+		for i := range s.lists {
+			postings += s.lists[i].df
 		}
-		return ix.closeWindow(w)
+		if uint64(len(rows)*len(s.lists)*askCost) < postings {
+			s.ask(ix, rows, order, dst)
+			ix.closeSearcher(s)
+			return nil
+		}
+		ix.closeSearcher(s)
+		return ix.sum(ctx, query, rows, order, dst)
 	})
+}
+
+// sum scores rows by walking all postings around them; order are their indexes by
+// document.
+func (ix *Index) sum(ctx context.Context, query string, rows []uint32, order []int, dst []float64) error {
+	docs := ix.table.docs
+	w, err := ix.openWindow(ctx, query)
+	if err != nil {
+		return err
+	}
+	for len(order) > 0 {
+		base := docs[rows[order[0]]]
+		if err := w.seek(base); err != nil {
+			return err
+		}
+		if err := w.fill(ctx, base); err != nil {
+			return err
+		}
+		for len(order) > 0 {
+			place := docs[rows[order[0]]] - base
+			if place >= windowSize {
+				break
+			}
+			dst[order[0]] = w.scores[place]
+			order = order[1:]
+		}
+		w.clear()
+	}
+	return ix.closeWindow(w)
 }
 
 // cursor walks the documents that have one term in one field.

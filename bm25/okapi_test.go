@@ -131,13 +131,14 @@ func compare(t *testing.T, ix *Index, ref *reference) {
 }
 
 // sameScores checks Scores, with rows in order, shuffled and repeated, against
-// scores by row.
+// scores by row. However many are asked for, they are the same to the last bit.
 func sameScores(t *testing.T, ix *Index, query string, rows []uint32, want []float64) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, 4))
 	shuffled := slices.Clone(rows)
 	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	few := slices.Repeat(shuffled[:min(5, len(shuffled))], 2)
+	first := map[uint32]float64{}
 	for _, rows := range [][]uint32{rows, shuffled, few, nil} {
 		got := make([]float64, len(rows))
 		for i := range got {
@@ -150,6 +151,10 @@ func sameScores(t *testing.T, ix *Index, query string, rows []uint32, want []flo
 			if !(math.Abs(got[i]-want[row]) <= tolerance) {
 				t.Fatalf("query %q: score of row %d is %v, want %v", query, row, got[i], want[row])
 			}
+			if old, again := first[row]; again && old != got[i] {
+				t.Fatalf("query %q: score of row %d is %v among %d rows, %v among others", query, row, got[i], len(rows), old)
+			}
+			first[row] = got[i]
 		}
 	}
 }

@@ -27,17 +27,39 @@ func (ix *Index) Search(ctx context.Context, query string, allow *bitset.BitSet,
 		if k <= 0 {
 			return errK
 		}
-		s, ok := ix.searchers.Get().(*searcher)
-		if !ok {
-			s = new(searcher)
+		s, err := ix.openSearcher(ctx, query, allow, k)
+		if err != nil {
+			return err
 		}
-		hits, err = s.run(ctx, ix, query, allow, k)
-		if err == nil { // else s may be in any state
-			ix.searchers.Put(s)
+		hits, err = s.run(ctx, ix)
+		if err == nil {
+			ix.closeSearcher(s)
 		}
 		return err
 	})
 	return hits, err
+}
+
+// openSearcher returns a searcher with the lists of a query. It must go back by
+// closeSearcher, except after an error: it may be in any state then.
+func (ix *Index) openSearcher(ctx context.Context, query string, allow *bitset.BitSet, k int) (*searcher, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s, ok := ix.searchers.Get().(*searcher)
+	if !ok {
+		s = new(searcher)
+	}
+	s.work, s.due = 0, checkEvery
+	s.rows, s.allow = ix.table.rows, allow
+	s.best = top{k: min(k, ix.header.Rows)}
+	return s, s.open(ctx, ix, query)
+}
+
+func (ix *Index) closeSearcher(s *searcher) {
+	clear(s.lists)
+	s.lists, s.rows, s.allow, s.best = s.lists[:0], nil, nil, top{}
+	ix.searchers.Put(s)
 }
 
 // searcher finds the best documents of a query by MaxScore. It passes over the
@@ -90,17 +112,8 @@ func (s *searcher) bar(i int) float64 {
 	return s.best.least()*(1-1e-9) - s.reach[i]*(1+1e-9) - 1e-300
 }
 
-// run finds the best k, and leaves s empty for the next query.
-func (s *searcher) run(ctx context.Context, ix *Index, query string, allow *bitset.BitSet, k int) ([]Hit, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s.work, s.due = 0, checkEvery
-	s.rows, s.allow = ix.table.rows, allow
-	s.best = top{k: min(k, ix.header.Rows)}
-	if err := s.open(ctx, ix, query); err != nil {
-		return nil, err
-	}
+// run finds the best k.
+func (s *searcher) run(ctx context.Context, ix *Index) ([]Hit, error) {
 	var base uint32 // the first document of the segment
 	for i, segment := range ix.snapshot.Segments() {
 		for j := range s.lists {
@@ -114,10 +127,26 @@ func (s *searcher) run(ctx context.Context, ix *Index, query string, allow *bits
 		}
 		base += size
 	}
-	hits := s.best.sorted()
-	clear(s.lists)
-	s.lists, s.rows, s.allow, s.best = s.lists[:0], nil, nil, top{}
-	return hits, nil
+	return s.best.sorted(), nil
+}
+
+// ask scores rows by asking each list about each; order are their indexes by document.
+func (s *searcher) ask(ix *Index, rows []uint32, order []int, dst []float64) {
+	var base uint32 // the first document of the segment
+	for i, segment := range ix.snapshot.Segments() {
+		for j := range s.lists {
+			s.lists[j].docs = s.lists[j].segments[i]
+		}
+		end := base + uint32(segment.FullSize())
+		for len(order) > 0 && ix.table.docs[rows[order[0]]] < end {
+			doc, score := ix.table.docs[rows[order[0]]], 0.
+			for j := range s.lists {
+				score += s.lists[j].part(base, doc-base)
+			}
+			dst[order[0]], order = score, order[1:]
+		}
+		base = end
+	}
 }
 
 // open fills in the lists.

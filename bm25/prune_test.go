@@ -151,11 +151,11 @@ func TestPruneWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := new(searcher)
-		if _, err := s.run(context.Background(), ix, query, nil, 10); err != nil {
+		work, err := searchWork(context.Background(), ix, query, 10)
+		if err != nil {
 			t.Fatal(err)
 		}
-		pruned += s.work
+		pruned += work
 		exhaustive += n
 	}
 	if pruned > exhaustive/2 {

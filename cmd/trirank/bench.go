@@ -351,6 +351,18 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 	if err != nil {
 		return fmt.Errorf("cannot measure vectors in --codes %s: %w", codes, err)
 	}
+	var models []bench.Result
+	if len(others) > 0 {
+		// Before the vectors, which take longer: what is kept of it is safe then.
+		if models, err = bench.Models(ctx, b.space, others, b.judge, b.options()); err != nil {
+			return err
+		}
+		if write {
+			if err := b.addEvidence(quantized, others, models); err != nil {
+				return err
+			}
+		}
+	}
 	o := b.options()
 	o.Factories = bench.QuantizedFactories(b.space.Rows(), b.space.Dimension)
 	vectors, err := bench.Sweep(ctx, b.space, b.judge, o)
@@ -365,16 +377,7 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 			{X: bench.VectorBytes, Y: bench.Quality, Series: "index", Where: "k=100", LogX: true, Front: true},
 		},
 	}}
-	if len(others) > 0 {
-		models, err := bench.Models(ctx, b.space, others, b.judge, b.options())
-		if err != nil {
-			return err
-		}
-		if write {
-			if err := b.addEvidence(quantized, others, models); err != nil {
-				return err
-			}
-		}
+	if models != nil {
 		sections = append(sections, bench.Section{
 			Title: "Quantized models", Results: models,
 			Text: "Exact search with vectors of each model. Recall is against the first. Where products are by one model and queries by another, an index was not built anew.",
