@@ -221,11 +221,11 @@ func TestWaterfallAndModels(t *testing.T) {
 	if recall[0] != 1 || recall[1] < .99 || recall[2] >= recall[1] || recall[3] >= recall[2] {
 		t.Errorf("recall goes %v", recall)
 	}
-	models, err := Models(t.Context(), s, []*Space{rough}, j, SweepOptions{Dir: t.TempDir()})
+	models, own, err := Models(t.Context(), s, []*Space{rough}, j, SweepOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(models) != 3 || metric(t, &models[0], "recall@10") != 1 || metric(t, &models[2], "recall@10") >= metric(t, &models[1], "recall@10") || models[2].Against == nil {
+	if len(models) != 3 || !slices.Equal(own, []int{2}) || metric(t, &models[0], "recall@10") != 1 || metric(t, &models[2], "recall@10") >= metric(t, &models[1], "recall@10") || models[2].Against == nil {
 		t.Errorf("%+v", models)
 	}
 }

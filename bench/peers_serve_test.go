@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,8 +34,9 @@ func (t *peerTurns) services(b *testing.B) {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/trirank").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
+	int8 := int8Model(b)
 	for _, rows := range []int{*peerRows, fewRows} {
-		t.servicesOf(b, program, rows)
+		t.servicesOf(b, program, int8, rows)
 	}
 }
 
@@ -44,10 +44,10 @@ func (t *peerTurns) services(b *testing.B) {
 // left of a repeated query is the service itself.
 const fewRows = 1000
 
-func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
+func (t *peerTurns) servicesOf(b *testing.B, program, int8 string, rows int) {
 	x, qrels, dir := large(b, rows)
 	x.Close() // the servers have it
-	x, _, int8Dir := largeBy(b, rows, int8Model(b))
+	x, _, int8Dir := largeBy(b, rows, int8)
 	x.Close()
 	queries := texts(qrels)
 	size := fmt.Sprintf("%d_products/", rows)
@@ -86,7 +86,8 @@ func (t *peerTurns) servicesOf(b *testing.B, program string, rows int) {
 	t.turnsOfMany(b, size+"8_clients/repeated_queries/vectors_remembered", *peerRounds, clients, sides(vectors, theirs, repeated)...)
 	vectors.stop()
 	rankings := again(dir, "rankings")
-	t.turnsOfMany(b, size+"8_clients/repeated_queries/rankings_remembered", *peerRounds, clients, sides(ours, rankings, repeated)...)
+	t.turnsOfMany(b, size+"8_clients/repeated_queries/rankings_remembered", *peerRounds, clients,
+		append(sides(ours, rankings, repeated), sideOfMany{name + ", vectors only", func() []float64 { return repeated(theirs) }})...)
 	rankings.stop()
 	t.int8Services(b, size, queries, serve(int8Dir), again(int8Dir, "vectors"), theirs, rows, name)
 	if rows == fewRows {
@@ -110,14 +111,8 @@ func int8Model(b *testing.B) string {
 		b.Fatal(err)
 	}
 	defer enc.Close()
-	sample, err := quantize.SampleTokens(enc)
-	if err != nil {
-		b.Fatal(err)
-	}
 	dir := cache(b, modelName+"-int8")
-	o := quantize.Options{Name: modelName + "-int8", Kind: quantize.Tokens, Peaks: func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
-		return onnx.Peaks(ctx, network, values, sample)
-	}}
+	o := quantize.Options{Name: modelName + "-int8", Kind: quantize.Tokens, Peaks: onnx.Peaks(base, quantize.SampleTokens)}
 	if _, err := quantize.Directory(b.Context(), base, dir, o, func(dir string) (near encoder.Closeness, err error) {
 		made, err := onnx.Open(dir, onnx.Options{})
 		if err != nil {

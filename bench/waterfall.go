@@ -150,13 +150,13 @@ func (t *truth) enough(ctx context.Context, x *faiss.Index, recall float64) (p f
 
 // Models compares models by exact search: the first space's with that of each
 // other one, and with queries of the other one among products of the first, which
-// is what happens where an index is not built anew for a quantized model.
-func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o SweepOptions) ([]Result, error) {
+// is what happens where an index is not built anew for a quantized model. own are the
+// places in results of those of each other space by itself.
+func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o SweepOptions) (results []Result, own []int, err error) {
 	o, t, err := o.exact(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var results []Result
 	var exact []float64 // nDCG of the first space
 	measure := func(products, queries string, x *Space) error {
 		if err := x.check(); err != nil {
@@ -188,20 +188,21 @@ func Models(ctx context.Context, s *Space, others []*Space, judge *Judge, o Swee
 		return nil
 	}
 	if err := measure(s.Model, s.Model, s); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, x := range others {
 		mixed := *x
 		mixed.Vectors = s.Vectors
 		if x.Dimension == s.Dimension {
 			if err := measure(s.Model, x.Model, &mixed); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
+		own = append(own, len(results))
 		if err := measure(x.Model, x.Model, x); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	correctAll(results)
-	return results, nil
+	return results, own, nil
 }

@@ -28,23 +28,23 @@ func (ix *Index) Scores(ctx context.Context, query string, rows []uint32, dst []
 		}
 		docs := ix.table.docs
 		slices.SortFunc(order, func(i, j int) int { return int(docs[rows[i]]) - int(docs[rows[j]]) })
+		if len(rows) > mostAsked {
+			return ix.sum(ctx, query, rows, order, dst)
+		}
 		s, err := ix.openSearcher(ctx, query, nil, 0)
 		if err != nil {
 			return err
 		}
-		postings := uint64(0)
-		for i := range s.lists {
-			postings += s.lists[i].df
-		}
-		if uint64(len(rows)*len(s.lists)*askCost) < postings {
-			s.ask(ix, rows, order, dst)
-			ix.closeSearcher(s)
-			return nil
-		}
+		s.ask(ix, rows, order, dst)
 		ix.closeSearcher(s)
-		return ix.sum(ctx, query, rows, order, dst)
+		return nil
 	})
 }
+
+// mostAsked is for how many products lists are asked about each: a search for the same
+// query has read them, as a rule. Of more, such as for a distribution of scores, all
+// postings are walked, and not kept.
+const mostAsked = 256
 
 // sum scores rows by walking all postings around them; order are their indexes by
 // document.

@@ -141,12 +141,23 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 		return fmt.Errorf("cannot encode %d texts of dimension %d into %d values", len(texts), dim, len(dst))
 	}
 	items := make([]item, len(texts))
-	for i, t := range texts {
-		ids, err := e.tokenize(prefix, t)
-		if err != nil {
-			return err
-		}
-		items[i] = item{ids, t, dst[i*dim : (i+1)*dim]}
+	var cut errgroup.Group
+	cut.SetLimit(e.opts.Parallel)
+	const few = 16 // worth a goroutine
+	for from := 0; from < len(texts); from += few {
+		cut.Go(func() error {
+			for i := from; i < min(from+few, len(texts)); i++ {
+				ids, err := e.tokenize(prefix, texts[i])
+				if err != nil {
+					return err
+				}
+				items[i] = item{ids, texts[i], dst[i*dim : (i+1)*dim]}
+			}
+			return nil
+		})
+	}
+	if err := cut.Wait(); err != nil {
+		return err
 	}
 	// Longest first, so that little is padded; the order is total, so that
 	// equal input makes equal batches.

@@ -54,46 +54,55 @@ type Quantized struct {
 	Kind      string    `json:"kind"`   // see package encoder/quantize
 	Parent    string    `json:"parent"` // Model.Hash of the fp32 model
 	Closeness Closeness `json:"closeness"`
-	// Evidence is what it was found to cost, one entry a catalogue.
+	// Evidence is what it was found to cost, one entry a catalogue and metric.
 	Evidence []Evidence `json:"evidence,omitempty"`
 }
 
 // Evidence compares a quantized model with the fp32 one by the judgements of a
 // catalogue, both with vectors of their own and exact search.
 type Evidence struct {
-	Catalogue string  `json:"catalogue"` // its name
-	Hash      string  `json:"hash"`      // and hash
-	Metric    string  `json:"metric"`
-	Queries   int     `json:"queries"`
-	FP32      float64 `json:"fp32"`       // what the fp32 model has
-	Change    float64 `json:"difference"` // how much more the quantized one has, and
-	Low       float64 `json:"low"`        // the 95 % interval of that
-	High      float64 `json:"high"`
+	Catalogue  string  `json:"catalogue"` // its name
+	Hash       string  `json:"hash"`      // and hash
+	Metric     string  `json:"metric"`
+	Queries    int     `json:"queries"`
+	FP32       float64 `json:"fp32"`       // what the fp32 model has
+	Difference float64 `json:"difference"` // how much more the quantized one has, and
+	Low        float64 `json:"low"`        // the 95 % interval of that
+	High       float64 `json:"high"`
+}
+
+// CheckParent is an error if trirank model quantize did not make m of the model with the
+// given hash.
+func (m *Model) CheckParent(hash string) error {
+	if m.Quantized == nil || m.Quantized.Parent != hash {
+		return fmt.Errorf("trirank model quantize did not make %s of the model that it is compared with (name the ranking of that one with --system)", m.Name)
+	}
+	return nil
 }
 
 // AddEvidence adds e to what is known of the quantized model in dir, in place of what
-// was known by the same catalogue and metric. Only what is known changes: base and model
-// are the hashes that the fp32 model and this one must have.
-func AddEvidence(dir, base, model string, e Evidence) error {
-	fail := func(err error) error { return fmt.Errorf("cannot add evidence to model %s: %w", dir, err) }
+// was known by the same catalogue and metric. Nothing else changes: parent and model are
+// the hashes that the fp32 model and this one must have.
+func AddEvidence(dir, parent, model string, e Evidence) error {
 	m, err := ReadModel(dir)
 	if err != nil {
 		return err
 	}
-	if m.Quantized == nil || m.Quantized.Parent != base {
-		return fail(errors.New("it was not made of the model that it is compared with by trirank model quantize"))
+	err = m.CheckParent(parent)
+	if err == nil && m.Hash() != model {
+		err = errors.New("it is not the model that was measured (was it made again meanwhile?)")
 	}
-	if m.Hash() != model {
-		return fail(errors.New("it is not the model that was measured"))
+	if err == nil {
+		m.Quantized.Evidence = append(slices.DeleteFunc(m.Quantized.Evidence, func(old Evidence) bool {
+			return old.Hash == e.Hash && old.Metric == e.Metric
+		}), e)
+		err = m.Validate()
 	}
-	m.Quantized.Evidence = append(slices.DeleteFunc(m.Quantized.Evidence, func(old Evidence) bool {
-		return old.Hash == e.Hash && old.Metric == e.Metric
-	}), e)
-	if err := m.Validate(); err != nil {
-		return fail(err)
+	if err == nil {
+		err = m.write(dir)
 	}
-	if err := m.write(dir); err != nil {
-		return fail(err)
+	if err != nil {
+		return fmt.Errorf("cannot add evidence to model %s: %w", dir, err)
 	}
 	return nil
 }
@@ -162,8 +171,9 @@ func (m *Model) Validate() error {
 			bad("quantized has the cosines %g (mean) and %g (least) of %d texts", c.Mean, c.Min, c.Texts)
 		}
 		for _, e := range q.Evidence {
-			if !(e.Low <= e.Change && e.Change <= e.High) || e.Metric == "" || e.Queries < 1 {
-				bad("quantized has as evidence a difference in %q of %g within %g to %g by %d queries", e.Metric, e.Change, e.Low, e.High, e.Queries)
+			const rounding = 1e-9 // of means that were added up in another order
+			if !(e.Low <= e.Difference+rounding && e.Difference <= e.High+rounding) || e.Metric == "" || e.Hash == "" || e.Queries < 1 {
+				bad("quantized has as evidence a difference in %q of %g within %g to %g by %d queries of catalogue %q", e.Metric, e.Difference, e.Low, e.High, e.Queries, e.Hash)
 			}
 		}
 	}

@@ -313,8 +313,8 @@ With --write the comparison is kept in the model.json of the quantized models.`,
 		if err := o.check(); err != nil {
 			return err
 		}
-		if write && len(quantized) == 0 {
-			return usageError("--write needs --quantized")
+		if write && (len(quantized) == 0 || o.judgments != "") {
+			return usageError("--write is for --quantized models and the judgements of the index")
 		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
@@ -336,6 +336,11 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		if system == b.system || slices.Contains(quantized[:i], system) {
 			return usageError("--quantized: %s is compared with already", system)
 		}
+		if write {
+			if err := b.checkParent(system); err != nil {
+				return err
+			}
+		}
 		s, err := b.spaceOf(ctx, system)
 		if err != nil {
 			return err
@@ -354,11 +359,12 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 	var models []bench.Result
 	if len(others) > 0 {
 		// Before the vectors, which take longer: what is kept of it is safe then.
-		if models, err = bench.Models(ctx, b.space, others, b.judge, b.options()); err != nil {
+		var own []int
+		if models, own, err = bench.Models(ctx, b.space, others, b.judge, b.options()); err != nil {
 			return err
 		}
 		if write {
-			if err := b.addEvidence(quantized, others, models); err != nil {
+			if err := b.addEvidence(quantized, models, own); err != nil {
 				return err
 			}
 		}
@@ -395,25 +401,37 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 	return b.report("Quantization", sections...)
 }
 
-// addEvidence writes what each quantized model costs into its model.json.
-func (b *benching) addEvidence(quantized []string, others []*bench.Space, models []bench.Result) error {
+// checkParent is an error if the model of a ranking was not made of that of the ranking
+// it is compared with.
+func (b *benching) checkParent(system string) error {
+	space, ok := b.x.Space(system)
+	if !ok {
+		return nil // which is said elsewhere
+	}
+	m, err := encoder.ReadModel(space.Model())
+	if err != nil {
+		return err
+	}
 	base, _ := b.x.Model(b.system)
+	return m.CheckParent(base.Hash)
+}
+
+// addEvidence writes what each quantized model costs into its model.json. own are the
+// places of their results among those of models.
+func (b *benching) addEvidence(quantized []string, models []bench.Result, own []int) error {
+	base, _ := b.x.Model(b.system)
+	fp32, _ := models[0].Metric(bench.Quality)
 	for i, system := range quantized {
-		// Products and queries are by the model: an index of its own.
-		at := slices.IndexFunc(models, func(r bench.Result) bool {
-			return r.Against != nil && r.Param("products") == others[i].Model && r.Param("queries") == others[i].Model
-		})
-		if at < 0 {
+		c := models[own[i]].Against
+		if c == nil {
 			return fmt.Errorf("cannot say what %s costs: no query has judgements that tell", system)
 		}
-		fp32, _ := models[0].Metric(bench.Quality)
-		c := models[at].Against
 		space, _ := b.x.Space(system)
 		info, _ := b.x.Model(system)
 		catalogue := b.x.Manifest.Catalogue
 		if err := encoder.AddEvidence(space.Model(), base.Hash, info.Hash, encoder.Evidence{
 			Catalogue: catalogue.Name, Hash: catalogue.Hash, Metric: bench.Quality, Queries: c.Queries,
-			FP32: fp32, Change: float64(c.Difference), Low: float64(c.Low), High: float64(c.High),
+			FP32: fp32, Difference: float64(c.Difference), Low: float64(c.Low), High: float64(c.High),
 		}); err != nil {
 			return err
 		}

@@ -5,13 +5,31 @@ import (
 	"fmt"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/trirank/trirank/encoder"
 )
 
-// Peaks runs a network, given as the bytes of its ONNX file, over texts, given as their
-// tokens, one after the other. Of each of the named values, which are among its outputs
-// and of 32-bit floats, it returns the greatest magnitude in each channel: each place in
-// the last dimension.
-func Peaks(ctx context.Context, network []byte, values []string, texts [][]uint32) (peaks [][]float32, err error) {
+// Peaks returns a function that runs networks, given as the bytes of their ONNX files,
+// over texts, one after the other. texts cuts them by the tokenizer of the model in dir. Of
+// each of the named values, which are among the network's outputs and of 32-bit floats,
+// the function returns the greatest magnitude in each channel: each place in the last
+// dimension.
+func Peaks(dir string, texts func(*encoder.Encoder) ([][]uint32, error)) func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
+	return func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
+		e, err := Open(dir, Options{})
+		if err != nil {
+			return nil, err
+		}
+		tokens, err := texts(e)
+		e.Close() // before the network takes as much memory
+		if err != nil {
+			return nil, err
+		}
+		return peaks(ctx, network, values, tokens)
+	}
+}
+
+func peaks(ctx context.Context, network []byte, values []string, texts [][]uint32) ([][]float32, error) {
 	if err := acquire(""); err != nil {
 		return nil, err
 	}
@@ -34,16 +52,16 @@ func Peaks(ctx context.Context, network []byte, values []string, texts [][]uint3
 		return nil, err
 	}
 	defer session.Destroy()
-	peaks = make([][]float32, len(values))
+	found := make([][]float32, len(values))
 	for _, tokens := range texts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := addPeaks(session, len(inputs) == 3, tokens, values, peaks); err != nil {
+		if err := addPeaks(session, len(inputs) == 3, tokens, values, found); err != nil {
 			return nil, err
 		}
 	}
-	return peaks, nil
+	return found, nil
 }
 
 // addPeaks raises peaks to those of one text.

@@ -28,10 +28,10 @@ const (
 	blockSize = 32
 	// leastTable is the size in bytes of the tables that are worth it.
 	leastTable = 1 << 20
-	// evenness is how many times the median of channels' peaks a channel may reach
-	// before it is divided: 2 to 4 times, since it is divided by powers of two. Of the
-	// factors tried (1, 2, and those of SmoothQuant, Xiao et al. 2023, which look at
-	// the weights too) none is nearer to fp32 by more than .00005 of cosine.
+	// evenness is how many times the median of all channels' peaks that of a divided
+	// one is, to the nearest power of two. Of what was tried (1, 2, and the factors of
+	// SmoothQuant, Xiao et al. 2023, which look at the weights too) nothing is nearer to
+	// fp32 by more than .00005 of cosine.
 	evenness = 2
 	// middle is the value that stands for 0 in weights of 8 bits without sign. Those
 	// with one would be added up with saturation by processors that have AVX2 but not
@@ -68,8 +68,8 @@ type graph struct {
 
 // Network returns a copy of the ONNX model in which the constant matrices of
 // MatMul and Gemm nodes, and large tables of embeddings, are whole numbers of 8 bits. The
-// same model gives the same bytes. Tokens wants peaks; without them no channel is
-// divided.
+// same model and the same peaks give the same bytes. Tokens wants peaks; without them no
+// channel is divided.
 func Network(ctx context.Context, model []byte, kind Kind, peaks Peaks) ([]byte, Changed, error) {
 	g := &graph{
 		bytes: model, kind: kind, tensors: map[string]onnxfile.Tensor{}, names: map[string]bool{},
@@ -202,9 +202,9 @@ func (g *graph) plan() error {
 			if into[name] && g.turned[name] != turned {
 				return fmt.Errorf("weight %.80q is multiplied by both as it is and transposed, which is not supported", name)
 			}
-			if other, again := g.factors[name]; g.multiplies(n) && again && other != n.Inputs[0] {
+			if other, again := g.factors[name]; again && other != n.Inputs[0] {
 				g.factors[name] = "" // several
-			} else {
+			} else if of == 1 {
 				g.factors[name] = n.Inputs[0]
 			}
 			into[name] = true
@@ -374,10 +374,7 @@ func (g *graph) product(out []byte, x, w, y string) []byte {
 
 // blockProduct appends y = x w in blocks.
 func (g *graph) blockProduct(out []byte, x, w, y string) []byte {
-	rows, cols := g.tensors[w].Dims[0], g.tensors[w].Dims[1]
-	if g.turned[w] {
-		rows, cols = cols, rows
-	}
+	rows, cols := g.shape(w)
 	return g.node(out, matMulNBits, []string{x, w + integers, w + scales}, []string{y}, map[string]int64{
 		"K": int64(rows), "N": int64(cols), "bits": 8, "block_size": blockSize,
 		"accuracy_level": 4, // activations in 8 bits, a scale a block

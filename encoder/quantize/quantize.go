@@ -1,11 +1,10 @@
 // Package quantize makes an int8 model directory of an fp32 one: a quarter of its
-// size, and two to four times as fast. The weights are rounded to 8 bits; so are the
-// activations, while the model runs, by the scales that the [Kind] says.
+// size, and faster. The weights are rounded to 8 bits; so are the activations, while
+// the model runs, by the scales that the [Kind] says.
 //
 // Only the constant matrices of MatMul and Gemm nodes and large tables of embeddings
-// change.
-// The sums and what is between them, such as softmax and normalisation, stay in 32-bit
-// floats.
+// change. The sums and what is between them, such as softmax and normalisation, stay in
+// 32-bit floats.
 package quantize
 
 import (
@@ -69,7 +68,8 @@ const leastCosine = .95
 // Directory makes the model directory out of the fp32 model directory base. It takes
 // its place when it is whole and check, which opens it in the folder where it is until
 // then and compares it with base, finds nothing wrong; the same input gives the same
-// files.
+// files on one kind of processor (Tokens runs the model, whose peaks may be rounded
+// otherwise on another).
 func Directory(ctx context.Context, base, out string, o Options, check func(dir string) (encoder.Closeness, error)) (*Report, error) {
 	r, err := directory(ctx, base, out, o, check)
 	if err != nil {
@@ -96,7 +96,7 @@ func directory(ctx context.Context, base, out string, o Options, check func(dir 
 	if err := encoder.CheckTarget(base, out, alike, o.Also...); err != nil {
 		return nil, err
 	}
-	old, _ := encoder.ReadModel(out) // there may be none
+	known := evidence(out)
 	before, err := onnxfile.Read(filepath.Join(base, encoder.NetworkFile))
 	if err != nil {
 		return nil, err
@@ -122,11 +122,16 @@ func directory(ctx context.Context, base, out string, o Options, check func(dir 
 		if err != nil {
 			return err
 		}
-		if near.Mean < leastCosine {
+		if !(near.Mean >= leastCosine) {
 			return fmt.Errorf("its vectors are not those of %s: their cosine is %.3f on average (at least %g expected)", model.Name, near.Mean, leastCosine)
 		}
 		m.Quantized.Closeness = near
-		return errors.Join(encoder.WriteModel(fresh, &m), keepEvidence(fresh, old), ctx.Err())
+		made, err := encoder.ReadModel(fresh)
+		if err != nil {
+			return err
+		}
+		m.Quantized.Evidence = known(made)
+		return errors.Join(encoder.WriteModel(fresh, &m), ctx.Err())
 	})
 	if err != nil {
 		return nil, err
@@ -135,21 +140,16 @@ func directory(ctx context.Context, base, out string, o Options, check func(dir 
 	return &Report{changed, int64(len(before)), int64(len(after)), made}, err
 }
 
-// keepEvidence adds to the model in dir what is known of old, if that is the same.
-func keepEvidence(dir string, old *encoder.Model) error {
-	if old == nil || old.Quantized == nil {
-		return nil
-	}
-	for _, e := range old.Quantized.Evidence {
-		m, err := encoder.ReadModel(dir)
-		if err != nil || m.Hash() != old.Hash() || m.Quantized.Parent != old.Quantized.Parent {
-			return err
+// evidence returns what is known of a model that is made again in dir, if it is the
+// same.
+func evidence(dir string) func(made *encoder.Model) []encoder.Evidence {
+	old, err := encoder.ReadModel(dir)
+	return func(made *encoder.Model) []encoder.Evidence {
+		if err != nil || old.Quantized == nil || old.Quantized.Parent != made.Quantized.Parent || old.Hash() != made.Hash() {
+			return nil // there may be no such model
 		}
-		if err := encoder.AddEvidence(dir, m.Quantized.Parent, m.Hash(), e); err != nil {
-			return err
-		}
+		return old.Quantized.Evidence
 	}
-	return nil
 }
 
 // copyFiles copies the tokenizer, and the other files that there are.

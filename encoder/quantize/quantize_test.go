@@ -342,21 +342,25 @@ func TestDirectory(t *testing.T) {
 	}
 	// One of the same kind may be made again, and gives the same; after a failure the
 	// old one is there. What was found of it stays.
-	cost := encoder.Evidence{Catalogue: "shop", Hash: "1", Metric: "ndcg@10", Queries: 9, FP32: .5, Change: -.001, Low: -.002, High: .001}
+	cost := encoder.Evidence{Catalogue: "shop", Hash: "1", Metric: "ndcg@10", Queries: 9, FP32: .5, Difference: -.001, Low: -.002, High: .001}
 	if err := encoder.AddEvidence(out, parent.Hash(), m.Hash(), cost); err != nil {
 		t.Fatal(err)
 	}
-	if err := encoder.AddEvidence(out, m.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "it was not made of the model") {
+	if err := encoder.AddEvidence(out, m.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "did not make e5-int8 of the model") {
 		t.Error(err)
 	}
 	if err := encoder.AddEvidence(out, parent.Hash(), parent.Hash(), cost); err == nil || !strings.Contains(err.Error(), "not the model that was measured") {
 		t.Error(err)
 	}
-	cost.Change = .1 // more than High
+	cost.Difference, cost.Low = -.0005, -.001 // in place of what was known
+	if err := encoder.AddEvidence(out, parent.Hash(), m.Hash(), cost); err != nil {
+		t.Fatal(err)
+	}
+	cost.Difference = .1 // more than High
 	if err := encoder.AddEvidence(out, parent.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "a difference in \"ndcg@10\" of 0.1 within") {
 		t.Error(err)
 	}
-	if m, err = encoder.ReadModel(out); err != nil || len(m.Quantized.Evidence) != 1 || m.Quantized.Evidence[0].Change != -.001 || m.Hash() != r.Model.Hash() {
+	if m, err = encoder.ReadModel(out); err != nil || len(m.Quantized.Evidence) != 1 || m.Quantized.Evidence[0].Difference != -.0005 || m.Hash() != r.Model.Hash() {
 		t.Errorf("%v, %+v", err, m.Quantized)
 	}
 	before, _ := os.ReadFile(filepath.Join(out, "model.json"))
@@ -374,6 +378,13 @@ func TestDirectory(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(out)); len(left) != 1 {
 		t.Errorf("left: %v", left)
+	}
+	o.Kind = Blocks // another model, of which nothing is known
+	if _, err := Directory(context.Background(), base, out, o, near(.99, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = encoder.ReadModel(out); err != nil || m.Quantized.Evidence != nil {
+		t.Errorf("%v, %+v", err, m.Quantized)
 	}
 
 	other := modelDir(t, func(m *encoder.Model) { m.Parent = "e5" })
@@ -394,10 +405,14 @@ func FuzzNetwork(f *testing.F) {
 	f.Add(shared())
 	f.Add(network(11, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2)), node("MatMul", "x w", "y")))
 	f.Add(network(11, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, 2)), gemm(1, 1, "x", "w", "b")))
+	f.Add(expanding(11))
 	f.Add([]byte{})
+	peaks := func(_ context.Context, _ []byte, values []string) ([][]float32, error) {
+		return slices.Repeat([][]float32{{1, 100, 1, 2}}, len(values)), nil
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, kind := range Kinds {
-			out, changed, err := Network(context.Background(), b, kind, nil)
+			out, changed, err := Network(context.Background(), b, kind, peaks)
 			if err != nil {
 				continue
 			}

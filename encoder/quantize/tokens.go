@@ -47,6 +47,9 @@ func (g *graph) evenOut(ctx context.Context, peaks Peaks) error {
 			values = append(values, x)
 		}
 		rows, cols := g.shape(w)
+		if channels[x] > 0 && channels[x] != rows {
+			return fmt.Errorf("value %.80q is multiplied by matrices of %d and of %d rows", x, channels[x], rows)
+		}
 		channels[x], columns[x] = rows, columns[x]+cols
 		shared[x] = shared[x] || g.factors[w] != x
 	}
@@ -54,11 +57,10 @@ func (g *graph) evenOut(ctx context.Context, peaks Peaks) error {
 	if len(values) == 0 {
 		return nil
 	}
-	network, err := g.watched(values)
-	if err != nil {
-		return err
+	found, err := peaks(ctx, g.watched(values), values)
+	if err == nil && len(found) != len(values) {
+		err = fmt.Errorf("there are %d of %d", len(found), len(values))
 	}
-	found, err := peaks(ctx, network, values)
 	if err != nil {
 		return fmt.Errorf("its activations cannot be looked at: %w", err)
 	}
@@ -87,36 +89,33 @@ func (g *graph) shape(w string) (rows, cols int) {
 func divisors(peaks []float32) []float32 {
 	sorted := slices.Sorted(slices.Values(peaks))
 	median := float64(sorted[len(sorted)/2])
-	out, any := make([]float32, len(peaks)), false
+	out, divides := make([]float32, len(peaks)), false
 	for i, p := range peaks {
 		out[i] = 1
-		if by := math.Round(math.Log2(float64(p) / (evenness * median))); by >= 1 && by <= 64 {
-			out[i], any = float32(math.Exp2(by)), true
+		// NaN where there is nothing to compare with.
+		if by := math.Round(math.Log2(float64(p) / (evenness * median))); by >= 1 && median > 0 {
+			out[i], divides = float32(math.Exp2(min(by, mostHalvings))), true
 		}
 	}
-	if !any {
+	if !divides {
 		return nil
 	}
 	return out
 }
 
+// mostHalvings bounds divisors: weights are multiplied by them, and must stay finite.
+const mostHalvings = 8
+
 // watched is the network with more outputs.
-func (g *graph) watched(values []string) (model []byte, err error) {
-	err = onnxfile.Fields(g.bytes, 0, len(g.bytes), func(x onnxfile.Field) error {
-		if x.Number != onnxfile.ModelGraph {
-			model = append(model, g.bytes[x.Start:x.End]...)
-			return nil
+func (g *graph) watched(values []string) []byte {
+	var more []byte
+	for _, v := range values {
+		if !g.outputs[v] {
+			more = onnxfile.AppendFloats(more, onnxfile.GraphOutput, v)
 		}
-		body := slices.Clone(g.bytes[x.From:x.To])
-		for _, v := range values {
-			if !g.outputs[v] {
-				body = onnxfile.AppendFloats(body, onnxfile.GraphOutput, v)
-			}
-		}
-		model = onnxfile.AppendBytes(model, onnxfile.ModelGraph, body)
-		return nil
-	})
-	return model, err
+	}
+	// A message that comes twice is merged: lists are joined.
+	return onnxfile.AppendBytes(slices.Clone(g.bytes), onnxfile.ModelGraph, more)
 }
 
 // Names of the numbers that tokenProduct needs.
@@ -150,7 +149,7 @@ func (g *graph) numbers(out []byte) []byte {
 	}
 	number(numberOne, 1)
 	number(numberMost, greatest)
-	// A token whose activations are all 0 is divided by it.
+	// The peak of a token whose activations are all 0.
 	number(numberLeast, 0x1p-100)
 	if g.opset >= axesAsInput {
 		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(lastAxis, ""), onnxfile.Int64, []int{1}, binary.LittleEndian.AppendUint64(nil, math.MaxUint64)) // -1

@@ -14,8 +14,8 @@ import (
 // expanding is a network in which three activations are multiplied by constants: x by
 // more columns than it has channels, y by fewer, and u by a matrix that v is multiplied by
 // as well.
-func expanding(version uint64) []byte {
-	return network(version,
+func expanding(version uint64, more ...[]byte) []byte {
+	return network(version, append(more,
 		info(onnxfile.GraphInput, "x"),
 		tensor("q", onnxfile.Float32, []int{4, 3}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
 		tensor("k", onnxfile.Float32, []int{4, 3}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
@@ -23,7 +23,7 @@ func expanding(version uint64) []byte {
 		tensor("both", onnxfile.Float32, []int{3, 4}, floatsOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)),
 		node("MatMul", "x q", "y"), node("MatMul", "x k", "u"), node("MatMul", "y w", "z"),
 		node("MatMul", "u both", "a"), node("MatMul", "v both", "b"),
-		info(onnxfile.GraphOutput, "z"))
+		info(onnxfile.GraphOutput, "z"))...)
 }
 
 func TestTokens(t *testing.T) {
@@ -39,16 +39,15 @@ func TestTokens(t *testing.T) {
 	if err != nil || changed != (Changed{4, 0}) {
 		t.Fatal(changed, err)
 	}
-	var outputs []string
-	if err := onnxfile.Graph(watched, func(x onnxfile.Field) error {
-		if x.Number != onnxfile.GraphOutput {
-			return nil
-		}
-		name, err := infoName(watched, x)
-		outputs = append(outputs, name)
-		return err
-	}); err != nil || !slices.Equal(outputs, []string{"z", "x"}) {
-		t.Errorf("the watched network gives %q, %v", outputs, err)
+	if got := outputs(t, watched); !slices.Equal(got, []string{"z", "x"}) {
+		t.Errorf("the watched network gives %q", got)
+	}
+	// What it gives anyway is not named twice.
+	if _, _, err := Network(context.Background(), expanding(11, info(onnxfile.GraphOutput, "x")), Tokens, peaks); err != nil {
+		t.Fatal(err)
+	}
+	if got := outputs(t, watched); !slices.Equal(got, []string{"x", "z"}) {
+		t.Errorf("the watched network gives %q", got)
 	}
 	w := read(t, b)
 	if got, want := w.tensors["x_factor"], floatsOf(1, 1./32, 1, 1); !bytes.Equal(got, want) {
@@ -89,6 +88,22 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// outputs are the names of what a network gives.
+func outputs(t *testing.T, network []byte) (names []string) {
+	t.Helper()
+	if err := onnxfile.Graph(network, func(x onnxfile.Field) error {
+		if x.Number != onnxfile.GraphOutput {
+			return nil
+		}
+		name, err := infoName(network, x)
+		names = append(names, name)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 func TestTokensRefuses(t *testing.T) {
 	for want, peaks := range map[string]Peaks{
 		"its activations cannot be looked at: broken": func(context.Context, []byte, []string) ([][]float32, error) { return nil, errors.New("broken") },
@@ -98,6 +113,18 @@ func TestTokensRefuses(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
+	uneven := expanding(11, tensor("other", onnxfile.Float32, []int{3, 9}, make([]byte, 4*27)), node("MatMul", "x other", "c"))
+	want := "\"x\" is multiplied by matrices of 3 and of 4 rows"
+	if _, _, err := Network(context.Background(), uneven, Tokens, Peaks(nil)); err != nil {
+		t.Error(err)
+	}
+	none := func(context.Context, []byte, []string) ([][]float32, error) { return nil, nil }
+	if _, _, err := Network(context.Background(), uneven, Tokens, none); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v does not say %q", err, want)
+	}
+	if _, _, err := Network(context.Background(), expanding(11), Tokens, none); err == nil || !strings.Contains(err.Error(), "there are 0 of 1") {
+		t.Error(err)
+	}
 }
 
 func TestDivisors(t *testing.T) {
@@ -105,6 +132,7 @@ func TestDivisors(t *testing.T) {
 		{[]float32{1, 1, 1, 2.8}, nil},
 		{[]float32{1, 1, 1, 2.9}, []float32{1, 1, 1, 2}},
 		{[]float32{1, 30, .01, 1, 0}, []float32{1, 16, 1, 1, 1}},
+		{[]float32{1, 1, 1e30}, []float32{1, 1, 256}}, // weights must stay finite
 		{[]float32{0, 0, 0}, nil},
 		{[]float32{0, 0, 1}, nil}, // nothing to be compared with
 	} {
