@@ -74,7 +74,10 @@ type Evidence struct {
 // CheckParent is an error if trirank model quantize did not make m of the model with the
 // given hash.
 func (m *Model) CheckParent(hash string) error {
-	if m.Quantized == nil || m.Quantized.Parent != hash {
+	if m.Quantized == nil {
+		return fmt.Errorf("%s is no model that trirank model quantize made", m.Name)
+	}
+	if m.Quantized.Parent != hash {
 		return fmt.Errorf("trirank model quantize did not make %s of the model that it is compared with (name the ranking of that one with --system)", m.Name)
 	}
 	return nil
@@ -164,8 +167,8 @@ func (m *Model) Validate() error {
 		bad("precision %q is none of fp32, fp16, int8", m.Precision)
 	}
 	if q := m.Quantized; q != nil {
-		if m.Precision != "int8" || q.Kind == "" || len(q.Parent) != sha256.Size*2 {
-			bad("quantized is of kind %q and parent %q (precision int8, a kind and the hash of the parent expected)", q.Kind, q.Parent)
+		if m.Precision != "int8" || !slices.Contains([]string{"tokens", "blocks", "dynamic"}, q.Kind) || len(q.Parent) != sha256.Size*2 {
+			bad("quantized is of kind %q and parent %q (precision int8, one of the kinds tokens, blocks, dynamic and the hash of the parent expected)", q.Kind, q.Parent)
 		}
 		if c := q.Closeness; !(-1 <= c.Min && c.Min <= c.Mean && c.Mean <= 1) || c.Texts < 0 {
 			bad("quantized has the cosines %g (mean) and %g (least) of %d texts", c.Mean, c.Min, c.Texts)

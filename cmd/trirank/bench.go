@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,10 @@ func (b *benching) open(ctx context.Context) (err error) {
 	}
 	src, err := formats.Judgments([]string{path}, formats.Options{})
 	if err != nil {
-		return fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
+		if b.judgments == "" {
+			err = fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
+		}
+		return err
 	}
 	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
 		return unreadJudgments(b.index, b.judgments != "", err)
@@ -127,8 +131,9 @@ func (b *benching) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// openVectors opens the index and the vectors of the ranking to measure.
-func (b *benching) openVectors(ctx context.Context) error {
+// openVectors opens the index and the vectors of the ranking to measure, after check,
+// if not nil, finds nothing wrong with what else is asked for.
+func (b *benching) openVectors(ctx context.Context, check func() error) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
@@ -137,6 +142,14 @@ func (b *benching) openVectors(ctx context.Context) error {
 			return fmt.Errorf("index %s has no ranking by vectors", b.index)
 		}
 		b.system = b.x.Manifest.Models[0].System
+	}
+	if err := b.checkVectors(b.system); err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	var err error
 	if b.space, err = b.spaceOf(ctx, b.system); err != nil {
@@ -147,13 +160,22 @@ func (b *benching) openVectors(ctx context.Context) error {
 	return err
 }
 
+// checkVectors is an error if no model makes the ranking.
+func (b *benching) checkVectors(system string) error {
+	if _, ok := b.x.Model(system); ok {
+		return nil
+	}
+	var names []string
+	for _, m := range b.x.Manifest.Models {
+		names = append(names, m.System)
+	}
+	return usageError("index %s has no ranking %q by vectors (there are: %s)", b.index, system, strings.Join(names, ", "))
+}
+
 // spaceOf returns what a ranking searches, its queries encoded one by one as they
 // are when the index serves.
 func (b *benching) spaceOf(ctx context.Context, system string) (*bench.Space, error) {
-	space, ok := b.x.Space(system)
-	if !ok {
-		return nil, usageError("index %s has no ranking %q by vectors", b.index, system)
-	}
+	space, _ := b.x.Space(system) // checkVectors was asked
 	s := &bench.Space{Name: system}
 	m, _ := b.x.Model(system)
 	s.Model = m.Model + ", " + m.Precision
@@ -259,7 +281,7 @@ Times are of one search on one thread, the query's encoding not counted.`,
 
 // recall measures indexes over their parameters.
 func (b *benching) recall(ctx context.Context, factories []string, ks []int) (*bench.Section, error) {
-	if err := b.openVectors(ctx); err != nil {
+	if err := b.openVectors(ctx, nil); err != nil {
 		return nil, err
 	}
 	o := b.options()
@@ -305,7 +327,7 @@ With --write the comparison is kept in the model.json of the quantized models.`,
 	c.Flags().StringSliceVar(&quantized, "quantized", nil, "rankings of the same index by quantized models; the first is in the waterfall")
 	c.Flags().StringVar(&codes, "codes", "SQ8", "encoding of vectors in the waterfall, as FAISS writes it")
 	c.Flags().StringVar(&query, "query", "", "also print the waterfall of this judged query")
-	c.Flags().BoolVar(&write, "write", false, "keep what the --quantized models cost in their model.json")
+	c.Flags().BoolVar(&write, "write", false, "keep what the --quantized models cost, by the judgements of the index, in their model.json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
 			return err
@@ -313,8 +335,11 @@ With --write the comparison is kept in the model.json of the quantized models.`,
 		if err := o.check(); err != nil {
 			return err
 		}
-		if write && (len(quantized) == 0 || o.judgments != "") {
-			return usageError("--write is for --quantized models and the judgements of the index")
+		switch {
+		case write && len(quantized) == 0:
+			return usageError("--write needs --quantized")
+		case write && o.judgments != "":
+			return usageError("--write keeps what the judgements of the index say: leave --judgments out")
 		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
@@ -324,23 +349,30 @@ With --write the comparison is kept in the model.json of the quantized models.`,
 }
 
 func (b *benching) quantization(ctx context.Context, quantized []string, codes, query string, write bool) error {
-	if err := b.openVectors(ctx); err != nil {
-		return err
-	}
 	isQuery := func(text string) bool { return eval.Fold(text) == eval.Fold(query) }
-	if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
-		return usageError("--query: %q is none of the judged queries", query)
-	}
-	var others []*bench.Space
-	for i, system := range quantized {
-		if system == b.system || slices.Contains(quantized[:i], system) {
-			return usageError("--quantized: %s is compared with already", system)
+	if err := b.openVectors(ctx, func() error {
+		if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
+			return usageError("--query: %q is none of the judged queries", query)
 		}
-		if write {
-			if err := b.checkParent(system); err != nil {
+		for i, system := range quantized {
+			if system == b.system || slices.Contains(quantized[:i], system) {
+				return usageError("--quantized: %s is compared with already", system)
+			}
+			if err := b.checkVectors(system); err != nil {
 				return err
 			}
+			if write {
+				if err := b.checkParent(system); err != nil {
+					return err
+				}
+			}
 		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var others []*bench.Space
+	for _, system := range quantized {
 		s, err := b.spaceOf(ctx, system)
 		if err != nil {
 			return err
@@ -404,10 +436,7 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 // checkParent is an error if the model of a ranking was not made of that of the ranking
 // it is compared with.
 func (b *benching) checkParent(system string) error {
-	space, ok := b.x.Space(system)
-	if !ok {
-		return nil // which is said elsewhere
-	}
+	space, _ := b.x.Space(system)
 	m, err := encoder.ReadModel(space.Model())
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,6 +87,9 @@ func resumeHint(args []string) string {
 		return "; the steps so far are kept: give the same command with --resume to go on"
 	case "index":
 		return "; the vectors made so far are kept: give the same command to go on"
+	}
+	if slices.Contains(args, "--write") && slices.Contains(args, "quantization") {
+		return "; of the models that were compared by then model.json says what they cost" // bench quantization --write
 	}
 	return "; nothing was changed"
 }

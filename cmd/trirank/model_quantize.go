@@ -79,9 +79,16 @@ processor.`,
 			}
 			o.Name = info.Name + "-int8-" + kind
 		}
-		o.Peaks = onnx.Peaks(base, quantize.SampleTokens)
+		step := func(what string) { fmt.Fprintln(c.ErrOrStderr(), what) }
+		peaks := onnx.Peaks(base, quantize.SampleTokens)
+		o.Peaks = func(ctx context.Context, network []byte, values []string) ([][]float32, error) {
+			step("looking at its activations")
+			return peaks(ctx, network, values)
+		}
+		step("rounding the weights of " + base)
 		q := quantizing{Out: out}
 		q.Report, err = quantize.Directory(c.Context(), base, out, o, func(dir string) (encoder.Closeness, error) {
+			step("comparing both models")
 			return q.compare(c.Context(), base, dir)
 		})
 		if err != nil {

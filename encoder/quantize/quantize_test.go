@@ -349,6 +349,9 @@ func TestDirectory(t *testing.T) {
 	if err := encoder.AddEvidence(out, m.Hash(), m.Hash(), cost); err == nil || !strings.Contains(err.Error(), "did not make e5-int8 of the model") {
 		t.Error(err)
 	}
+	if err := encoder.AddEvidence(base, parent.Hash(), parent.Hash(), cost); err == nil || !strings.Contains(err.Error(), "no model that trirank model quantize made") {
+		t.Error(err)
+	}
 	if err := encoder.AddEvidence(out, parent.Hash(), parent.Hash(), cost); err == nil || !strings.Contains(err.Error(), "not the model that was measured") {
 		t.Error(err)
 	}
