@@ -34,9 +34,9 @@ func (t *peerTurns) services(b *testing.B) {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/trirank").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	int8 := int8Model(b)
+	quantized := int8Model(b)
 	for _, rows := range []int{*peerRows, fewRows} {
-		t.servicesOf(b, program, int8, rows)
+		t.servicesOf(b, program, quantized, rows)
 	}
 }
 
@@ -44,10 +44,10 @@ func (t *peerTurns) services(b *testing.B) {
 // left of a repeated query is the service itself.
 const fewRows = 1000
 
-func (t *peerTurns) servicesOf(b *testing.B, program, int8 string, rows int) {
+func (t *peerTurns) servicesOf(b *testing.B, program, quantized string, rows int) {
 	x, qrels, dir := large(b, rows)
 	x.Close() // the servers have it
-	x, _, int8Dir := largeBy(b, rows, int8)
+	x, _, int8Dir := largeBy(b, rows, quantized)
 	x.Close()
 	queries := texts(qrels)
 	size := fmt.Sprintf("%d_products/", rows)

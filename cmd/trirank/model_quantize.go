@@ -52,7 +52,7 @@ The result is compared with the fp32 model on some texts, and what was found is
 written into its model.json. The same model gives the same bytes, on one kind of
 processor.`,
 		Example: `  trirank model quantize e5-small-v2 --out e5-int8
-  trirank model quantize runs/a/model --kind dynamic --out finetuned-int8`,
+  trirank model quantize runs/a/model --kind blocks --out finetuned-int8`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := c.Flags()

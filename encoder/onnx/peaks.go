@@ -76,7 +76,7 @@ func addPeaks(session *ort.DynamicAdvancedSession, typeIDs bool, tokens []uint32
 		return err
 	}
 	out := make([]ort.Value, len(values)) // the session makes them
-	defer func() { destroy(out) }()
+	defer destroy(out)
 	if err := session.Run(in, out); err != nil {
 		return err
 	}
