@@ -19,7 +19,9 @@ models := e5-small-v2 e5-small-v2-int8
 export CGO_ENABLED := 1
 # NVML marks as old what go-nvml offers of it.
 export CGO_CFLAGS := -O2 -Wno-deprecated-declarations -I$(faiss_dir)/include
-export CGO_CXXFLAGS := -O2 -I$(faiss_dir)/include
+# onnxruntime_go has the C header of the ONNX Runtime that it is made for.
+onnxruntime_go := $(shell go mod download github.com/yalue/onnxruntime_go && go list -m -f '{{.Dir}}' github.com/yalue/onnxruntime_go)
+export CGO_CXXFLAGS := -O2 -I$(faiss_dir)/include -I$(onnxruntime_go)
 export CGO_LDFLAGS := -L$(faiss_dir)/lib -L$(tokenizers_dir)/lib -lfaiss_c -lfaiss -lopenblas -lgomp -lstdc++ -lm -Wl,-z,lazy,--disable-new-dtags,-rpath,$$ORIGIN/lib
 # Tests run from folders of their own, so they are told where these lie.
 export TRIRANK_ONNXRUNTIME := $(onnxruntime_dir)/lib/libonnxruntime.so

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx/operators"
 )
 
 // Options say how a model is opened. The zero value means the defaults.
@@ -32,8 +34,10 @@ type Options struct {
 	// of one thread beat one batch of several.
 	Threads int
 	// GPU, if not nil, is the GPU that runs the model.
-	GPU     *GPU
-	Encoder encoder.Options
+	GPU *GPU
+	// PlainOperators has ONNX Runtime compute with operators of its own alone.
+	PlainOperators bool
+	Encoder        encoder.Options
 }
 
 // GPU is an NVIDIA GPU, for which ONNX Runtime needs its CUDA provider, the libraries of
@@ -120,6 +124,9 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 		return nil, err
 	}
 	defer so.Destroy()
+	if err := useOperators(so, opts); err != nil {
+		return nil, fmt.Errorf("operators of our own: %w", err)
+	}
 	if opts.GPU != nil {
 		if err := useGPU(so, *opts.GPU); err != nil {
 			return nil, fmt.Errorf("GPU %d: %w (ONNX Runtime needs CUDA 13 and cuDNN 9 where LD_LIBRARY_PATH says)", opts.GPU.Device, err)
@@ -146,6 +153,20 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 		return nil, errors.Join(err, so.Destroy())
 	}
 	return so, nil
+}
+
+// useOperators has a session take our operators where the processor can.
+func useOperators(so *ort.SessionOptions, opts Options) error {
+	if opts.GPU != nil || opts.PlainOperators || !operators.Supported() {
+		return nil
+	}
+	// onnxruntime_go registers operators of libraries only, and that with a later ONNX
+	// Runtime than the newest of Maven.
+	handle := reflect.ValueOf(so).Elem().FieldByName("o")
+	if handle.Kind() != reflect.Pointer {
+		return errors.New("onnxruntime_go keeps session options otherwise than known")
+	}
+	return operators.Register(handle.UnsafePointer(), environment.library)
 }
 
 // useGPU has a session run by the CUDA provider.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/trirank/trirank/internal/onnxfile"
 )
 
@@ -42,7 +44,7 @@ const (
 )
 
 // quantized lists operators of networks that are quantized already.
-var quantized = []string{"DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
+var quantized = []string{RoundTokens, TokenProduct, TokenProductGelu, "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
 	"ConvInteger", "MatMulNBits", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention", "QGemm"}
 
 // graph is a network while it is quantized.
@@ -63,7 +65,12 @@ type graph struct {
 	divisors map[string][]float32
 	tables   map[string]bool
 	kept     map[string]bool // constants that something else needs as they are
-	rounded  map[string]bool // activations that a node has quantized
+	// For Tokens: what nodes, by their place, become part of the product before them,
+	// and what they make of it.
+	merged  map[int]bool
+	joined  map[int]joined
+	biases  map[int]string  // of zeros, by their length
+	rounded map[string]bool // activations that a node has quantized
 }
 
 // Network returns a copy of the ONNX model in which the constant matrices of
@@ -75,6 +82,7 @@ func Network(ctx context.Context, model []byte, kind Kind, peaks Peaks) ([]byte,
 		bytes: model, kind: kind, tensors: map[string]onnxfile.Tensor{}, names: map[string]bool{},
 		matrices: map[string]bool{}, turned: map[string]bool{}, tables: map[string]bool{}, kept: map[string]bool{}, rounded: map[string]bool{},
 		factors: map[string]string{}, outputs: map[string]bool{}, divisors: map[string][]float32{},
+		merged: map[int]bool{}, joined: map[int]joined{}, biases: map[int]string{},
 	}
 	if !slices.Contains(Kinds, kind) {
 		return nil, Changed{}, fmt.Errorf("there is no kind %q", kind)
@@ -85,9 +93,12 @@ func Network(ctx context.Context, model []byte, kind Kind, peaks Peaks) ([]byte,
 	if err := g.plan(); err != nil {
 		return nil, Changed{}, err
 	}
-	if kind == Tokens && peaks != nil {
-		if err := g.evenOut(ctx, peaks); err != nil {
-			return nil, Changed{}, err
+	if kind == Tokens {
+		g.join()
+		if peaks != nil {
+			if err := g.evenOut(ctx, peaks); err != nil {
+				return nil, Changed{}, err
+			}
 		}
 	}
 	out, err := g.write(ctx)
@@ -254,7 +265,11 @@ func (g *graph) looksUp(n *onnxfile.Node) bool {
 
 func (g *graph) write(ctx context.Context) (model []byte, err error) {
 	err = onnxfile.Fields(g.bytes, 0, len(g.bytes), func(x onnxfile.Field) error {
-		if x.Number != onnxfile.ModelGraph {
+		switch {
+		case x.Number == onnxfile.ModelVersion && g.kind == Tokens:
+			model = onnxfile.AppendNumber(model, onnxfile.ModelVersion, max(x.Value, onnxfile.FunctionsVersion))
+			return nil
+		case x.Number != onnxfile.ModelGraph:
 			model = append(model, g.bytes[x.Start:x.End]...)
 			return nil
 		}
@@ -263,10 +278,17 @@ func (g *graph) write(ctx context.Context) (model []byte, err error) {
 		return err
 	})
 	if g.kind != Dynamic && !g.contrib {
-		set := onnxfile.AppendBytes(nil, onnxfile.OpsetDomain, contrib)
-		model = onnxfile.AppendBytes(model, onnxfile.ModelOpsets, onnxfile.AppendNumber(set, onnxfile.OpsetVersion, 1))
+		model = imports(model, onnxfile.ModelOpsets, contrib, 1)
+	}
+	if g.kind == Tokens {
+		model = g.functions(imports(model, onnxfile.ModelOpsets, Domain, 1))
 	}
 	return model, err
+}
+
+func imports(out []byte, field protowire.Number, domain string, version uint64) []byte {
+	set := onnxfile.AppendBytes(nil, onnxfile.OpsetDomain, domain)
+	return onnxfile.AppendBytes(out, field, onnxfile.AppendNumber(set, onnxfile.OpsetVersion, version))
 }
 
 func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err error) {
@@ -289,9 +311,14 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 				return err
 			}
 		case onnxfile.GraphNode:
-			n := g.nodes[next]
+			i, n := next, g.nodes[next]
 			next++
 			switch {
+			case g.merged[i]:
+				return nil
+			case g.kind == Tokens && g.multiplies(&n):
+				out = g.tokenProduct(out, i)
+				return nil
 			case g.multiplies(&n):
 				out = g.multiply(out, n)
 				return nil
@@ -303,11 +330,8 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 		out = append(out, g.bytes[x.Start:x.End]...)
 		return nil
 	})
-	if g.kind != Blocks {
+	if g.kind == Dynamic {
 		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(zeroPoint, ""), onnxfile.Uint8, nil, []byte{middle})
-	}
-	if g.kind == Tokens {
-		out = g.numbers(out)
 	}
 	return out, errors.Join(err, g.clash)
 }
@@ -335,11 +359,18 @@ const (
 )
 
 func (g *graph) node(out []byte, op string, inputs, outputs []string, ints map[string]int64) []byte {
+	return onnxfile.AppendNode(out, onnxfile.GraphNode, newNode(op, inputs, outputs, ints))
+}
+
+func newNode(op string, inputs, outputs []string, ints map[string]int64) onnxfile.Node {
 	n := onnxfile.Node{Name: outputs[0] + "_" + op, Op: op, Inputs: inputs, Outputs: outputs, Ints: ints}
-	if op == matMulNBits || op == matMulIntegerToFloat {
+	switch op {
+	case matMulNBits, matMulIntegerToFloat:
 		n.Domain = contrib
+	case RoundTokens, TokenProduct, TokenProductGelu:
+		n.Domain = Domain
 	}
-	return onnxfile.AppendNode(out, onnxfile.GraphNode, n)
+	return n
 }
 
 const (
@@ -349,7 +380,10 @@ const (
 
 // multiply appends what stands for a product, and for the bias of a Gemm.
 func (g *graph) multiply(out []byte, n onnxfile.Node) []byte {
-	product := map[Kind]func(out []byte, x, w, y string) []byte{Tokens: g.tokenProduct, Blocks: g.blockProduct, Dynamic: g.product}[g.kind]
+	product := g.product
+	if g.kind == Blocks {
+		product = g.blockProduct
+	}
 	x, w, y := n.Inputs[0], n.Inputs[1], n.Outputs[0]
 	if len(n.Inputs) < 3 || n.Inputs[2] == "" {
 		return product(out, x, w, y)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/onnxfile"
@@ -118,50 +119,121 @@ func (g *graph) watched(values []string) []byte {
 	return onnxfile.AppendBytes(slices.Clone(g.bytes), onnxfile.ModelGraph, more)
 }
 
-// Names of the numbers that tokenProduct needs.
-const (
-	numberOne   = "quantized_one"
-	numberMost  = "quantized_most"
-	numberLeast = "quantized_least"
-	lastAxis    = "quantized_last_axis"
-)
+// joined is what a product takes in of the nodes after it.
+type joined struct {
+	bias string // "" for none
+	gelu bool
+	y    string // the name of the result
+}
+
+// join finds the nodes that add a bias to a product and that make GELU of the sum.
+func (g *graph) join() {
+	uses := map[string][]int{} // nodes that a value goes into, once for each time
+	for i := range g.nodes {
+		for _, name := range g.nodes[i].Inputs {
+			uses[name] = append(uses[name], i)
+		}
+	}
+	// next is the node of the operator that alone is given a value, and its other input.
+	next := func(value, op string) (at int, other string, ok bool) {
+		if len(uses[value]) != 1 || g.outputs[value] {
+			return 0, "", false
+		}
+		at = uses[value][0]
+		n := &g.nodes[at]
+		if n.Op != op || n.Domain != "" || len(n.Outputs) != 1 || len(n.Inputs) > 2 {
+			return 0, "", false
+		}
+		for _, in := range n.Inputs {
+			if in != value {
+				other = in
+			}
+		}
+		return at, other, true
+	}
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		if !g.multiplies(n) {
+			continue
+		}
+		_, columns := g.shape(n.Inputs[1])
+		isBias := func(name string) bool {
+			t, ok := g.tensors[name]
+			return ok && t.Type == onnxfile.Float32 && len(t.Dims) == 1 && t.Dims[0] == columns
+		}
+		j := joined{y: n.Outputs[0]}
+		if len(n.Inputs) > 2 {
+			if !isBias(n.Inputs[2]) {
+				continue
+			}
+			j.bias = n.Inputs[2]
+		} else if add, other, ok := next(j.y, "Add"); ok && isBias(other) {
+			g.merged[add], j.bias, j.y = true, other, g.nodes[add].Outputs[0]
+		}
+		if nodes, ok := g.gelu(j.y, uses, next); ok {
+			for _, at := range nodes {
+				g.merged[at] = true
+			}
+			j.gelu, j.y = true, g.nodes[nodes[len(nodes)-1]].Outputs[0]
+		}
+		g.joined[i] = j
+	}
+}
+
+// gelu finds the nodes of x/2 (1 + erf(x / sqrt 2)), as PyTorch exports it, in which alone
+// x is used.
+func (g *graph) gelu(x string, uses map[string][]int, next func(value, op string) (int, string, bool)) (nodes []int, ok bool) {
+	if len(uses[x]) != 2 || g.outputs[x] {
+		return nil, false
+	}
+	div := &g.nodes[uses[x][0]]
+	if div.Op != "Div" || div.Domain != "" || len(div.Inputs) != 2 || div.Inputs[0] != x || len(div.Outputs) != 1 || !g.constant(div.Inputs[1], math.Sqrt2) {
+		return nil, false
+	}
+	erf, _, ok := next(div.Outputs[0], "Erf")
+	if !ok {
+		return nil, false
+	}
+	add, one, ok := next(g.nodes[erf].Outputs[0], "Add")
+	if !ok || !g.constant(one, 1) {
+		return nil, false
+	}
+	mul, other, ok := next(g.nodes[add].Outputs[0], "Mul")
+	if !ok || other != x {
+		return nil, false
+	}
+	halve, half, ok := next(g.nodes[mul].Outputs[0], "Mul")
+	if !ok || !g.constant(half, .5) {
+		return nil, false
+	}
+	return []int{uses[x][0], erf, add, mul, halve}, true
+}
+
+// constant reports whether the name is that of a number, and the number v.
+func (g *graph) constant(name string, v float32) bool {
+	t, ok := g.tensors[name]
+	for i := range g.nodes {
+		if n := &g.nodes[i]; !ok && n.Op == "Constant" && n.Domain == "" && len(n.Outputs) == 1 && n.Outputs[0] == name {
+			t, ok = n.Tensors["value"]
+		}
+	}
+	return ok && t.Type == onnxfile.Float32 && len(t.Dims) <= 1 && t.CheckFloats() == nil && t.To-t.From == 4 &&
+		math.Float32frombits(binary.LittleEndian.Uint32(g.bytes[t.From:t.To])) == v
+}
 
 // What is appended to the names of activations.
 const (
-	divided   = "_divided"
-	factor    = "_factor"
-	unsigned  = "_unsigned"
-	peak      = "_peak"
-	lifted    = "_peak_lifted"
-	stretch   = "_stretch"
-	stretched = "_stretched"
-	summed    = "_summed"
+	divided = "_divided"
+	factor  = "_factor"
+	peak    = "_peak"
+	noBias  = "quantized_no_bias_"
 )
 
-// axesAsInput is the version of ONNX's operators since which ReduceMax is given its axes
-// as an input.
-const axesAsInput = 18
-
-// numbers appends the constants that tokenProduct uses.
-func (g *graph) numbers(out []byte) []byte {
-	number := func(name string, v float32) {
-		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(name, ""), onnxfile.Float32, nil, littleEndian([]float32{v}))
-	}
-	number(numberOne, 1)
-	number(numberMost, greatest)
-	// The peak of a token whose activations are all 0.
-	number(numberLeast, 0x1p-100)
-	if g.opset >= axesAsInput {
-		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(lastAxis, ""), onnxfile.Int64, []int{1}, binary.LittleEndian.AppendUint64(nil, math.MaxUint64)) // -1
-	}
-	return out
-}
-
-// tokenProduct appends y = x w in whole numbers, in which each token's activations reach
-// from -127 to 127. ONNX Runtime has no one operator for it: its
-// MatMulIntegerToFloat knows one scale for all activations, which is 1 here, and what
-// the token was stretched by is taken back after it.
-func (g *graph) tokenProduct(out []byte, x, w, y string) []byte {
+// tokenProduct appends what stands for the product of the node at i in whole numbers, in
+// which each token's activations reach from -127 to 127, and for what is joined to it.
+func (g *graph) tokenProduct(out []byte, i int) []byte {
+	n := &g.nodes[i]
+	x, w := n.Inputs[0], n.Inputs[1]
 	if !g.rounded[x] { // query, key and value share it
 		g.rounded[x] = true
 		v := x
@@ -174,22 +246,30 @@ func (g *graph) tokenProduct(out []byte, x, w, y string) []byte {
 			out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(x, factor), onnxfile.Float32, []int{len(d)}, littleEndian(factors))
 			out = g.node(out, "Mul", []string{x, x + factor}, []string{v}, nil)
 		}
-		out = g.node(out, "Abs", []string{v}, []string{g.name(x, unsigned)}, nil)
-		reduce := onnxfile.Node{Name: x + peak, Op: "ReduceMax", Inputs: []string{x + unsigned}, Outputs: []string{g.name(x, peak)}, Ints: map[string]int64{"keepdims": 1}}
-		if g.opset >= axesAsInput {
-			reduce.Inputs = append(reduce.Inputs, lastAxis)
-		} else {
-			reduce.IntLists = map[string][]int64{"axes": {-1}}
-		}
-		out = onnxfile.AppendNode(out, onnxfile.GraphNode, reduce)
-		out = g.node(out, "Max", []string{x + peak, numberLeast}, []string{g.name(x, lifted)}, nil)
-		out = g.node(out, "Div", []string{numberMost, x + lifted}, []string{g.name(x, stretch)}, nil)
-		out = g.node(out, "Mul", []string{v, x + stretch}, []string{g.name(x, stretched)}, nil)
-		out = g.node(out, "QuantizeLinear", []string{x + stretched, numberOne, zeroPoint}, []string{g.name(x, integers)}, nil)
+		out = g.node(out, RoundTokens, []string{v}, []string{g.name(x, integers), g.name(x, peak)}, nil)
 	}
-	sum := g.name(y, summed)
-	out = g.node(out, matMulIntegerToFloat, []string{x + integers, w + integers, numberOne, w + scales, zeroPoint, zeroPoint}, []string{sum}, nil)
-	return g.node(out, "Mul", []string{sum, x + lifted}, []string{y}, nil)
+	j, ok := g.joined[i]
+	if !ok { // a bias of another shape
+		j.y = g.name(n.Outputs[0], "_product")
+	}
+	bias := j.bias
+	if bias == "" {
+		_, columns := g.shape(w)
+		if g.biases[columns] == "" {
+			g.biases[columns] = g.name(noBias, strconv.Itoa(columns))
+			out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.biases[columns], onnxfile.Float32, []int{columns}, make([]byte, 4*columns))
+		}
+		bias = g.biases[columns]
+	}
+	op := TokenProduct
+	if j.gelu {
+		op = TokenProductGelu
+	}
+	out = g.node(out, op, []string{x + integers, x + peak, w + integers, w + scales, bias}, []string{j.y}, nil)
+	if !ok {
+		out = g.node(out, "Add", []string{j.y, n.Inputs[2]}, n.Outputs, nil)
+	}
+	return out
 }
 
 func littleEndian(values []float32) (raw []byte) {

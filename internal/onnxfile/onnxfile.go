@@ -19,8 +19,17 @@ const MaxFile = 2<<30 - 1
 
 // Field numbers of onnx.proto.
 const (
-	ModelGraph  = 7
-	ModelOpsets = 8
+	ModelVersion   = 1
+	ModelGraph     = 7
+	ModelOpsets    = 8
+	ModelFunctions = 25
+
+	FunctionName   = 1
+	FunctionInput  = 4
+	FunctionOutput = 5
+	FunctionNode   = 7
+	FunctionOpsets = 9
+	FunctionDomain = 10
 
 	OpsetDomain  = 1
 	OpsetVersion = 2
@@ -40,6 +49,7 @@ const (
 	AttributeName   = 1
 	AttributeFloat  = 2
 	AttributeInt    = 3
+	AttributeTensor = 5
 	AttributeGraph  = 6
 	AttributeInts   = 8
 	AttributeGraphs = 11
@@ -65,10 +75,14 @@ const (
 	Int64   = 7
 )
 
-// Types of attributes: a whole number, and a list of them.
+// FunctionsVersion is the version of the format that brought functions.
+const FunctionsVersion = 8
+
+// Types of attributes: a whole number, a tensor, and a list of whole numbers.
 const (
-	attributeInt  = 2
-	attributeInts = 7
+	attributeInt    = 2
+	attributeTensor = 4
+	attributeInts   = 7
 )
 
 // ErrDamaged is the error of bytes that are no messages.
@@ -201,14 +215,24 @@ func (t *Tensor) CheckFloats() error {
 
 // AppendTensor appends a TensorProto as a field of a message.
 func AppendTensor(b []byte, field protowire.Number, name string, kind uint64, dims []int, raw []byte) []byte {
+	return AppendBytes(b, field, tensor(name, kind, dims, raw))
+}
+
+func tensor(name string, kind uint64, dims []int, raw []byte) []byte {
 	var t []byte
 	for _, d := range dims {
 		t = AppendNumber(t, TensorDims, uint64(d))
 	}
 	t = AppendNumber(t, TensorType, kind)
 	t = AppendBytes(t, TensorName, name)
-	t = AppendBytes(t, TensorRaw, raw)
-	return AppendBytes(b, field, t)
+	return AppendBytes(t, TensorRaw, raw)
+}
+
+// AppendConstant appends the node of a constant as a field of a message.
+func AppendConstant(b []byte, field protowire.Number, name string, kind uint64, dims []int, raw []byte) []byte {
+	a := AppendBytes(AppendBytes(nil, AttributeName, "value"), AttributeTensor, tensor(name, kind, dims, raw))
+	n := AppendBytes(AppendBytes(nil, NodeOutput, name), NodeOp, "Constant")
+	return AppendBytes(b, field, AppendBytes(n, NodeAttribute, AppendNumber(a, AttributeType, attributeTensor)))
 }
 
 // Node is a NodeProto.
@@ -218,6 +242,7 @@ type Node struct {
 	Ints             map[string]int64   // attributes that are whole numbers
 	Floats           map[string]float32 // and those that are floats; AppendNode leaves them out
 	IntLists         map[string][]int64 // lists of whole numbers; ReadNode leaves them out
+	Tensors          map[string]Tensor  // attributes that are tensors; AppendNode leaves them out
 	Subgraphs        bool               // it has attributes that are graphs
 }
 
@@ -246,6 +271,7 @@ func ReadNode(b []byte, from, to int) (n Node, err error) {
 
 func (n *Node) attribute(b []byte, x Field) error {
 	var name string
+	var tensor *Tensor
 	ints, floats := []int64{}, []float32{} // one of them, at most
 	err := Fields(b, x.From, x.To, func(x Field) error {
 		switch x.Number {
@@ -255,11 +281,21 @@ func (n *Node) attribute(b []byte, x Field) error {
 			ints = append(ints, int64(x.Value))
 		case AttributeFloat:
 			floats = append(floats, math.Float32frombits(uint32(x.Value)))
+		case AttributeTensor:
+			t, err := ReadTensor(b, x.From, x.To)
+			tensor = &t
+			return err
 		case AttributeGraph, AttributeGraphs:
 			n.Subgraphs = true
 		}
 		return nil
 	})
+	if tensor != nil {
+		if n.Tensors == nil {
+			n.Tensors = map[string]Tensor{}
+		}
+		n.Tensors[name] = *tensor
+	}
 	if len(ints) > 0 {
 		if n.Ints == nil {
 			n.Ints = map[string]int64{}

@@ -1,0 +1,26 @@
+package operators
+
+// #include <stdlib.h>
+// #include "operators.h"
+import "C"
+
+import (
+	"errors"
+	"unsafe"
+)
+
+// Supported reports whether this processor has the instructions that the operators
+// need.
+func Supported() bool { return C.trirank_operators_supported() != 0 }
+
+// Register adds the operators to options, an OrtSessionOptions of the ONNX Runtime at
+// the path library, which is loaded. Calls must not overlap.
+func Register(options unsafe.Pointer, library string) error {
+	path := C.CString(library)
+	defer C.free(unsafe.Pointer(path))
+	if message := C.trirank_operators_register(options, path); message != nil {
+		defer C.free(unsafe.Pointer(message))
+		return errors.New(C.GoString(message))
+	}
+	return nil
+}
