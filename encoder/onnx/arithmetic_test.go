@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -26,9 +27,11 @@ type small struct {
 	table, matrix, add []float32
 }
 
-func newSmall(words, out int) *small {
-	// in is no multiple of the 32 by which blocks are made.
-	s := &small{words: words, in: 40, out: out, opset: 11}
+// newSmall has 40 channels, no multiple of the 32 by which blocks are made.
+func newSmall(words, out int) *small { return newNetwork(words, 40, out) }
+
+func newNetwork(words, in, out int) *small {
+	s := &small{words: words, in: in, out: out, opset: 11}
 	g := rand.New(rand.NewPCG(3, 4))
 	fill := func(n int) []float32 {
 		v := make([]float32, n)
@@ -44,36 +47,7 @@ func newSmall(words, out int) *small {
 // model is the network, with a Gemm of the transposed matrix, which wants activations of
 // two dimensions, or a MatMul and an Add.
 func (s *small) model(gemm bool) []byte {
-	info := func(field protowire.Number, name string, kind uint64, dims ...uint64) []byte {
-		var shape []byte
-		for _, d := range dims {
-			if d == 0 { // any
-				shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendBytes(nil, 2, name+"_any"))
-			} else {
-				shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendNumber(nil, 1, d))
-			}
-		}
-		tensor := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, kind), 2, shape)
-		return onnxfile.AppendBytes(nil, field, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.InfoName, name), 2, onnxfile.AppendBytes(nil, 1, tensor)))
-	}
-	weight := func(name string, values []float32, dims ...int) []byte {
-		var raw []byte
-		for _, v := range values {
-			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
-		}
-		return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, onnxfile.Float32, dims, raw)
-	}
-	node := func(op, a, b, out string) []byte {
-		return onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: out, Op: op, Inputs: []string{a, b}, Outputs: []string{out}})
-	}
-	const int64Type = 7
-	shape := func(name string, dims ...int64) []byte {
-		var raw []byte
-		for _, d := range dims {
-			raw = binary.LittleEndian.AppendUint64(raw, uint64(d))
-		}
-		return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, int64Type, []int{len(dims)}, raw)
-	}
+	node := func(op, a, b, out string) []byte { return nodeOf(onnxfile.Node{Op: op, Inputs: []string{a, b}}, out) }
 	product := slices.Concat(weight("matrix", s.matrix, s.in, s.out), node("MatMul", "x", "matrix", "y"), node("Add", "y", "bias", "last_hidden_state"))
 	if gemm {
 		turned := make([]float32, len(s.matrix))
@@ -85,18 +59,64 @@ func (s *small) model(gemm bool) []byte {
 			onnxfile.AppendNode(nil, onnxfile.GraphNode, onnxfile.Node{Name: "y", Op: "Gemm", Inputs: []string{"z", "matrix", "bias"}, Outputs: []string{"y"}, Ints: map[string]int64{"transB": 1}}),
 			node("Reshape", "y", "deep", "last_hidden_state"))
 	}
+	return network(s.opset, s.out, weight("table", s.table, s.words, s.in), weight("bias", s.add, s.out), node("Gather", "table", "input_ids", "x"), product)
+}
+
+// Parts of networks.
+
+func info(field protowire.Number, name string, kind uint64, dims ...uint64) []byte {
+	var shape []byte
+	for _, d := range dims {
+		if d == 0 { // any
+			shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendBytes(nil, 2, name+"_any"))
+		} else {
+			shape = onnxfile.AppendBytes(shape, 1, onnxfile.AppendNumber(nil, 1, d))
+		}
+	}
+	tensor := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, kind), 2, shape)
+	return onnxfile.AppendBytes(nil, field, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, onnxfile.InfoName, name), 2, onnxfile.AppendBytes(nil, 1, tensor)))
+}
+
+func weight(name string, values []float32, dims ...int) []byte {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, onnxfile.Float32, dims, raw)
+}
+
+func shape(name string, dims ...int64) []byte {
+	var raw []byte
+	for _, d := range dims {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(d))
+	}
+	return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, onnxfile.Int64, []int{len(dims)}, raw)
+}
+
+func nodeOf(n onnxfile.Node, out string) []byte {
+	n.Name, n.Outputs = out, []string{out}
+	return onnxfile.AppendNode(nil, onnxfile.GraphNode, n)
+}
+
+// network is a model whose parts make last_hidden_state, of so many channels.
+func network(opset uint64, channels int, parts ...[]byte) []byte {
 	graph := slices.Concat(
 		onnxfile.AppendBytes(nil, 2, "small"),
-		info(onnxfile.GraphInput, "input_ids", int64Type, 0, 0), info(onnxfile.GraphInput, "attention_mask", int64Type, 0, 0),
-		weight("table", s.table, s.words, s.in), weight("bias", s.add, s.out),
-		node("Gather", "table", "input_ids", "x"), product,
-		info(onnxfile.GraphOutput, "last_hidden_state", onnxfile.Float32, 0, 0, uint64(s.out)))
+		info(onnxfile.GraphInput, "input_ids", onnxfile.Int64, 0, 0), info(onnxfile.GraphInput, "attention_mask", onnxfile.Int64, 0, 0),
+		slices.Concat(parts...),
+		info(onnxfile.GraphOutput, "last_hidden_state", onnxfile.Float32, 0, 0, uint64(channels)))
 	b := onnxfile.AppendBytes(onnxfile.AppendNumber(nil, 1, 8), onnxfile.ModelGraph, graph) // of version 8
-	return onnxfile.AppendBytes(b, onnxfile.ModelOpsets, onnxfile.AppendNumber(nil, onnxfile.OpsetVersion, s.opset))
+	return onnxfile.AppendBytes(b, onnxfile.ModelOpsets, onnxfile.AppendNumber(nil, onnxfile.OpsetVersion, opset))
 }
 
 // run gives the network, quantized or not, to ONNX Runtime.
 func (s *small) run(t *testing.T, model []byte, ids []int64) []float32 {
+	t.Helper()
+	return runNetwork(t, model, s.out, 1, ids, make([]int64, len(ids)))
+}
+
+// runNetwork gives a network, for which ids and mask are of so many rows, to ONNX Runtime.
+func runNetwork(t *testing.T, model []byte, dimension, rows int, ids, mask []int64) []float32 {
 	t.Helper()
 	dir := t.TempDir()
 	tokenizer, err := os.ReadFile(filepath.Join(os.Getenv("TRIRANK_MODELS"), "e5-small-v2", encoder.TokenizerFile))
@@ -109,13 +129,13 @@ func (s *small) run(t *testing.T, model []byte, ids []int64) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := load(dir, &encoder.Model{Dimension: s.out, MaxTokens: 512}, Options{})
+	m, err := load(dir, &encoder.Model{Dimension: dimension, MaxTokens: 512}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	hidden := make([]float32, len(ids)*s.out)
-	if err := m.Run(1, len(ids), ids, make([]int64, len(ids)), hidden); err != nil {
+	hidden := make([]float32, len(ids)*dimension)
+	if err := m.Run(rows, len(ids)/rows, ids, mask, hidden); err != nil {
 		t.Fatal(err)
 	}
 	return hidden
@@ -243,6 +263,123 @@ func TestQuantizedArithmetic(t *testing.T) {
 			// Values are about 6; a step of one weight or activation is .02.
 			if off > 2e-5 || rounding > .3 || rounding == 0 {
 				t.Errorf("%s, Gemm %v: %g from what whole numbers give, %g from fp32", kind, gemm, off, rounding)
+			}
+		}
+	}
+}
+
+// TestTokenProducts checks the operators made for quantized networks, and what ONNX
+// Runtime makes of the functions in their place, for matrices and numbers of tokens that
+// are computed in different ways: K of tiles, of whole registers, and others.
+func TestTokenProducts(t *testing.T) {
+	for _, x := range []struct{ in, out, tokens int }{{64, 64, 1}, {64, 16, 16}, {128, 70, 17}, {192, 130, 70}, {384, 48, 129}, {40, 64, 6}, {68, 70, 71}, {5, 3, 4}, {70, 1, 65}} {
+		s := newNetwork(50, x.in, x.out)
+		ids := make([]int64, x.tokens)
+		for i := range ids {
+			ids[i] = int64(i * 7 % 50)
+		}
+		for i := range x.in { // a token of no activations
+			s.table[14*x.in+i] = 0
+		}
+		ones := slices.Repeat([]float32{1}, s.in)
+		model, _, err := quantize.Network(context.Background(), s.model(false), quantize.Tokens, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := s.run(t, model, ids)
+		restore := PlainOperators()
+		plain := s.run(t, model, ids)
+		restore()
+		want := s.tokens(ids, ones)
+		for i := range want {
+			if math.IsNaN(float64(want[i])) { // of the token of no activations
+				want[i] = s.add[i%s.out]
+			}
+			if d := max(math.Abs(float64(own[i]-want[i])), math.Abs(float64(plain[i]-want[i]))); !(d <= 1e-4) {
+				t.Fatalf("%+v: value %d is %g, %g by ONNX Runtime's operators; whole numbers give %g", x, i, own[i], plain[i], want[i])
+			}
+		}
+	}
+}
+
+// TestOperators compares attention and normalisation by the operators made for quantized
+// networks with ONNX Runtime's, on two texts, the second of which is padded.
+func TestOperators(t *testing.T) {
+	g := rand.New(rand.NewPCG(5, 6))
+	random := func(name string, dims ...int) []byte {
+		n := 1
+		for _, d := range dims {
+			n *= d
+		}
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(g.NormFloat64() / math.Sqrt(float64(dims[0]))) // logits of a few
+		}
+		return weight(name, values, dims...)
+	}
+	node := func(op, out string, inputs ...string) []byte {
+		return nodeOf(onnxfile.Node{Op: op, Inputs: inputs}, out)
+	}
+	number := func(name string, v float32) []byte { return weight(name, []float32{v}) }
+	transpose := func(out, x string, perm ...int64) []byte {
+		return nodeOf(onnxfile.Node{Op: "Transpose", Inputs: []string{x}, IntLists: map[string][]int64{"perm": perm}}, out)
+	}
+	const words = 30
+	for _, x := range []struct{ heads, channels, tokens int }{{2, 32, 1}, {3, 32, 7}, {2, 48, 16}, {1, 20, 17}, {4, 8, 40}, {2, 32, 130}} {
+		h, c, wide := int64(x.heads), int64(x.channels), x.heads*x.channels
+		lookUp := slices.Concat(random("table", words, wide), node("Gather", "x", "table", "input_ids"))
+		linear := func(out string) []byte {
+			return slices.Concat(random("w_"+out, wide, wide), random("b_"+out, wide), node("MatMul", out+"_product", "x", "w_"+out), node("Add", out, "b_"+out, out+"_product"))
+		}
+		split := func(v string) []byte {
+			return slices.Concat(linear(v),
+				nodeOf(onnxfile.Node{Op: "Concat", Inputs: []string{"texts", "tokens", "heads", "channels"}, Ints: map[string]int64{"axis": 0}}, v+"_shape"),
+				node("Reshape", v+"_apart", v, v+"_shape"))
+		}
+		gather := func(out, index string) []byte { return node("Gather", out, "sizes", index) }
+		attention := network(11, wide, lookUp,
+			shape("zero", 0), shape("one", 1), shape("heads", h), shape("channels", c), shape("whole", h*c), number("root", float32(math.Sqrt(float64(c)))),
+			number("unit", 1), number("lowest", -math.MaxFloat32),
+			node("Shape", "sizes", "input_ids"), gather("texts", "zero"), gather("tokens", "one"),
+			nodeOf(onnxfile.Node{Op: "Cast", Inputs: []string{"attention_mask"}, Ints: map[string]int64{"to": onnxfile.Float32}}, "floats"),
+			nodeOf(onnxfile.Node{Op: "Unsqueeze", Inputs: []string{"floats"}, IntLists: map[string][]int64{"axes": {1, 2}}}, "raised"),
+			node("Sub", "hidden", "unit", "raised"), node("Mul", "mask", "hidden", "lowest"),
+			split("q"), transpose("q_turned", "q_apart", 0, 2, 1, 3), split("k"), transpose("k_turned", "k_apart", 0, 2, 3, 1), split("v"), transpose("v_turned", "v_apart", 0, 2, 1, 3),
+			node("MatMul", "products", "q_turned", "k_turned"), node("Div", "logits", "products", "root"), node("Add", "masked", "logits", "mask"),
+			nodeOf(onnxfile.Node{Op: "Softmax", Inputs: []string{"masked"}, Ints: map[string]int64{"axis": 3}}, "shares"),
+			node("MatMul", "mixed", "shares", "v_turned"), transpose("mixed_turned", "mixed", 0, 2, 1, 3),
+			nodeOf(onnxfile.Node{Op: "Concat", Inputs: []string{"texts", "tokens", "whole"}, Ints: map[string]int64{"axis": 0}}, "shape"),
+			node("Reshape", "last_hidden_state", "mixed_turned", "shape"))
+		mean := func(out, x string) []byte {
+			return nodeOf(onnxfile.Node{Op: "ReduceMean", Inputs: []string{x}, IntLists: map[string][]int64{"axes": {-1}}}, out)
+		}
+		normalized := network(11, wide, lookUp, linear("o"), number("two", 2), number("epsilon", 1e-12), random("weight", wide), random("bias", wide),
+			node("Add", "sum", "o", "x"), mean("mean", "sum"), node("Sub", "centred", "sum", "mean"), node("Pow", "squares", "centred", "two"), mean("variance", "squares"),
+			node("Add", "lifted", "variance", "epsilon"), node("Sqrt", "deviation", "lifted"), node("Div", "units", "centred", "deviation"),
+			node("Mul", "weighted", "units", "weight"), node("Add", "last_hidden_state", "weighted", "bias"))
+		ids, mask := make([]int64, 2*x.tokens), make([]int64, 2*x.tokens)
+		for i := range ids {
+			ids[i] = int64(g.IntN(words))
+			if i < x.tokens+(x.tokens+1)/2 {
+				mask[i] = 1
+			}
+		}
+		for op, model := range map[string][]byte{quantize.Attention: attention, quantize.AddNormalize: normalized} {
+			model, _, err := quantize.Network(context.Background(), model, quantize.Tokens, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(model, []byte("last_hidden_state_"+op)) {
+				t.Fatalf("%s is not in its network", op)
+			}
+			own := runNetwork(t, model, wide, 2, ids, mask)
+			restore := PlainOperators()
+			plain := runNetwork(t, model, wide, 2, ids, mask)
+			restore()
+			for i := range own {
+				if d := math.Abs(float64(own[i] - plain[i])); !(d <= 2e-5*max(1, math.Abs(float64(plain[i])))) {
+					t.Fatalf("%s of %+v: value %d is %g, %g by ONNX Runtime's operators", op, x, i, own[i], plain[i])
+				}
 			}
 		}
 	}

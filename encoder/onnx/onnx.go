@@ -34,10 +34,8 @@ type Options struct {
 	// of one thread beat one batch of several.
 	Threads int
 	// GPU, if not nil, is the GPU that runs the model.
-	GPU *GPU
-	// PlainOperators has ONNX Runtime compute with operators of its own alone.
-	PlainOperators bool
-	Encoder        encoder.Options
+	GPU     *GPU
+	Encoder encoder.Options
 }
 
 // GPU is an NVIDIA GPU, for which ONNX Runtime needs its CUDA provider, the libraries of
@@ -124,8 +122,10 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 		return nil, err
 	}
 	defer so.Destroy()
-	if err := useOperators(so, opts); err != nil {
-		return nil, fmt.Errorf("operators of our own: %w", err)
+	if opts.GPU == nil && ownOperators() {
+		if err := useOperators(so); err != nil {
+			return nil, fmt.Errorf("cannot give ONNX Runtime the operators of quantized networks: %w", err)
+		}
 	}
 	if opts.GPU != nil {
 		if err := useGPU(so, *opts.GPU); err != nil {
@@ -155,18 +155,21 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	return so, nil
 }
 
-// useOperators has a session take our operators where the processor can.
-func useOperators(so *ort.SessionOptions, opts Options) error {
-	if opts.GPU != nil || opts.PlainOperators || !operators.Supported() {
-		return nil
+// ownOperators reports whether the functions of quantized networks are computed by
+// operators made for them.
+var ownOperators = operators.Supported
+
+// useOperators has a session compute them so.
+func useOperators(so *ort.SessionOptions) error {
+	// onnxruntime_go 1.31 can register operators, but wants a later ONNX Runtime than
+	// Maven's, and a library of its own for them.
+	options := reflect.ValueOf(so).Elem().FieldByName("o")
+	if options.Kind() != reflect.Pointer {
+		return errors.New("onnxruntime_go keeps its options otherwise than known")
 	}
-	// onnxruntime_go registers operators of libraries only, and that with a later ONNX
-	// Runtime than the newest of Maven.
-	handle := reflect.ValueOf(so).Elem().FieldByName("o")
-	if handle.Kind() != reflect.Pointer {
-		return errors.New("onnxruntime_go keeps session options otherwise than known")
-	}
-	return operators.Register(handle.UnsafePointer(), environment.library)
+	environment.Lock()
+	defer environment.Unlock()
+	return operators.Register(options.UnsafePointer(), environment.library)
 }
 
 // useGPU has a session run by the CUDA provider.

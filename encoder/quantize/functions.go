@@ -22,10 +22,16 @@ const (
 	TokenProduct = "TokenProduct"
 	// TokenProductGelu is TokenProduct and then GELU.
 	TokenProductGelu = "TokenProductGelu"
+	// Attention (q, k, v, mask) is that of texts, q, k and v of shape [texts, tokens,
+	// heads x channels], mask [texts, 1, 1, tokens], which is added to the logits.
+	Attention = "Attention"
+	// AddNormalize (a, b, weight, bias, epsilon) is the layer normalisation of a + b,
+	// of one shape.
+	AddNormalize = "AddNormalize"
 )
 
-// axesAsInput is the version of ONNX's operators since which ReduceMax is given its axes
-// as an input.
+// axesAsInput is the version of ONNX's operators since which ReduceMax and ReduceMean are
+// given their axes as an input.
 const axesAsInput = 18
 
 // function writes the nodes of one.
@@ -40,6 +46,21 @@ func (f *function) number(name string, v float32) {
 
 func (f *function) zeroPoint() {
 	f.out = onnxfile.AppendConstant(f.out, onnxfile.FunctionNode, zeroPoint, onnxfile.Uint8, nil, []byte{middle})
+}
+
+// shape is a list of whole numbers.
+func (f *function) shape(name string, dims ...uint64) {
+	var raw []byte
+	for _, d := range dims {
+		raw = binary.LittleEndian.AppendUint64(raw, d)
+	}
+	f.out = onnxfile.AppendConstant(f.out, onnxfile.FunctionNode, name, onnxfile.Int64, []int{len(dims)}, raw)
+}
+
+func (f *function) transpose(out, x string, perm ...int64) {
+	n := newNode("Transpose", []string{x}, []string{out}, nil)
+	n.IntLists = map[string][]int64{"perm": perm}
+	f.add(n)
 }
 
 func (f *function) node(out, op string, inputs ...string) {
@@ -60,14 +81,10 @@ func (g *graph) functions(model []byte) []byte {
 	f.number("most", greatest)
 	f.number("least", 0x1p-100) // the peak of a token whose activations are all 0
 	f.zeroPoint()
+	g.lastAxis(&f)
 	f.node("magnitude", "Abs", "x")
 	reduce := newNode("ReduceMax", []string{"magnitude"}, []string{"highest"}, map[string]int64{"keepdims": 1})
-	if g.opset >= axesAsInput {
-		f.out = onnxfile.AppendConstant(f.out, onnxfile.FunctionNode, "axis", onnxfile.Int64, []int{1}, binary.LittleEndian.AppendUint64(nil, math.MaxUint64)) // -1
-		reduce.Inputs = append(reduce.Inputs, "axis")
-	} else {
-		reduce.IntLists = map[string][]int64{"axes": {-1}}
-	}
+	g.overLast(&reduce)
 	f.add(reduce)
 	f.node("peak", "Max", "highest", "least")
 	f.node("stretch", "Div", "most", "peak")
@@ -93,7 +110,74 @@ func (g *graph) functions(model []byte) []byte {
 		}
 		model = g.function(model, name, f.out, []string{"rounded", "peak", "weights", "scales", "bias"}, f.last)
 	}
-	return model
+	if g.heads > 0 {
+		model = g.attention(model)
+	}
+	return g.normalize(model)
+}
+
+// attention appends Attention, whose operator is told by an attribute what is written out
+// here: how many heads there are.
+func (g *graph) attention(model []byte) []byte {
+	var f function
+	f.shape("apart", 0, 0, uint64(g.heads), uint64(g.channels)) // 0: as it is
+	f.shape("together", 0, 0, uint64(g.heads*g.channels))
+	f.number("root", float32(math.Sqrt(float64(g.channels))))
+	for _, x := range []string{"q", "k", "v"} {
+		f.node(x+"_apart", "Reshape", x, "apart")
+		if x == "k" {
+			f.transpose(x+"_turned", x+"_apart", 0, 2, 3, 1)
+		} else {
+			f.transpose(x+"_turned", x+"_apart", 0, 2, 1, 3)
+		}
+	}
+	f.node("products", "MatMul", "q_turned", "k_turned")
+	f.node("logits", "Div", "products", "root")
+	f.node("masked", "Add", "logits", "mask")
+	f.add(newNode("Softmax", []string{"masked"}, []string{"shares"}, map[string]int64{"axis": 3}))
+	f.node("mixed", "MatMul", "shares", "v_turned")
+	f.transpose("mixed_turned", "mixed", 0, 2, 1, 3)
+	f.node("y", "Reshape", "mixed_turned", "together")
+	return g.function(model, Attention, onnxfile.AppendBytes(f.out, onnxfile.FunctionAttribute, "heads"), []string{"q", "k", "v", "mask"}, "y")
+}
+
+// normalize appends AddNormalize.
+func (g *graph) normalize(model []byte) []byte {
+	var f function
+	mean := func(out, x string) {
+		n := newNode("ReduceMean", []string{x}, []string{out}, map[string]int64{"keepdims": 1})
+		g.overLast(&n)
+		f.add(n)
+	}
+	g.lastAxis(&f)
+	f.number("two", 2)
+	f.node("sum", "Add", "a", "b")
+	mean("mean", "sum")
+	f.node("centred", "Sub", "sum", "mean")
+	f.node("squares", "Pow", "centred", "two")
+	mean("variance", "squares")
+	f.node("lifted", "Add", "variance", "epsilon")
+	f.node("deviation", "Sqrt", "lifted")
+	f.node("unit", "Div", "centred", "deviation")
+	f.node("weighted", "Mul", "unit", "weight")
+	f.node("y", "Add", "weighted", "bias")
+	return g.function(model, AddNormalize, f.out, []string{"a", "b", "weight", "bias", "epsilon"}, "y")
+}
+
+// lastAxis writes the constant that overLast needs.
+func (g *graph) lastAxis(f *function) {
+	if g.opset >= axesAsInput {
+		f.shape("last", math.MaxUint64) // -1
+	}
+}
+
+// overLast has n reduce the last dimension.
+func (g *graph) overLast(n *onnxfile.Node) {
+	if g.opset >= axesAsInput {
+		n.Inputs = append(n.Inputs, "last")
+	} else {
+		n.IntLists = map[string][]int64{"axes": {-1}}
+	}
 }
 
 // function appends a FunctionProto to a model.

@@ -44,7 +44,7 @@ const (
 )
 
 // quantized lists operators of networks that are quantized already.
-var quantized = []string{RoundTokens, TokenProduct, TokenProductGelu, "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
+var quantized = []string{RoundTokens, "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
 	"ConvInteger", "MatMulNBits", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention", "QGemm"}
 
 // graph is a network while it is quantized.
@@ -65,12 +65,15 @@ type graph struct {
 	divisors map[string][]float32
 	tables   map[string]bool
 	kept     map[string]bool // constants that something else needs as they are
-	// For Tokens: what nodes, by their place, become part of the product before them,
-	// and what they make of it.
-	merged  map[int]bool
-	joined  map[int]joined
-	biases  map[int]string  // of zeros, by their length
-	rounded map[string]bool // activations that a node has quantized
+	// For Tokens: what nodes, by their place, are part of another, what products make
+	// of theirs, and what stands for the last of others.
+	merged   map[int]bool
+	joined   map[int]joined
+	replaced map[int]onnxfile.Node
+	biases   map[int]string // of zeros, by their length
+	// Of attention, the same wherever the network has it.
+	heads, channels int64
+	rounded         map[string]bool // activations that a node has quantized
 }
 
 // Network returns a copy of the ONNX model in which the constant matrices of
@@ -82,7 +85,7 @@ func Network(ctx context.Context, model []byte, kind Kind, peaks Peaks) ([]byte,
 		bytes: model, kind: kind, tensors: map[string]onnxfile.Tensor{}, names: map[string]bool{},
 		matrices: map[string]bool{}, turned: map[string]bool{}, tables: map[string]bool{}, kept: map[string]bool{}, rounded: map[string]bool{},
 		factors: map[string]string{}, outputs: map[string]bool{}, divisors: map[string][]float32{},
-		merged: map[int]bool{}, joined: map[int]joined{}, biases: map[int]string{},
+		merged: map[int]bool{}, joined: map[int]joined{}, replaced: map[int]onnxfile.Node{}, biases: map[int]string{},
 	}
 	if !slices.Contains(Kinds, kind) {
 		return nil, Changed{}, fmt.Errorf("there is no kind %q", kind)
@@ -264,10 +267,11 @@ func (g *graph) looksUp(n *onnxfile.Node) bool {
 }
 
 func (g *graph) write(ctx context.Context) (model []byte, err error) {
+	version := uint64(0)
 	err = onnxfile.Fields(g.bytes, 0, len(g.bytes), func(x onnxfile.Field) error {
 		switch {
 		case x.Number == onnxfile.ModelVersion && g.kind == Tokens:
-			model = onnxfile.AppendNumber(model, onnxfile.ModelVersion, max(x.Value, onnxfile.FunctionsVersion))
+			version = x.Value
 			return nil
 		case x.Number != onnxfile.ModelGraph:
 			model = append(model, g.bytes[x.Start:x.End]...)
@@ -281,6 +285,7 @@ func (g *graph) write(ctx context.Context) (model []byte, err error) {
 		model = imports(model, onnxfile.ModelOpsets, contrib, 1)
 	}
 	if g.kind == Tokens {
+		model = onnxfile.AppendNumber(model, onnxfile.ModelVersion, max(version, onnxfile.FunctionsVersion))
 		model = g.functions(imports(model, onnxfile.ModelOpsets, Domain, 1))
 	}
 	return model, err
@@ -303,17 +308,20 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 			if err != nil {
 				return err
 			}
-			if out, err = g.constants(out, &t); err != nil || g.replaced(t.Name) {
+			if out, err = g.constants(out, &t); err != nil || g.rewritten(t.Name) {
 				return err
 			}
 		case onnxfile.GraphInput: // where old exporters name constants as well
-			if name, err := infoName(g.bytes, x); err != nil || g.replaced(name) {
+			if name, err := infoName(g.bytes, x); err != nil || g.rewritten(name) {
 				return err
 			}
 		case onnxfile.GraphNode:
 			i, n := next, g.nodes[next]
 			next++
-			switch {
+			switch stand, ok := g.replaced[i]; {
+			case ok:
+				out = onnxfile.AppendNode(out, onnxfile.GraphNode, stand)
+				return nil
 			case g.merged[i]:
 				return nil
 			case g.kind == Tokens && g.multiplies(&n):
@@ -336,8 +344,8 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 	return out, errors.Join(err, g.clash)
 }
 
-// replaced reports whether a constant of the name is needed no more.
-func (g *graph) replaced(name string) bool {
+// rewritten reports whether a constant of the name is needed no more.
+func (g *graph) rewritten(name string) bool {
 	return (g.matrices[name] || g.tables[name]) && !g.kept[name]
 }
 
@@ -367,7 +375,7 @@ func newNode(op string, inputs, outputs []string, ints map[string]int64) onnxfil
 	switch op {
 	case matMulNBits, matMulIntegerToFloat:
 		n.Domain = contrib
-	case RoundTokens, TokenProduct, TokenProductGelu:
+	case RoundTokens, TokenProduct, TokenProductGelu, Attention, AddNormalize:
 		n.Domain = Domain
 	}
 	return n

@@ -71,16 +71,22 @@ func shared() []byte {
 }
 
 type written struct {
-	tensors map[string][]byte // values
-	dims    map[string][]int
-	nodes   []string
-	inputs  []string
-	opsets  map[string]uint64
+	tensors   map[string][]byte // values
+	dims      map[string][]int
+	nodes     []string
+	inputs    []string
+	opsets    map[string]uint64
+	version   uint64
+	functions map[string][]string // nodes
 }
 
 func read(t testing.TB, b []byte) *written {
 	t.Helper()
-	w := &written{tensors: map[string][]byte{}, dims: map[string][]int{}, opsets: map[string]uint64{}}
+	w := &written{tensors: map[string][]byte{}, dims: map[string][]int{}, opsets: map[string]uint64{}, functions: map[string][]string{}}
+	text := func(x onnxfile.Field) (string, error) {
+		n, err := onnxfile.ReadNode(b, x.From, x.To)
+		return n.Op + " " + strings.Join(n.Inputs, ",") + " -> " + strings.Join(n.Outputs, ","), err
+	}
 	err := onnxfile.Graph(b, func(x onnxfile.Field) error {
 		switch x.Number {
 		case onnxfile.GraphInitializer:
@@ -88,8 +94,8 @@ func read(t testing.TB, b []byte) *written {
 			w.tensors[t.Name], w.dims[t.Name] = b[t.From:t.To], t.Dims
 			return err
 		case onnxfile.GraphNode:
-			n, err := onnxfile.ReadNode(b, x.From, x.To)
-			w.nodes = append(w.nodes, n.Op+" "+strings.Join(n.Inputs, ",")+" -> "+strings.Join(n.Outputs, ","))
+			n, err := text(x)
+			w.nodes = append(w.nodes, n)
 			return err
 		case onnxfile.GraphInput:
 			name, err := infoName(b, x)
@@ -100,6 +106,23 @@ func read(t testing.TB, b []byte) *written {
 	})
 	if err == nil {
 		err = onnxfile.Fields(b, 0, len(b), func(x onnxfile.Field) error {
+			switch x.Number {
+			case onnxfile.ModelVersion:
+				w.version = x.Value
+			case onnxfile.ModelFunctions:
+				var name string
+				return onnxfile.Fields(b, x.From, x.To, func(x onnxfile.Field) error {
+					switch x.Number {
+					case onnxfile.FunctionName:
+						name = string(b[x.From:x.To])
+					case onnxfile.FunctionNode:
+						n, err := text(x)
+						w.functions[name] = append(w.functions[name], n)
+						return err
+					}
+					return nil
+				})
+			}
 			if x.Number != onnxfile.ModelOpsets {
 				return nil
 			}

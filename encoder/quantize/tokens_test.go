@@ -61,20 +61,23 @@ func TestTokens(t *testing.T) {
 		t.Errorf("q is %v, want %v", got, want)
 	}
 	want := []string{
-		"Mul x,x_factor -> x_divided", "Abs x_divided -> x_unsigned", "ReduceMax x_unsigned -> x_peak", "Max x_peak,quantized_least -> x_peak_lifted",
-		"Div quantized_most,x_peak_lifted -> x_stretch", "Mul x_divided,x_stretch -> x_stretched",
-		"QuantizeLinear x_stretched,quantized_one,quantized_weights_zero_point -> x_quantized",
-		"MatMulIntegerToFloat x_quantized,q_quantized,quantized_one,q_scale,quantized_weights_zero_point,quantized_weights_zero_point -> y_summed",
-		"Mul y_summed,x_peak_lifted -> y",
-		"MatMulIntegerToFloat x_quantized,k_quantized,quantized_one,k_scale,quantized_weights_zero_point,quantized_weights_zero_point -> u_summed",
-		"Mul u_summed,x_peak_lifted -> u",
-		"Abs y -> y_unsigned",
+		"Mul x,x_factor -> x_divided", "RoundTokens x_divided -> x_quantized,x_peak",
+		"TokenProduct x_quantized,x_peak,q_quantized,q_scale,quantized_no_bias_3 -> y",
+		"TokenProduct x_quantized,x_peak,k_quantized,k_scale,quantized_no_bias_3 -> u",
+		"RoundTokens y -> y_quantized,y_peak",
 	}
 	if got := w.nodes[:len(want)]; !slices.Equal(got, want) {
 		t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if w.opsets[contrib] != 1 {
-		t.Errorf("opsets %v", w.opsets)
+	if got, want := w.functions[RoundTokens], []string{
+		"Constant  -> one", "Constant  -> most", "Constant  -> least", "Constant  -> quantized_weights_zero_point",
+		"Abs x -> magnitude", "ReduceMax magnitude -> highest", "Max highest,least -> peak", "Div most,peak -> stretch", "Mul x,stretch -> stretched",
+		"QuantizeLinear stretched,one,quantized_weights_zero_point -> rounded",
+	}; !slices.Equal(got, want) {
+		t.Errorf("RoundTokens is made of:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if w.opsets[contrib] != 1 || w.opsets[Domain] != 1 || w.version != onnxfile.FunctionsVersion {
+		t.Errorf("opsets %v, version %d", w.opsets, w.version)
 	}
 	if again, _, _ := Network(context.Background(), expanding(11), Tokens, peaks); !bytes.Equal(again, b) {
 		t.Error("the same model is written in other bytes")
@@ -83,7 +86,7 @@ func TestTokens(t *testing.T) {
 	if b, _, err = Network(context.Background(), expanding(18), Tokens, nil); err != nil {
 		t.Fatal(err)
 	}
-	if w = read(t, b); !slices.Contains(w.nodes, "ReduceMax x_unsigned,quantized_last_axis -> x_peak") || w.tensors["x_factor"] != nil {
+	if w = read(t, b); !slices.Contains(w.functions[RoundTokens], "ReduceMax magnitude,last -> highest") || w.tensors["x_factor"] != nil {
 		t.Errorf("%v", w.nodes)
 	}
 }

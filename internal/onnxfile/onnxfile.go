@@ -24,12 +24,13 @@ const (
 	ModelOpsets    = 8
 	ModelFunctions = 25
 
-	FunctionName   = 1
-	FunctionInput  = 4
-	FunctionOutput = 5
-	FunctionNode   = 7
-	FunctionOpsets = 9
-	FunctionDomain = 10
+	FunctionName      = 1
+	FunctionInput     = 4
+	FunctionOutput    = 5
+	FunctionAttribute = 6
+	FunctionNode      = 7
+	FunctionOpsets    = 9
+	FunctionDomain    = 10
 
 	OpsetDomain  = 1
 	OpsetVersion = 2
@@ -109,6 +110,7 @@ func Read(path string) ([]byte, error) {
 type Field struct {
 	Number protowire.Number
 	Value  uint64 // if it is a whole number, or the bits of a 32-bit float
+	Bytes  bool   // if it is text, a message, or a packed list
 	// Where its bytes lie, without and with what says which field it is.
 	From, To   int
 	Start, End int
@@ -143,7 +145,7 @@ func Fields(b []byte, from, to int, do func(Field) error) error {
 			return ErrDamaged
 		}
 		from += n
-		if err := do(Field{number, value, start, end, whole, from}); err != nil {
+		if err := do(Field{number, value, kind == protowire.BytesType, start, end, whole, from}); err != nil {
 			return err
 		}
 	}
@@ -181,20 +183,28 @@ func ReadTensor(b []byte, from, to int) (t Tensor, err error) {
 		case TensorRaw:
 			t.From, t.To = x.From, x.To
 		case TensorDims:
-			for rest := b[x.From:x.To]; len(rest) > 0; { // packed
-				v, n := protowire.ConsumeVarint(rest)
-				if n < 0 {
-					return ErrDamaged
-				}
-				t.Dims, rest = append(t.Dims, int(v)), rest[n:]
-			}
-			if x.Value > 0 {
-				t.Dims = append(t.Dims, int(x.Value))
-			}
+			return eachInt(b, x, func(v int64) { t.Dims = append(t.Dims, int(v)) })
 		}
 		return nil
 	})
 	return t, err
+}
+
+// eachInt calls do for the whole numbers of a list's field: all of them, packed, or one.
+func eachInt(b []byte, x Field, do func(int64)) error {
+	if !x.Bytes {
+		do(int64(x.Value))
+		return nil
+	}
+	for rest := b[x.From:x.To]; len(rest) > 0; {
+		v, n := protowire.ConsumeVarint(rest)
+		if n < 0 {
+			return ErrDamaged
+		}
+		do(int64(v))
+		rest = rest[n:]
+	}
+	return nil
 }
 
 // CheckFloats reports whether the tensor has the four bytes for each of its values,
@@ -241,7 +251,7 @@ type Node struct {
 	Inputs, Outputs  []string
 	Ints             map[string]int64   // attributes that are whole numbers
 	Floats           map[string]float32 // and those that are floats; AppendNode leaves them out
-	IntLists         map[string][]int64 // lists of whole numbers; ReadNode leaves them out
+	IntLists         map[string][]int64 // and lists of whole numbers
 	Tensors          map[string]Tensor  // attributes that are tensors; AppendNode leaves them out
 	Subgraphs        bool               // it has attributes that are graphs
 }
@@ -272,7 +282,7 @@ func ReadNode(b []byte, from, to int) (n Node, err error) {
 func (n *Node) attribute(b []byte, x Field) error {
 	var name string
 	var tensor *Tensor
-	ints, floats := []int64{}, []float32{} // one of them, at most
+	ints, floats, list := []int64{}, []float32{}, []int64{} // one of them, at most
 	err := Fields(b, x.From, x.To, func(x Field) error {
 		switch x.Number {
 		case AttributeName:
@@ -281,6 +291,8 @@ func (n *Node) attribute(b []byte, x Field) error {
 			ints = append(ints, int64(x.Value))
 		case AttributeFloat:
 			floats = append(floats, math.Float32frombits(uint32(x.Value)))
+		case AttributeInts:
+			return eachInt(b, x, func(v int64) { list = append(list, v) })
 		case AttributeTensor:
 			t, err := ReadTensor(b, x.From, x.To)
 			tensor = &t
@@ -290,6 +302,12 @@ func (n *Node) attribute(b []byte, x Field) error {
 		}
 		return nil
 	})
+	if len(list) > 0 {
+		if n.IntLists == nil {
+			n.IntLists = map[string][]int64{}
+		}
+		n.IntLists[name] = list
+	}
 	if tensor != nil {
 		if n.Tensors == nil {
 			n.Tensors = map[string]Tensor{}

@@ -98,6 +98,50 @@ class RoundTokens : public Kernel {
   }
 };
 
+class AddNormalize : public Kernel {
+ public:
+  using Kernel::Kernel;
+
+  void compute(OrtKernelContext* c) override {
+    const OrtValue *a = input(c, 0), *b = input(c, 1), *weight = input(c, 2), *bias = input(c, 3), *epsilon = input(c, 4);
+    const auto dims = shape(a);
+    if (dims.empty() || shape(b) != dims || shape(weight) != std::vector<int64_t>{dims.back()} || shape(bias) != shape(weight) || !shape(epsilon).empty())
+      fail("AddNormalize: two values of one shape, weight and bias [channels] and a number expected");
+    trirank::add_normalize(data<float>(a), data<float>(b), data<float>(weight), data<float>(bias), *data<float>(epsilon), tokens_of(dims), size_t(dims.back()), output<float>(c, 0, dims));
+  }
+};
+
+class Attention : public Kernel {
+ public:
+  Attention(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api) {
+    check(api_->KernelInfoGetAttribute_int64(info, "heads", &heads_));
+    if (heads_ < 1) fail("Attention: it has no heads");
+  }
+
+  void compute(OrtKernelContext* c) override {
+    const OrtValue *q = input(c, 0), *k = input(c, 1), *v = input(c, 2), *mask = input(c, 3);
+    const auto dims = shape(q);
+    if (dims.size() != 3 || dims[2] % heads_ != 0 || shape(k) != dims || shape(v) != dims || shape(mask) != std::vector<int64_t>{dims[0], 1, 1, dims[1]})
+      fail("Attention: q, k and v [texts, tokens, heads x channels] and a mask [texts, 1, 1, tokens] expected");
+    Work w{data<float>(q), data<float>(k), data<float>(v), data<float>(mask), size_t(dims[1]), size_t(dims[2]), size_t(heads_), output<float>(c, 0, dims)};
+    check(api_->KernelContext_ParallelFor(c, [](void* p, size_t i) {
+      const Work& w = *static_cast<Work*>(p);
+      const size_t text = i / w.heads, channels = w.stride / w.heads;
+      const size_t at = text * w.tokens * w.stride + i % w.heads * channels;
+      trirank::attend(w.q + at, w.k + at, w.v + at, w.mask + text * w.tokens, w.tokens, channels, w.stride, w.y + at);
+    }, size_t(dims[0] * heads_), 0, &w));
+  }
+
+ private:
+  struct Work {
+    const float *q, *k, *v, *mask;
+    size_t tokens, stride, heads;
+    float* y;
+  };
+
+  int64_t heads_ = 0;
+};
+
 class TokenProduct : public Kernel {
  public:
   TokenProduct(const OrtApi* api, const OrtKernelInfo* info, bool gelu)
@@ -200,7 +244,7 @@ void fill(Operator* op, const OrtApi* api, const char* name, std::vector<ONNXTen
 
 // The operators, for one loaded ONNX Runtime.
 struct Operators {
-  Operator round, product, gelu;
+  Operator round, product, gelu, attention, normalize;
   OrtCustomOpDomain* domain = nullptr;
 
   explicit Operators(const OrtApi* api) {
@@ -217,6 +261,14 @@ struct Operators {
     fill(&gelu, api, "TokenProductGelu", product.inputs, product.outputs);
     gelu.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<TokenProduct>(api, info, true); }); });
+    };
+    fill(&attention, api, "Attention", {floats, floats, floats, floats}, {floats});
+    attention.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
+      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<Attention>(api, info); }); });
+    };
+    fill(&normalize, api, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
+    normalize.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo*, void** kernel) -> OrtStatusPtr {
+      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<AddNormalize>(api); }); });
     };
   }
 };
@@ -244,7 +296,7 @@ char* trirank_operators_register(void* options, const char* library) {
   if (all == nullptr) {
     all = new Operators(api);
     s = api->CreateCustomOpDomain("trirank", &all->domain);
-    for (Operator* op : {&all->round, &all->product, &all->gelu})
+    for (Operator* op : {&all->round, &all->product, &all->gelu, &all->attention, &all->normalize})
       if (s == nullptr) s = api->CustomOpDomain_Add(all->domain, op);
     known.emplace_back(api, all);
   }

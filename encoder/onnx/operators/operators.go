@@ -1,5 +1,6 @@
 package operators
 
+// #cgo CXXFLAGS: -O3 -std=c++20
 // #include <stdlib.h>
 // #include "operators.h"
 import "C"

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <vector>
 
 // Functions that use the instructions are compiled for them one by one, so that the
 // program starts on any processor.
@@ -36,6 +38,9 @@ constexpr size_t tile_rows = 16, tile_bytes = 64;
 // Tokens that are multiplied before the next weights are looked at: their activations
 // and sums stay in the second cache.
 constexpr size_t block_tokens = 64;
+
+// The lanes of a register that hold something, if so many values are left.
+VNNI inline __mmask16 lanes(size_t left) { return left < 16 ? __mmask16((1u << left) - 1) : __mmask16(0xffff); }
 
 VNNI inline __m512 exp_of(__m512 x) {
   // exp(x) = 2^n exp(r), r within ln 2 / 2 of 0, by its Taylor series to r^6/6!.
@@ -84,15 +89,117 @@ VNNI void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q,
   for (size_t r = 0; r < rows; r++, x += channels, q += channels) {
     __m512 most = _mm512_set1_ps(0x1p-100f);
     for (size_t i = 0; i < channels; i += 16) {
-      const __mmask16 m = channels - i < 16 ? (1u << (channels - i)) - 1 : 0xffff;
+      const __mmask16 m = lanes(channels - i);
       most = _mm512_max_ps(most, _mm512_andnot_ps(sign, _mm512_maskz_loadu_ps(m, x + i)));
     }
     peaks[r] = _mm512_reduce_max_ps(most);
     const __m512 stretch = _mm512_set1_ps(127 / peaks[r]);
     for (size_t i = 0; i < channels; i += 16) {
-      const __mmask16 m = channels - i < 16 ? (1u << (channels - i)) - 1 : 0xffff;
+      const __mmask16 m = lanes(channels - i);
       const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), stretch));
       _mm_mask_storeu_epi8(q + i, m, _mm512_cvtusepi32_epi8(_mm512_add_epi32(whole, _mm512_set1_epi32(middle))));
+    }
+  }
+}
+
+VNNI void add_normalize(const float* a, const float* b, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y) {
+  for (size_t r = 0; r < rows; r++, a += channels, b += channels, y += channels) {
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < channels; i += 16) {
+      const __mmask16 m = lanes(channels - i);
+      const __m512 x = _mm512_add_ps(_mm512_maskz_loadu_ps(m, a + i), _mm512_maskz_loadu_ps(m, b + i));
+      sum = _mm512_add_ps(sum, x);
+      _mm512_mask_storeu_ps(y + i, m, x);
+    }
+    const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / float(channels));
+    __m512 squares = _mm512_setzero_ps();
+    for (size_t i = 0; i < channels; i += 16) {
+      const __mmask16 m = lanes(channels - i);
+      const __m512 x = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, y + i), mean);
+      squares = _mm512_fmadd_ps(x, x, squares);
+    }
+    const __m512 factor = _mm512_set1_ps(1 / std::sqrt(_mm512_reduce_add_ps(squares) / float(channels) + epsilon));
+    for (size_t i = 0; i < channels; i += 16) {
+      const __mmask16 m = lanes(channels - i);
+      const __m512 x = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, y + i), mean), factor);
+      _mm512_mask_storeu_ps(y + i, m, _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(m, weight + i), _mm512_maskz_loadu_ps(m, bias + i)));
+    }
+  }
+}
+
+VNNI void attend(const float* q, const float* k, const float* v, const float* mask, size_t tokens, size_t channels, size_t stride, float* y) {
+  constexpr size_t few = 4;  // tokens at a time, so that a sum need not wait for its last term
+  const size_t wide = (tokens + 15) / 16 * 16;
+  // Of a thread, as long as its longest text: k turned, and the logits of a few tokens.
+  static thread_local std::vector<float> memory;
+  memory.resize(std::max(memory.size(), (channels + few) * wide));
+  float* const turned = memory.data();
+  float* const logits = turned + channels * wide;
+  for (size_t j = 0; j < tokens; j++)
+    for (size_t c = 0; c < channels; c++) turned[c * wide + j] = k[j * stride + c];
+  for (size_t c = 0; c < channels; c++) std::fill(turned + c * wide + tokens, turned + (c + 1) * wide, 0.f);
+  const __m512 scale = _mm512_set1_ps(1 / std::sqrt(float(channels)));
+  for (size_t t = 0; t < tokens; t += few) {
+    const size_t n = std::min(few, tokens - t);
+    const float* row[few];
+    for (size_t i = 0; i < few; i++) row[i] = q + (t + std::min(i, n - 1)) * stride;
+    __m512 most[few];
+    for (auto& x : most) x = _mm512_set1_ps(-INFINITY);
+    for (size_t j = 0; j < wide; j += 32) {
+      const size_t next = j + 16 < wide ? 16 : 0;  // at the end, the same again
+      __m512 sum[few][2];
+      for (auto& x : sum) x[0] = x[1] = _mm512_setzero_ps();
+      for (size_t c = 0; c < channels; c++) {
+        const float* at = turned + c * wide + j;
+        const __m512 left = _mm512_loadu_ps(at), right = _mm512_loadu_ps(at + next);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < few; i++) {
+          const __m512 x = _mm512_set1_ps(row[i][c]);
+          sum[i][0] = _mm512_fmadd_ps(x, left, sum[i][0]);
+          sum[i][1] = _mm512_fmadd_ps(x, right, sum[i][1]);
+        }
+      }
+      for (size_t half = 0; half <= next; half += 16) {
+        const __mmask16 m = lanes(tokens - j - half);
+        const __m512 added = _mm512_maskz_loadu_ps(m, mask + j + half);
+        for (size_t i = 0; i < few; i++) {
+          const __m512 l = _mm512_mask_blend_ps(m, _mm512_set1_ps(-INFINITY), _mm512_fmadd_ps(sum[i][half / 16], scale, added));
+          most[i] = _mm512_max_ps(most[i], l);
+          _mm512_storeu_ps(logits + i * wide + j + half, l);
+        }
+      }
+    }
+    float whole[few];
+    for (size_t i = 0; i < few; i++) {
+      const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(most[i]));
+      __m512 sum = _mm512_setzero_ps();
+      for (size_t j = 0; j < wide; j += 16) {
+        const __m512 e = _mm512_maskz_mov_ps(lanes(tokens - j), exp_of(_mm512_sub_ps(_mm512_loadu_ps(logits + i * wide + j), top)));
+        sum = _mm512_add_ps(sum, e);
+        _mm512_storeu_ps(logits + i * wide + j, e);
+      }
+      whole[i] = 1 / _mm512_reduce_add_ps(sum);
+    }
+    for (size_t c = 0; c < channels; c += 32) {
+      const __mmask16 first = lanes(channels - c), second = channels - c > 16 ? lanes(channels - c - 16) : 0;
+      __m512 sum[few][2];
+      for (auto& x : sum) x[0] = x[1] = _mm512_setzero_ps();
+      for (size_t j = 0; j < tokens; j++) {
+        const float* at = v + j * stride + c;
+        const __m512 left = _mm512_maskz_loadu_ps(first, at), right = _mm512_maskz_loadu_ps(second, at + 16);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < few; i++) {
+          const __m512 x = _mm512_set1_ps(logits[i * wide + j]);
+          sum[i][0] = _mm512_fmadd_ps(x, left, sum[i][0]);
+          sum[i][1] = _mm512_fmadd_ps(x, right, sum[i][1]);
+        }
+      }
+      for (size_t i = 0; i < n; i++) {
+        const __m512 share = _mm512_set1_ps(whole[i]);
+        float* to = y + (t + i) * stride + c;
+        _mm512_mask_storeu_ps(to, first, _mm512_mul_ps(sum[i][0], share));
+        _mm512_mask_storeu_ps(to + 16, second, _mm512_mul_ps(sum[i][1], share));
+      }
     }
   }
 }
@@ -240,7 +347,7 @@ VNNI void Matrix::multiply(const uint8_t* q, const float* peaks, size_t tokens, 
     for (size_t i = 0; i < n; i++) {
       const __m512 peak = _mm512_set1_ps(peaks[t + i]);
       for (size_t c = 0; c < width; c += lane_columns) {
-        const __mmask16 m = width - c < lane_columns ? (1u << (width - c)) - 1 : 0xffff;
+        const __mmask16 m = lanes(width - c);
         const size_t at = column + c;
         const __m512i whole = _mm512_sub_epi32(_mm512_load_si512(sums + i * part_columns + c), _mm512_load_si512(excess_.get() + at));
         __m512 v = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_load_ps(scales_.get() + at)), peak);

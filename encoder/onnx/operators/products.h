@@ -15,6 +15,14 @@ bool supported();
 // less than 2^-100.
 void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q, float* peaks);
 
+// Writes to y the layer normalisation of each row of a + b, of shape [rows, channels]:
+// their mean taken off, divided by their deviation, times weight, plus bias.
+void add_normalize(const float* a, const float* b, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y);
+
+// Writes to y what one head of one text attends to: softmax(q k / sqrt(channels) + mask) v.
+// q, k, v and y are of shape [tokens, channels], their rows stride apart; mask is [tokens].
+void attend(const float* q, const float* k, const float* v, const float* mask, size_t tokens, size_t channels, size_t stride, float* y);
+
 // A constant matrix of 8 bits, in which 128 stands for 0, as the processor reads it fastest.
 class Matrix {
  public:
