@@ -272,7 +272,7 @@ func TestQuantizedArithmetic(t *testing.T) {
 // Runtime makes of the functions in their place, for matrices and numbers of tokens that
 // are computed in different ways: K of tiles, of whole registers, and others.
 func TestTokenProducts(t *testing.T) {
-	for _, x := range []struct{ in, out, tokens int }{{64, 64, 1}, {64, 16, 16}, {128, 70, 17}, {192, 130, 70}, {384, 48, 129}, {40, 64, 6}, {68, 70, 71}, {5, 3, 4}, {70, 1, 65}} {
+	for _, x := range []struct{ in, out, tokens int }{{64, 64, 1}, {64, 16, 16}, {128, 70, 17}, {192, 130, 70}, {384, 48, 129}, {40, 64, 6}, {68, 70, 31}, {5, 3, 4}, {70, 1, 7}} {
 		s := newNetwork(50, x.in, x.out)
 		ids := make([]int64, x.tokens)
 		for i := range ids {
@@ -325,7 +325,9 @@ func TestOperators(t *testing.T) {
 		return nodeOf(onnxfile.Node{Op: "Transpose", Inputs: []string{x}, IntLists: map[string][]int64{"perm": perm}}, out)
 	}
 	const words = 30
-	for _, x := range []struct{ heads, channels, tokens int }{{2, 32, 1}, {3, 32, 7}, {2, 48, 16}, {1, 20, 17}, {4, 8, 40}, {2, 32, 130}} {
+	// Matrices of multiples of 64 rows: by AMX, ONNX Runtime 1.24 multiplies others wrongly
+	// from 32 tokens on (mended by its pull request 27671).
+	for _, x := range []struct{ heads, channels, tokens int }{{2, 32, 1}, {6, 32, 7}, {4, 48, 16}, {16, 20, 17}, {8, 8, 40}, {2, 32, 130}} {
 		h, c, wide := int64(x.heads), int64(x.channels), x.heads*x.channels
 		lookUp := slices.Concat(random("table", words, wide), node("Gather", "x", "table", "input_ids"))
 		linear := func(out string) []byte {
