@@ -8,7 +8,7 @@
 // by many goroutines, which share one copy of the weights.
 //
 // The vector of a text does not depend on what else is in its batch, to about
-// 1e-6, for fp32 models and int8 ones of kind "blocks" (see package
+// 1e-6, for fp32 models and int8 ones of the kinds "tokens" and "blocks" (see package
 // encoder/quantize). Dynamic int8 models scale their activations over the whole
 // batch, so theirs does (cosine about .997): for them compare only vectors that were
 // made alike.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/encoder/onnx/operators"
 	"github.com/trirank/trirank/encoder/quantize"
 	"github.com/trirank/trirank/internal/onnxfile"
 )
@@ -291,6 +292,21 @@ func TestTokenProducts(t *testing.T) {
 		plain := s.run(t, model, ids)
 		restore()
 		want := s.tokens(ids, ones)
+		if operators.Supported() {
+			for _, at := range []int{0, x.in / 2, x.in - 1} {
+				s := newNetwork(50, x.in, x.out)
+				s.table[7*x.in+at] = float32(math.NaN())
+				model, _, err := quantize.Network(context.Background(), s.model(false), quantize.Tokens, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range s.run(t, model, []int64{6, 7, 8}) {
+					if math.IsNaN(float64(v)) != (i/x.out == 1) {
+						t.Errorf("%+v: NaN in channel %d of a token makes value %d %g", x, at, i, v)
+					}
+				}
+			}
+		}
 		for i := range want {
 			if math.IsNaN(float64(want[i])) { // of the token of no activations
 				want[i] = s.add[i%s.out]
@@ -333,16 +349,15 @@ func TestOperators(t *testing.T) {
 		linear := func(out string) []byte {
 			return slices.Concat(random("w_"+out, wide, wide), random("b_"+out, wide), node("MatMul", out+"_product", "x", "w_"+out), node("Add", out, "b_"+out, out+"_product"))
 		}
-		split := func(v string) []byte {
-			return slices.Concat(linear(v),
-				nodeOf(onnxfile.Node{Op: "Concat", Inputs: []string{"texts", "tokens", "heads", "channels"}, Ints: map[string]int64{"axis": 0}}, v+"_shape"),
-				node("Reshape", v+"_apart", v, v+"_shape"))
+		reshape := func(out, v string, last ...string) []byte {
+			return slices.Concat(node("Shape", v+"_sizes", v), node("Gather", v+"_texts", v+"_sizes", "zero"), node("Gather", v+"_tokens", v+"_sizes", "one"),
+				nodeOf(onnxfile.Node{Op: "Concat", Inputs: append([]string{v + "_texts", v + "_tokens"}, last...), Ints: map[string]int64{"axis": 0}}, v+"_shape"),
+				node("Reshape", out, v, v+"_shape"))
 		}
-		gather := func(out, index string) []byte { return node("Gather", out, "sizes", index) }
+		split := func(v string) []byte { return slices.Concat(linear(v), reshape(v+"_apart", v, "heads", "channels")) }
 		attention := network(11, wide, lookUp,
 			shape("zero", 0), shape("one", 1), shape("heads", h), shape("channels", c), shape("whole", h*c), number("root", float32(math.Sqrt(float64(c)))),
 			number("unit", 1), number("lowest", -math.MaxFloat32),
-			node("Shape", "sizes", "input_ids"), gather("texts", "zero"), gather("tokens", "one"),
 			nodeOf(onnxfile.Node{Op: "Cast", Inputs: []string{"attention_mask"}, Ints: map[string]int64{"to": onnxfile.Float32}}, "floats"),
 			nodeOf(onnxfile.Node{Op: "Unsqueeze", Inputs: []string{"floats"}, IntLists: map[string][]int64{"axes": {1, 2}}}, "raised"),
 			node("Sub", "hidden", "unit", "raised"), node("Mul", "mask", "hidden", "lowest"),
@@ -350,8 +365,7 @@ func TestOperators(t *testing.T) {
 			node("MatMul", "products", "q_turned", "k_turned"), node("Div", "logits", "products", "root"), node("Add", "masked", "logits", "mask"),
 			nodeOf(onnxfile.Node{Op: "Softmax", Inputs: []string{"masked"}, Ints: map[string]int64{"axis": 3}}, "shares"),
 			node("MatMul", "mixed", "shares", "v_turned"), transpose("mixed_turned", "mixed", 0, 2, 1, 3),
-			nodeOf(onnxfile.Node{Op: "Concat", Inputs: []string{"texts", "tokens", "whole"}, Ints: map[string]int64{"axis": 0}}, "shape"),
-			node("Reshape", "last_hidden_state", "mixed_turned", "shape"))
+			reshape("last_hidden_state", "mixed_turned", "whole"))
 		mean := func(out, x string) []byte {
 			return nodeOf(onnxfile.Node{Op: "ReduceMean", Inputs: []string{x}, IntLists: map[string][]int64{"axes": {-1}}}, out)
 		}

@@ -312,7 +312,9 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 				return err
 			}
 		case onnxfile.GraphInput: // where old exporters name constants as well
-			if name, err := infoName(g.bytes, x); err != nil || g.rewritten(name) {
+			name, err := infoName(g.bytes, x)
+			// Since version 4 of the format such constants may be given other values.
+			if _, constant := g.tensors[name]; err != nil || g.rewritten(name) || constant && g.kind == Tokens {
 				return err
 			}
 		case onnxfile.GraphNode:

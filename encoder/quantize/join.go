@@ -20,7 +20,7 @@ type joined struct {
 // exports BERT: the bias of a product and GELU, attention, and layer normalisation of a
 // sum. What looks otherwise stays as it is.
 func (g *graph) join() {
-	p := patterns{graph: g, uses: map[string][]int{}, made: map[string]int{}, results: map[string]bool{}}
+	p := patterns{graph: g, uses: map[string][]int{}, made: map[string]int{}, results: map[string]int{}}
 	for i := range g.nodes {
 		for _, name := range g.nodes[i].Inputs {
 			p.uses[name] = append(p.uses[name], i)
@@ -40,6 +40,9 @@ func (g *graph) join() {
 		}
 	}
 	p.drop()
+	if !p.complete() {
+		p.separate()
+	}
 }
 
 // patterns looks for nodes in a graph.
@@ -47,7 +50,7 @@ type patterns struct {
 	*graph
 	uses    map[string][]int // nodes that a value goes into, once for each time
 	made    map[string]int   // the node that a value comes of
-	results map[string]bool  // of products, with what is joined to them
+	results map[string]int   // columns of what products make, with what is joined to them
 }
 
 func is(n *onnxfile.Node, op string) bool {
@@ -115,7 +118,7 @@ func (p *patterns) product(i int) {
 		p.merge(nodes...)
 		j.gelu, j.y = true, p.nodes[nodes[len(nodes)-1]].Outputs[0]
 	}
-	p.joined[i], p.results[j.y] = j, true
+	p.joined[i], p.results[j.y] = j, columns
 }
 
 // gelu finds the nodes of x/2 (1 + erf(x / sqrt 2)), in which alone x is used.
@@ -193,7 +196,7 @@ func (p *patterns) attention(i int) {
 		return
 	}
 	for _, whole := range p.uses[turned] { // others take its shape
-		if n := &p.nodes[whole]; is(n, "Reshape") && n.Inputs[0] == turned && slices.Equal(p.ends(n.Inputs[1], 3, 1), []int64{q.heads * q.channels}) {
+		if n := &p.nodes[whole]; is(n, "Reshape") && n.Inputs[0] == turned && slices.Equal(p.ends(n.Inputs[1], turned, 3), []int64{q.heads * q.channels}) {
 			p.heads, p.channels = q.heads, q.channels
 			p.replace(Attention, []string{q.x, k.x, v.x, mask}, map[string]int64{"heads": q.heads},
 				q.reshape, q.turn, k.reshape, k.turn, v.reshape, v.turn, product, div, add, i, mix, turn, whole)
@@ -218,7 +221,7 @@ func (p *patterns) split(value string, perm ...int64) (h heads, ok bool) {
 		return h, false
 	}
 	h.x = p.nodes[h.reshape].Inputs[0]
-	last := p.ends(p.nodes[h.reshape].Inputs[1], 4, 2)
+	last := p.ends(p.nodes[h.reshape].Inputs[1], h.x, 4)
 	if last == nil || last[0] < 1 || last[1] < 1 {
 		return h, false
 	}
@@ -227,23 +230,51 @@ func (p *patterns) split(value string, perm ...int64) (h heads, ok bool) {
 	return h, p.heads == 0 || p.heads == h.heads && p.channels == h.channels
 }
 
-// ends returns the last few of the n dimensions that a shape is put together of, if they
-// are constants and those before them are not.
-func (p *patterns) ends(shape string, n, few int) (last []int64) {
+// ends returns what follows the first two of the n dimensions that a shape is put
+// together of, if those are x's and the others constants.
+func (p *patterns) ends(shape, x string, n int) (last []int64) {
 	at, ok := p.made[shape]
 	if !ok || !is(&p.nodes[at], "Concat") || len(p.nodes[at].Inputs) != n {
 		return nil
 	}
 	for i, name := range p.nodes[at].Inputs {
-		t, raw, ok := p.value(name)
-		switch {
-		case i < n-few && ok, i >= n-few && (!ok || t.Type != onnxfile.Int64 || len(raw) != 8):
-			return nil
-		case i >= n-few:
-			last = append(last, int64(binary.LittleEndian.Uint64(raw)))
+		if i < 2 {
+			if !p.isDimension(name, x, int64(i)) {
+				return nil
+			}
+			continue
 		}
+		v, ok := p.whole(name)
+		if !ok {
+			return nil
+		}
+		last = append(last, v)
 	}
 	return last
+}
+
+// isDimension reports whether a value is one of x's dimensions.
+func (p *patterns) isDimension(name, x string, which int64) bool {
+	at, ok := p.made[name]
+	if ok && is(&p.nodes[at], "Unsqueeze") {
+		at, ok = p.made[p.nodes[at].Inputs[0]]
+	}
+	if !ok || !is(&p.nodes[at], "Gather") || len(p.nodes[at].Inputs) != 2 || p.nodes[at].Ints["axis"] != 0 {
+		return false
+	}
+	gather := &p.nodes[at]
+	index, ok := p.whole(gather.Inputs[1])
+	shape, made := p.made[gather.Inputs[0]]
+	return ok && index == which && made && is(&p.nodes[shape], "Shape") && p.nodes[shape].Inputs[0] == x
+}
+
+// whole returns the whole number that a name is that of.
+func (p *patterns) whole(name string) (int64, bool) {
+	t, raw, ok := p.value(name)
+	if !ok || t.Type != onnxfile.Int64 || len(raw) != 8 {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint64(raw)), true
 }
 
 // normalize looks for layer normalisation of a sum around its square root at i.
@@ -295,9 +326,9 @@ func (p *patterns) normalize(i int) {
 	if len(w.Dims) != 1 || !slices.Equal(w.Dims, b.Dims) || w.Type != onnxfile.Float32 || b.Type != onnxfile.Float32 {
 		return
 	}
-	// What a product makes and what it was made of: they have one shape.
+	// One of them a product makes, of so many columns.
 	terms := p.nodes[add].Inputs
-	if len(terms) == 2 && terms[0] != terms[1] && (p.results[terms[0]] || p.results[terms[1]]) {
+	if len(terms) == 2 && terms[0] != terms[1] && max(p.results[terms[0]], p.results[terms[1]]) == w.Dims[0] {
 		p.replace(AddNormalize, []string{terms[0], terms[1], weight, bias, epsilon}, nil, add, mean, sub, square, variance, lift, i, div, scale, shift)
 	}
 }
@@ -369,4 +400,46 @@ func (p *patterns) needed(now bool) map[int]bool {
 		}
 	}
 	return nodes
+}
+
+// complete reports whether what remains is made of what remains.
+func (p *patterns) complete() bool {
+	made, wanted := map[string]bool{}, maps.Clone(p.outputs)
+	for i, n := range p.nodes {
+		stand, replaced := p.replaced[i]
+		switch {
+		case replaced:
+			n = stand
+		case p.merged[i]:
+			continue
+		}
+		if j, ok := p.joined[i]; ok {
+			n.Outputs = []string{j.y}
+		}
+		for _, name := range n.Outputs {
+			made[name] = true
+		}
+		for _, name := range n.Inputs {
+			wanted[name] = true
+		}
+	}
+	for name := range wanted {
+		if _, ok := p.made[name]; ok && !made[name] {
+			return false
+		}
+	}
+	return true
+}
+
+// separate leaves every node to itself.
+func (p *patterns) separate() {
+	clear(p.merged)
+	clear(p.replaced)
+	clear(p.joined)
+	p.heads = 0
+	for i := range p.nodes {
+		if n := &p.nodes[i]; p.multiplies(n) && (len(n.Inputs) < 3 || n.Inputs[2] == "") {
+			p.joined[i] = joined{y: n.Outputs[0]}
+		}
+	}
 }

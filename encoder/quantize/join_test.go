@@ -25,11 +25,18 @@ kshape Concat kb kt heads channels
 k1 Reshape k kshape
 v0 MatMul x wv
 v Add bv v0
-kshape2 Concat kb kt heads channels
-v1 Reshape v kshape2
+vs Shape v
+vb Gather vs zero
+vt Gather vs one
+vshape Concat vb vt heads channels
+v1 Reshape v vshape
 v2 Transpose v1 perm=0,2,1,3
-kshape3 Concat kb kt heads channels
-q1 Reshape q kshape3
+qs Shape q
+qb0 Gather qs zero
+qb Unsqueeze qb0
+qt Gather qs one
+qshape Concat qb qt heads channels
+q1 Reshape q qshape
 q2 Transpose q1 perm=0,2,1,3
 k2 Transpose k1 perm=0,2,3,1
 a0 MatMul q2 k2
@@ -171,7 +178,9 @@ func TestJoinNot(t *testing.T) {
 		Attention: {
 			{"a1 Div a0 root3", "a1 Div a0 root2"}, {"a3 Softmax a2 axis=3", "a3 Softmax a2 axis=2"}, {"a3 Softmax a2 axis=3", "a3 Softmax a2"},
 			{"q2 Transpose q1 perm=0,2,1,3", "q2 Transpose q1 perm=0,2,3,1"}, {"k2 Transpose k1 perm=0,2,3,1", "k2 Transpose k1"}, {"c1 Transpose c0 perm=0,2,1,3", "c1 Transpose c0 perm=0,1,2,3"},
-			{"cshape Concat cb ct whole", "cshape Concat cb ct heads"}, {"kshape3 Concat kb kt heads channels", "kshape3 Concat kb kt channels heads"}, {"kshape3 Concat kb kt heads channels", "kshape3 Concat zero kt heads channels"},
+			{"cshape Concat cb ct whole", "cshape Concat cb ct heads"}, {"qshape Concat qb qt heads channels", "qshape Concat qb qt channels heads"}, {"qshape Concat qb qt heads channels", "qshape Concat zero qt heads channels"},
+			{"qshape Concat qb qt heads channels", "qshape Concat qt qb heads channels"}, {"qshape Concat qb qt heads channels", "qshape Concat kb kt heads channels"}, {"cs Shape c1", "cs Shape c0"},
+			{"s Add o x", "s Add o c1"}, {"s Add o x", "s Add o cb"},
 			{"c0 MatMul a3 v2", "c0 MatMul v2 a3"}, {"a1 Div a0 root3", "a1 Mul a0 root3"}, {"s Add o x", "s Add o a2"},
 		},
 		AddNormalize: {

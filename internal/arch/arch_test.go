@@ -20,7 +20,7 @@ const module = "github.com/trirank/trirank/"
 var ours = map[string][]string{
 	"catalog/formats":  {"catalog"},
 	"catalog/stats":    {"catalog"},
-	"encoder/onnx":     {"encoder"},
+	"encoder/onnx":     {"encoder", "encoder/onnx/operators"},
 	"encoder/quantize": {"encoder"},
 	"bm25":             {"catalog"},
 	"engine":           {"catalog"},
@@ -52,7 +52,7 @@ var only = map[string][]string{
 }
 
 // cgo lists the packages that may use it.
-var cgo = []string{"faiss", "train/heap"}
+var cgo = []string{"faiss", "train/heap", "encoder/onnx/operators"}
 
 type pkg struct {
 	ImportPath string

@@ -3,8 +3,12 @@
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -14,7 +18,7 @@ namespace {
 
 using trirank::Matrix;
 
-constexpr uint32_t api_version = 17;  // the first that infers shapes of such operators
+constexpr uint32_t api_version = 17;  // the first with KernelContext_ParallelFor
 
 // What a call of ONNX Runtime said was wrong, thrown.
 struct Failed {
@@ -22,7 +26,6 @@ struct Failed {
 };
 
 struct Operator : OrtCustomOp {
-  const OrtApi* api;
   const char* name;
   std::vector<ONNXTensorElementDataType> inputs, outputs;
 };
@@ -37,7 +40,9 @@ class Kernel {
   void check(OrtStatus* s) const {
     if (s != nullptr) throw Failed{s};
   }
-  [[noreturn]] void fail(const std::string& what) const { throw Failed{api_->CreateStatus(ORT_INVALID_ARGUMENT, what.c_str())}; }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Failed{api_->CreateStatus(ORT_INVALID_ARGUMENT, (what + " (make the model anew: trirank model quantize)").c_str())};
+  }
 
   template <class T>
   const T* data(const OrtValue* v) const {
@@ -69,6 +74,7 @@ class Kernel {
   T* output(OrtKernelContext* c, size_t i, const std::vector<int64_t>& dims) const {
     OrtValue* v = nullptr;
     check(api_->KernelContext_GetOutput(c, i, dims.data(), dims.size(), &v));
+    if (v == nullptr) fail("an output is missing");
     void* p = nullptr;
     check(api_->GetTensorMutableData(v, &p));
     return static_cast<T*>(p);
@@ -77,7 +83,9 @@ class Kernel {
   const OrtApi* const api_;
 };
 
+// The product of all dimensions but the last, 0 if that is 0.
 size_t tokens_of(const std::vector<int64_t>& dims) {
+  if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return 0;
   size_t n = 1;
   for (size_t i = 0; i + 1 < dims.size(); i++) n *= size_t(dims[i]);
   return n;
@@ -104,10 +112,22 @@ class AddNormalize : public Kernel {
 
   void compute(OrtKernelContext* c) override {
     const OrtValue *a = input(c, 0), *b = input(c, 1), *weight = input(c, 2), *bias = input(c, 3), *epsilon = input(c, 4);
-    const auto dims = shape(a);
-    if (dims.empty() || shape(b) != dims || shape(weight) != std::vector<int64_t>{dims.back()} || shape(bias) != shape(weight) || !shape(epsilon).empty())
-      fail("AddNormalize: two values of one shape, weight and bias [channels] and a number expected");
-    trirank::add_normalize(data<float>(a), data<float>(b), data<float>(weight), data<float>(bias), *data<float>(epsilon), tokens_of(dims), size_t(dims.back()), output<float>(c, 0, dims));
+    auto dims = shape(a), others = shape(b);
+    if (others.size() > dims.size() || (others.size() == dims.size() && tokens_of(others) > tokens_of(dims))) {
+      std::swap(a, b);
+      std::swap(dims, others);
+    }
+    // What is added to each text, or each token, has those dimensions left out, or 1.
+    auto first = others.begin();
+    while (first != others.end() && *first == 1 && size_t(others.end() - first) > 1) first++;
+    const bool repeats = size_t(others.end() - first) <= dims.size() && std::equal(first, others.end(), dims.end() - (others.end() - first));
+    const auto one = shape(epsilon);
+    if (dims.empty() || others.empty() || !repeats || shape(weight) != std::vector<int64_t>{dims.back()} || shape(bias) != shape(weight) ||
+        std::any_of(one.begin(), one.end(), [](int64_t d) { return d != 1; }))
+      fail("AddNormalize: two values of one shape, or one that is repeated along the other, weight and bias [channels] and a number expected");
+    auto* y = output<float>(c, 0, dims);
+    if (const size_t rows = tokens_of(dims); rows > 0)
+      trirank::add_normalize(data<float>(a), data<float>(b), tokens_of(others), data<float>(weight), data<float>(bias), *data<float>(epsilon), rows, size_t(dims.back()), y);
   }
 };
 
@@ -121,22 +141,36 @@ class Attention : public Kernel {
   void compute(OrtKernelContext* c) override {
     const OrtValue *q = input(c, 0), *k = input(c, 1), *v = input(c, 2), *mask = input(c, 3);
     const auto dims = shape(q);
-    if (dims.size() != 3 || dims[2] % heads_ != 0 || shape(k) != dims || shape(v) != dims || shape(mask) != std::vector<int64_t>{dims[0], 1, 1, dims[1]})
-      fail("Attention: q, k and v [texts, tokens, heads x channels] and a mask [texts, 1, 1, tokens] expected");
-    Work w{data<float>(q), data<float>(k), data<float>(v), data<float>(mask), size_t(dims[1]), size_t(dims[2]), size_t(heads_), output<float>(c, 0, dims)};
+    auto masks = shape(mask);
+    if (masks.size() < 4) masks.insert(masks.begin(), 4 - masks.size(), 1);
+    const auto fits = [&](size_t i, int64_t n) { return masks[i] == 1 || masks[i] == n; };
+    if (dims.size() != 3 || dims[2] < heads_ || dims[2] % heads_ != 0 || shape(k) != dims || shape(v) != dims || masks.size() != 4 || !fits(0, dims[0]) || !fits(1, heads_) ||
+        !fits(2, dims[1]) || masks[3] != dims[1])
+      fail("Attention: q, k and v [texts, tokens, heads x channels] and a mask [texts or 1, heads or 1, tokens or 1, tokens] expected");
+    Work w{data<float>(q), data<float>(k), data<float>(v), data<float>(mask), {}, size_t(dims[1]), size_t(dims[2]), size_t(heads_), output<float>(c, 0, dims)};
+    if (tokens_of(dims) == 0) return;
+    size_t stride = w.tokens;
+    for (size_t i = 3; i-- > 0; stride *= size_t(masks[i])) w.strides[i] = masks[i] == 1 ? 0 : stride;
     check(api_->KernelContext_ParallelFor(c, [](void* p, size_t i) {
-      const Work& w = *static_cast<Work*>(p);
-      const size_t text = i / w.heads, channels = w.stride / w.heads;
-      const size_t at = text * w.tokens * w.stride + i % w.heads * channels;
-      trirank::attend(w.q + at, w.k + at, w.v + at, w.mask + text * w.tokens, w.tokens, channels, w.stride, w.y + at);
+      Work& w = *static_cast<Work*>(p);
+      const size_t text = i / w.heads, head = i % w.heads, channels = w.stride / w.heads;
+      const size_t at = text * w.tokens * w.stride + head * channels;
+      try {
+        trirank::attend(w.q + at, w.k + at, w.v + at, w.mask + text * w.strides[0] + head * w.strides[1], w.strides[2], w.tokens, channels, w.stride, w.y + at);
+      } catch (const std::bad_alloc&) {  // nothing may be thrown through ONNX Runtime's threads
+        w.failed = true;
+      }
     }, size_t(dims[0] * heads_), 0, &w));
+    if (w.failed) throw std::bad_alloc();
   }
 
  private:
   struct Work {
     const float *q, *k, *v, *mask;
+    size_t strides[3];  // of the mask, by text, head and token
     size_t tokens, stride, heads;
     float* y;
+    std::atomic<bool> failed = false;
   };
 
   int64_t heads_ = 0;
@@ -150,8 +184,10 @@ class TokenProduct : public Kernel {
   void compute(OrtKernelContext* c) override {
     const OrtValue *q = input(c, 0), *peaks = input(c, 1);
     auto dims = shape(q);
+    auto one = dims;
+    if (!one.empty()) one.back() = 1;
+    if (dims.empty() || size_t(dims.back()) != matrix_.rows() || shape(peaks) != one) fail("TokenProduct: activations, peaks and weights do not fit");
     const size_t tokens = tokens_of(dims);
-    if (dims.empty() || size_t(dims.back()) != matrix_.rows() || tokens_of(shape(peaks)) != tokens) fail("TokenProduct: activations, peaks and weights do not fit");
     dims.back() = int64_t(matrix_.columns());
     Work w{&matrix_, data<uint8_t>(q), data<float>(peaks), tokens, gelu_, output<float>(c, 0, dims)};
     check(api_->KernelContext_ParallelFor(c, [](void* p, size_t part) {
@@ -178,8 +214,8 @@ class TokenProduct : public Kernel {
       if (!constant) fail("TokenProduct: its weights, scales and bias must be constants");
     }
     const auto dims = shape(constants[2]);
-    if (dims.size() != 2 || shape(constants[3]) != std::vector<int64_t>{dims[1]} || shape(constants[4]) != std::vector<int64_t>{dims[1]})
-      fail("TokenProduct: weights [rows, columns], scales and bias [columns] expected");
+    if (dims.size() != 2 || dims[0] < 1 || dims[0] > 1 << 16 || dims[1] < 1 || shape(constants[3]) != std::vector<int64_t>{dims[1]} || shape(constants[4]) != std::vector<int64_t>{dims[1]})
+      fail("TokenProduct: weights [rows, columns], at most 65536 rows, scales and bias [columns] expected");
     return Matrix(data<uint8_t>(constants[2]), data<float>(constants[3]), data<float>(constants[4]), size_t(dims[0]), size_t(dims[1]));
   }
 
@@ -213,10 +249,9 @@ void* hold(const OrtApi* api, Make make) {
   return new Held{api, make()};
 }
 
-void fill(Operator* op, const OrtApi* api, const char* name, std::vector<ONNXTensorElementDataType> inputs, std::vector<ONNXTensorElementDataType> outputs) {
+void fill(Operator* op, const char* name, std::vector<ONNXTensorElementDataType> inputs, std::vector<ONNXTensorElementDataType> outputs) {
   *static_cast<OrtCustomOp*>(op) = {};
   op->version = api_version;
-  op->api = api;
   op->name = name;
   op->inputs = std::move(inputs);
   op->outputs = std::move(outputs);
@@ -247,26 +282,26 @@ struct Operators {
   Operator round, product, gelu, attention, normalize;
   OrtCustomOpDomain* domain = nullptr;
 
-  explicit Operators(const OrtApi* api) {
+  Operators() {
     constexpr auto floats = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     constexpr auto bytes = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
-    fill(&round, api, "RoundTokens", {floats}, {bytes, floats});
+    fill(&round, "RoundTokens", {floats}, {bytes, floats});
     round.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo*, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<RoundTokens>(api); }); });
     };
-    fill(&product, api, "TokenProduct", {bytes, floats, bytes, floats, floats}, {floats});
+    fill(&product, "TokenProduct", {bytes, floats, bytes, floats, floats}, {floats});
     product.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<TokenProduct>(api, info, false); }); });
     };
-    fill(&gelu, api, "TokenProductGelu", product.inputs, product.outputs);
+    fill(&gelu, "TokenProductGelu", product.inputs, product.outputs);
     gelu.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<TokenProduct>(api, info, true); }); });
     };
-    fill(&attention, api, "Attention", {floats, floats, floats, floats}, {floats});
+    fill(&attention, "Attention", {floats, floats, floats, floats}, {floats});
     attention.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<Attention>(api, info); }); });
     };
-    fill(&normalize, api, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
+    fill(&normalize, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
     normalize.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo*, void** kernel) -> OrtStatusPtr {
       return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<AddNormalize>(api); }); });
     };
@@ -282,25 +317,30 @@ int trirank_operators_supported(void) { return trirank::supported(); }
 char* trirank_operators_register(void* options, const char* library) {
   void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
   if (handle == nullptr) return text(dlerror());
+  const auto close = [](void* h) { dlclose(h); };
+  std::unique_ptr<void, decltype(close)> held(handle, close);
   auto* base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
-  dlclose(handle);  // it stays loaded, by whom loaded it
   if (base == nullptr) return text("the library is not ONNX Runtime");
   const OrtApi* api = base()->GetApi(api_version);
   if (api == nullptr) return text("the library is an older ONNX Runtime");
-  // Sessions refer to them as long as they live, and there are few libraries a process.
-  static std::vector<std::pair<const OrtApi*, Operators*>> known;
-  Operators* all = nullptr;
-  for (auto& k : known)
-    if (k.first == api) all = k.second;
-  OrtStatus* s = nullptr;
-  if (all == nullptr) {
-    all = new Operators(api);
-    s = api->CreateCustomOpDomain("trirank", &all->domain);
-    for (Operator* op : {&all->round, &all->product, &all->gelu, &all->attention, &all->normalize})
-      if (s == nullptr) s = api->CustomOpDomain_Add(all->domain, op);
-    known.emplace_back(api, all);
-  }
-  if (s == nullptr) s = api->AddCustomOpDomain(static_cast<OrtSessionOptions*>(options), all->domain);
+  // Sessions refer to the operators as long as they live, and the operators to the
+  // library: both stay for good, and there are one or two libraries a process.
+  static std::vector<std::pair<const OrtApi*, std::unique_ptr<Operators>>> known;
+  OrtStatus* s = guarded(api, [&] {
+    const auto check = [](OrtStatus* s) {
+      if (s != nullptr) throw Failed{s};
+    };
+    auto at = std::find_if(known.begin(), known.end(), [&](auto& k) { return k.first == api; });
+    if (at == known.end()) {
+      auto all = std::make_unique<Operators>();
+      check(api->CreateCustomOpDomain("trirank", &all->domain));
+      for (Operator* op : {&all->round, &all->product, &all->gelu, &all->attention, &all->normalize}) check(api->CustomOpDomain_Add(all->domain, op));
+      known.emplace_back(api, std::move(all));
+      held.release();
+      at = known.end() - 1;
+    }
+    check(api->AddCustomOpDomain(static_cast<OrtSessionOptions*>(options), at->second->domain));
+  });
   if (s == nullptr) return nullptr;
   char* message = text(api->GetErrorMessage(s));
   api->ReleaseStatus(s);

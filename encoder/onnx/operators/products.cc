@@ -43,8 +43,8 @@ constexpr size_t block_tokens = 64;
 VNNI inline __mmask16 lanes(size_t left) { return left < 16 ? __mmask16((1u << left) - 1) : __mmask16(0xffff); }
 
 VNNI inline __m512 exp_of(__m512 x) {
-  // exp(x) = 2^n exp(r), r within ln 2 / 2 of 0, by its Taylor series to r^6/6!.
-  x = _mm512_max_ps(x, _mm512_set1_ps(-87.f));
+  // x is at most 0. exp(x) = 2^n exp(r), r within ln 2 / 2 of 0, by its Taylor series to r^6/6!.
+  x = _mm512_max_ps(_mm512_set1_ps(-87.f), x);  // in this order NaN stays NaN
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
@@ -85,14 +85,16 @@ bool supported() {
 }
 
 VNNI void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q, float* peaks) {
-  const __m512 sign = _mm512_set1_ps(-0.f);
+  // Magnitudes are in the order of their bits, with NaN above all: so it is not lost.
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   for (size_t r = 0; r < rows; r++, x += channels, q += channels) {
-    __m512 most = _mm512_set1_ps(0x1p-100f);
+    __m512i most = _mm512_castps_si512(_mm512_set1_ps(0x1p-100f));
     for (size_t i = 0; i < channels; i += 16) {
       const __mmask16 m = lanes(channels - i);
-      most = _mm512_max_ps(most, _mm512_andnot_ps(sign, _mm512_maskz_loadu_ps(m, x + i)));
+      most = _mm512_max_epu32(most, _mm512_and_si512(magnitude, _mm512_maskz_loadu_epi32(m, x + i)));
     }
-    peaks[r] = _mm512_reduce_max_ps(most);
+    const uint32_t peak = _mm512_reduce_max_epu32(most);
+    std::memcpy(&peaks[r], &peak, sizeof peak);
     const __m512 stretch = _mm512_set1_ps(127 / peaks[r]);
     for (size_t i = 0; i < channels; i += 16) {
       const __mmask16 m = lanes(channels - i);
@@ -102,8 +104,9 @@ VNNI void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q,
   }
 }
 
-VNNI void add_normalize(const float* a, const float* b, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y) {
-  for (size_t r = 0; r < rows; r++, a += channels, b += channels, y += channels) {
+VNNI void add_normalize(const float* a, const float* others, size_t period, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y) {
+  for (size_t r = 0; r < rows; r++, a += channels, y += channels) {
+    const float* b = others + r % period * channels;
     __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < channels; i += 16) {
       const __mmask16 m = lanes(channels - i);
@@ -127,7 +130,7 @@ VNNI void add_normalize(const float* a, const float* b, const float* weight, con
   }
 }
 
-VNNI void attend(const float* q, const float* k, const float* v, const float* mask, size_t tokens, size_t channels, size_t stride, float* y) {
+VNNI void attend(const float* q, const float* k, const float* v, const float* mask, size_t mask_stride, size_t tokens, size_t channels, size_t stride, float* y) {
   constexpr size_t few = 4;  // tokens at a time, so that a sum need not wait for its last term
   const size_t wide = (tokens + 15) / 16 * 16;
   // Of a thread, as long as its longest text: k turned, and the logits of a few tokens.
@@ -161,8 +164,8 @@ VNNI void attend(const float* q, const float* k, const float* v, const float* ma
       }
       for (size_t half = 0; half <= next; half += 16) {
         const __mmask16 m = lanes(tokens - j - half);
-        const __m512 added = _mm512_maskz_loadu_ps(m, mask + j + half);
         for (size_t i = 0; i < few; i++) {
+          const __m512 added = _mm512_maskz_loadu_ps(m, mask + (t + std::min(i, n - 1)) * mask_stride + j + half);
           const __m512 l = _mm512_mask_blend_ps(m, _mm512_set1_ps(-INFINITY), _mm512_fmadd_ps(sum[i][half / 16], scale, added));
           most[i] = _mm512_max_ps(most[i], l);
           _mm512_storeu_ps(logits + i * wide + j + half, l);
@@ -186,7 +189,7 @@ VNNI void attend(const float* q, const float* k, const float* v, const float* ma
       for (auto& x : sum) x[0] = x[1] = _mm512_setzero_ps();
       for (size_t j = 0; j < tokens; j++) {
         const float* at = v + j * stride + c;
-        const __m512 left = _mm512_maskz_loadu_ps(first, at), right = _mm512_maskz_loadu_ps(second, at + 16);
+        const __m512 left = _mm512_maskz_loadu_ps(first, at), right = _mm512_maskz_loadu_ps(second, second ? at + 16 : at);
 #pragma GCC unroll 4
         for (size_t i = 0; i < few; i++) {
           const __m512 x = _mm512_set1_ps(logits[i * wide + j]);
@@ -198,7 +201,7 @@ VNNI void attend(const float* q, const float* k, const float* v, const float* ma
         const __m512 share = _mm512_set1_ps(whole[i]);
         float* to = y + (t + i) * stride + c;
         _mm512_mask_storeu_ps(to, first, _mm512_mul_ps(sum[i][0], share));
-        _mm512_mask_storeu_ps(to + 16, second, _mm512_mul_ps(sum[i][1], share));
+        if (second) _mm512_mask_storeu_ps(to + 16, second, _mm512_mul_ps(sum[i][1], share));
       }
     }
   }

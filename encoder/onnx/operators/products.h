@@ -10,20 +10,22 @@ namespace trirank {
 // Whether this processor has what the functions below need (AVX-512 with VNNI).
 bool supported();
 
-// Rounds each row of x, of shape [rows, channels], to whole numbers of 8 bits: its
-// greatest magnitude, written to peaks, becomes 127, and 0 becomes 128. A peak is never
-// less than 2^-100.
+// Stretches each row of x, of shape [rows, channels], so that its greatest magnitude is
+// 127, rounds it and adds 128. That magnitude, at least 2^-100, is written to peaks; it is
+// NaN if the row has a NaN.
 void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q, float* peaks);
 
 // Writes to y the layer normalisation of each row of a + b, of shape [rows, channels]:
-// their mean taken off, divided by their deviation, times weight, plus bias.
-void add_normalize(const float* a, const float* b, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y);
+// their mean taken off, divided by their deviation, times weight, plus bias. b has period
+// rows and begins again after them.
+void add_normalize(const float* a, const float* b, size_t period, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y);
 
 // Writes to y what one head of one text attends to: softmax(q k / sqrt(channels) + mask) v.
-// q, k, v and y are of shape [tokens, channels], their rows stride apart; mask is [tokens].
-void attend(const float* q, const float* k, const float* v, const float* mask, size_t tokens, size_t channels, size_t stride, float* y);
+// q, k, v and y are of shape [tokens, channels], their rows stride apart; mask is [tokens,
+// tokens], its rows mask_stride apart, 0 if they are one.
+void attend(const float* q, const float* k, const float* v, const float* mask, size_t mask_stride, size_t tokens, size_t channels, size_t stride, float* y);
 
-// A constant matrix of 8 bits, in which 128 stands for 0, as the processor reads it fastest.
+// A constant matrix of 8 bits, of at most 65,536 rows, in which 128 stands for 0, as the processor reads it fastest.
 class Matrix {
  public:
   // w has the shape [rows, columns], scales and bias [columns].
