@@ -23,10 +23,11 @@ const (
 	// TokenProductGelu is TokenProduct and then GELU.
 	TokenProductGelu = "TokenProductGelu"
 	// Attention (q, k, v, mask) is that of texts, q, k and v of shape [texts, tokens,
-	// heads x channels], mask [texts, 1, 1, tokens], which is added to the logits.
+	// heads x channels], mask [texts, 1, 1, tokens], or one for each head or token as
+	// well, which is added to the logits.
 	Attention = "Attention"
 	// AddNormalize (a, b, weight, bias, epsilon) is the layer normalisation of a + b,
-	// of one shape.
+	// of one shape or one of them repeated along the other.
 	AddNormalize = "AddNormalize"
 )
 

@@ -374,24 +374,29 @@ func (p *patterns) drop() {
 	}
 }
 
+// current returns the node at i as it is now, with what is joined to it, if it is there.
+func (p *patterns) current(i int) (n onnxfile.Node, there bool) {
+	if stand, ok := p.replaced[i]; ok {
+		return stand, true
+	}
+	n = p.nodes[i]
+	if j, ok := p.joined[i]; ok {
+		n.Outputs = []string{j.y}
+		n.Inputs = append(slices.Clone(n.Inputs), j.bias)
+	}
+	return n, !p.merged[i]
+}
+
 // needed returns the nodes that the network's outputs are made by, as it was or as it is
 // now.
 func (p *patterns) needed(now bool) map[int]bool {
 	nodes, values := map[int]bool{}, maps.Clone(p.outputs)
 	for i := len(p.nodes) - 1; i >= 0; i-- { // they are in order of computation
-		n := p.nodes[i]
+		n, there := p.nodes[i], true
 		if now {
-			if stand, ok := p.replaced[i]; ok {
-				n = stand
-			} else if p.merged[i] {
-				continue
-			}
-			if j, ok := p.joined[i]; ok {
-				n.Outputs = []string{j.y}
-				n.Inputs = append(slices.Clone(n.Inputs), j.bias)
-			}
+			n, there = p.current(i)
 		}
-		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return values[name] }) {
+		if !there || !slices.ContainsFunc(n.Outputs, func(name string) bool { return values[name] }) {
 			continue
 		}
 		nodes[i] = true
@@ -405,16 +410,10 @@ func (p *patterns) needed(now bool) map[int]bool {
 // complete reports whether what remains is made of what remains.
 func (p *patterns) complete() bool {
 	made, wanted := map[string]bool{}, maps.Clone(p.outputs)
-	for i, n := range p.nodes {
-		stand, replaced := p.replaced[i]
-		switch {
-		case replaced:
-			n = stand
-		case p.merged[i]:
+	for i := range p.nodes {
+		n, there := p.current(i)
+		if !there {
 			continue
-		}
-		if j, ok := p.joined[i]; ok {
-			n.Outputs = []string{j.y}
 		}
 		for _, name := range n.Outputs {
 			made[name] = true

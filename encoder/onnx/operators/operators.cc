@@ -32,8 +32,9 @@ struct Operator : OrtCustomOp {
 
 class Kernel {
  public:
-  explicit Kernel(const OrtApi* api) : api_(api) {}
+  Kernel(const OrtApi* api, const OrtKernelInfo*) : api_(api) {}
   virtual ~Kernel() = default;
+  const OrtApi* api() const { return api_; }
   virtual void compute(OrtKernelContext* context) = 0;
 
  protected:
@@ -83,7 +84,7 @@ class Kernel {
   const OrtApi* const api_;
 };
 
-// The product of all dimensions but the last, 0 if that is 0.
+// The product of all dimensions but the last, 0 if any of them is 0.
 size_t tokens_of(const std::vector<int64_t>& dims) {
   if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return 0;
   size_t n = 1;
@@ -133,7 +134,7 @@ class AddNormalize : public Kernel {
 
 class Attention : public Kernel {
  public:
-  Attention(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api) {
+  Attention(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api, info) {
     check(api_->KernelInfoGetAttribute_int64(info, "heads", &heads_));
     if (heads_ < 1) fail("Attention: it has no heads");
   }
@@ -176,10 +177,10 @@ class Attention : public Kernel {
   int64_t heads_ = 0;
 };
 
+template <bool gelu>
 class TokenProduct : public Kernel {
  public:
-  TokenProduct(const OrtApi* api, const OrtKernelInfo* info, bool gelu)
-      : Kernel(api), gelu_(gelu), matrix_(matrix(info)) {}
+  TokenProduct(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api, info), matrix_(matrix(info)) {}
 
   void compute(OrtKernelContext* c) override {
     const OrtValue *q = input(c, 0), *peaks = input(c, 1);
@@ -189,10 +190,10 @@ class TokenProduct : public Kernel {
     if (dims.empty() || size_t(dims.back()) != matrix_.rows() || shape(peaks) != one) fail("TokenProduct: activations, peaks and weights do not fit");
     const size_t tokens = tokens_of(dims);
     dims.back() = int64_t(matrix_.columns());
-    Work w{&matrix_, data<uint8_t>(q), data<float>(peaks), tokens, gelu_, output<float>(c, 0, dims)};
+    Work w{&matrix_, data<uint8_t>(q), data<float>(peaks), tokens, output<float>(c, 0, dims)};
     check(api_->KernelContext_ParallelFor(c, [](void* p, size_t part) {
       const Work& w = *static_cast<Work*>(p);
-      w.matrix->multiply(w.q, w.peaks, w.tokens, part, w.gelu, w.y);
+      w.matrix->multiply(w.q, w.peaks, w.tokens, part, gelu, w.y);
     }, matrix_.parts(), 0, &w));
   }
 
@@ -202,7 +203,6 @@ class TokenProduct : public Kernel {
     const uint8_t* q;
     const float* peaks;
     size_t tokens;
-    bool gelu;
     float* y;
   };
 
@@ -219,7 +219,6 @@ class TokenProduct : public Kernel {
     return Matrix(data<uint8_t>(constants[2]), data<float>(constants[3]), data<float>(constants[4]), size_t(dims[0]), size_t(dims[1]));
   }
 
-  const bool gelu_;
   const Matrix matrix_;
 };
 
@@ -238,17 +237,8 @@ OrtStatus* guarded(const OrtApi* api, F f) {
   }
 }
 
-// A kernel with the API that its errors are made with.
-struct Held {
-  const OrtApi* api;
-  std::unique_ptr<Kernel> kernel;
-};
-
-template <class Make>
-void* hold(const OrtApi* api, Make make) {
-  return new Held{api, make()};
-}
-
+// Describes an operator whose kernel is a K.
+template <class K>
 void fill(Operator* op, const char* name, std::vector<ONNXTensorElementDataType> inputs, std::vector<ONNXTensorElementDataType> outputs) {
   *static_cast<OrtCustomOp*>(op) = {};
   op->version = api_version;
@@ -271,10 +261,13 @@ void fill(Operator* op, const char* name, std::vector<ONNXTensorElementDataType>
   op->GetStartVersion = [](const OrtCustomOp*) { return 1; };
   op->GetEndVersion = [](const OrtCustomOp*) { return 1; };
   op->KernelComputeV2 = [](void* kernel, OrtKernelContext* c) -> OrtStatusPtr {
-    auto* held = static_cast<Held*>(kernel);
-    return guarded(held->api, [&] { held->kernel->compute(c); });
+    auto* k = static_cast<Kernel*>(kernel);
+    return guarded(k->api(), [&] { k->compute(c); });
   };
-  op->KernelDestroy = [](void* kernel) { delete static_cast<Held*>(kernel); };
+  op->KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  op->CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
+    return guarded(api, [&] { *kernel = static_cast<Kernel*>(new K(api, info)); });
+  };
 }
 
 // The operators, for one loaded ONNX Runtime.
@@ -285,26 +278,11 @@ struct Operators {
   Operators() {
     constexpr auto floats = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     constexpr auto bytes = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
-    fill(&round, "RoundTokens", {floats}, {bytes, floats});
-    round.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo*, void** kernel) -> OrtStatusPtr {
-      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<RoundTokens>(api); }); });
-    };
-    fill(&product, "TokenProduct", {bytes, floats, bytes, floats, floats}, {floats});
-    product.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
-      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<TokenProduct>(api, info, false); }); });
-    };
-    fill(&gelu, "TokenProductGelu", product.inputs, product.outputs);
-    gelu.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
-      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<TokenProduct>(api, info, true); }); });
-    };
-    fill(&attention, "Attention", {floats, floats, floats, floats}, {floats});
-    attention.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) -> OrtStatusPtr {
-      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<Attention>(api, info); }); });
-    };
-    fill(&normalize, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
-    normalize.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo*, void** kernel) -> OrtStatusPtr {
-      return guarded(api, [&] { *kernel = hold(api, [&] { return std::make_unique<AddNormalize>(api); }); });
-    };
+    fill<RoundTokens>(&round, "RoundTokens", {floats}, {bytes, floats});
+    fill<TokenProduct<false>>(&product, "TokenProduct", {bytes, floats, bytes, floats, floats}, {floats});
+    fill<TokenProduct<true>>(&gelu, "TokenProductGelu", product.inputs, product.outputs);
+    fill<Attention>(&attention, "Attention", {floats, floats, floats, floats}, {floats});
+    fill<AddNormalize>(&normalize, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
   }
 };
 
