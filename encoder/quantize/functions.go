@@ -3,6 +3,7 @@ package quantize
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/trirank/trirank/internal/onnxfile"
 )
@@ -29,6 +30,8 @@ const (
 	// AddNormalize (a, b, weight, bias, epsilon) is the layer normalisation of a + b,
 	// of one shape or one of them repeated along the other.
 	AddNormalize = "AddNormalize"
+	// Layer is a layer of BERT made of the above: layerInputs says what it is given.
+	Layer = "Layer"
 )
 
 // axesAsInput is the version of ONNX's operators since which ReduceMax and ReduceMean are
@@ -114,7 +117,11 @@ func (g *graph) functions(model []byte) []byte {
 	if g.heads > 0 {
 		model = g.attention(model)
 	}
-	return g.normalize(model)
+	model = g.normalize(model)
+	if g.layered {
+		model = g.layer(model)
+	}
+	return model
 }
 
 // attention appends Attention, whose operator is told by an attribute what is written out
@@ -165,6 +172,44 @@ func (g *graph) normalize(model []byte) []byte {
 	return g.function(model, AddNormalize, f.out, []string{"a", "b", "weight", "bias", "epsilon"}, "y")
 }
 
+// layerInputs are those of Layer: activations [texts, tokens, channels], the mask of
+// Attention, what the channels are multiplied by before they are rounded, and the
+// constants of the products and of the normalisations, in the order in which they come.
+var layerInputs = slices.Concat([]string{"x", "mask", "factors"}, constantsOf("query"), constantsOf("key"), constantsOf("value"), constantsOf("joined"),
+	[]string{"weight", "bias", "epsilon", "factors_between"}, constantsOf("wide"), constantsOf("narrow"), []string{"last_weight", "last_bias", "last_epsilon"})
+
+// constantsOf names what a product is given beside activations.
+func constantsOf(product string) []string {
+	return []string{product + "_weights", product + "_scales", product + "_bias"}
+}
+
+// layer appends Layer, whose operator is told the heads as that of Attention is.
+func (g *graph) layer(model []byte) []byte {
+	var f function
+	round := func(x, factors string) string {
+		v := x
+		if factors != "" {
+			v = x + divided
+			f.node(v, "Mul", x, factors)
+		}
+		f.add(newNode(RoundTokens, []string{v}, []string{x + integers, x + peak}, nil))
+		return x
+	}
+	product := func(op, x, name string) string {
+		f.node(name, op, append([]string{x + integers, x + peak}, constantsOf(name)...)...)
+		return name
+	}
+	round("x", "factors")
+	for _, name := range []string{"query", "key", "value"} {
+		product(TokenProduct, "x", name)
+	}
+	f.add(newNode(Attention, []string{"query", "key", "value", "mask"}, []string{"attended"}, map[string]int64{"heads": g.heads}))
+	f.node("between", AddNormalize, product(TokenProduct, round("attended", ""), "joined"), "x", "weight", "bias", "epsilon")
+	wide := product(TokenProductGelu, round("between", "factors_between"), "wide")
+	f.node("y", AddNormalize, product(TokenProduct, round(wide, ""), "narrow"), "between", "last_weight", "last_bias", "last_epsilon")
+	return g.function(model, Layer, onnxfile.AppendBytes(f.out, onnxfile.FunctionAttribute, "heads"), layerInputs, "y")
+}
+
 // lastAxis writes the constant that overLast needs.
 func (g *graph) lastAxis(f *function) {
 	if g.opset >= axesAsInput {
@@ -193,6 +238,9 @@ func (g *graph) function(model []byte, name string, nodes []byte, inputs []strin
 	f = append(f, nodes...)
 	f = imports(f, onnxfile.FunctionOpsets, "", g.opset)
 	f = imports(f, onnxfile.FunctionOpsets, contrib, 1)
+	if name == Layer { // which is made of our others
+		f = imports(f, onnxfile.FunctionOpsets, Domain, 1)
+	}
 	f = onnxfile.AppendBytes(f, onnxfile.FunctionDomain, Domain)
 	return onnxfile.AppendBytes(model, onnxfile.ModelFunctions, f)
 }

@@ -44,7 +44,7 @@ const (
 )
 
 // quantized lists operators of networks that are quantized already.
-var quantized = []string{RoundTokens, "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
+var quantized = []string{RoundTokens, Layer, "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulInteger", "QLinearMatMul",
 	"ConvInteger", "MatMulNBits", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention", "QGemm"}
 
 // graph is a network while it is quantized.
@@ -74,6 +74,7 @@ type graph struct {
 	// Of attention, the same wherever the network has it.
 	heads, channels int64
 	rounded         map[string]bool // activations that a node has quantized
+	layered         bool            // it has a Layer
 }
 
 // Network returns a copy of the ONNX model in which the constant matrices of
@@ -343,7 +344,10 @@ func (g *graph) body(ctx context.Context, whole onnxfile.Field) (out []byte, err
 	if g.kind == Dynamic {
 		out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(zeroPoint, ""), onnxfile.Uint8, nil, []byte{middle})
 	}
-	return out, errors.Join(err, g.clash)
+	if err := errors.Join(err, g.clash); err != nil || g.kind != Tokens {
+		return out, err
+	}
+	return g.layers(out)
 }
 
 // rewritten reports whether a constant of the name is needed no more.
@@ -377,7 +381,7 @@ func newNode(op string, inputs, outputs []string, ints map[string]int64) onnxfil
 	switch op {
 	case matMulNBits, matMulIntegerToFloat:
 		n.Domain = contrib
-	case RoundTokens, TokenProduct, TokenProductGelu, Attention, AddNormalize:
+	case RoundTokens, TokenProduct, TokenProductGelu, Attention, AddNormalize, Layer:
 		n.Domain = Domain
 	}
 	return n

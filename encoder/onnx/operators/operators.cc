@@ -1,96 +1,15 @@
 #include "operators.h"
 
 #include <dlfcn.h>
-#include <onnxruntime_c_api.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <new>
-#include <string>
-#include <vector>
 
-#include "products.h"
+#include "kernel.h"
 
+namespace trirank {
 namespace {
-
-using trirank::Matrix;
-
-constexpr uint32_t api_version = 17;  // the first with KernelContext_ParallelFor
-
-// What a call of ONNX Runtime said was wrong, thrown.
-struct Failed {
-  OrtStatus* status;
-};
-
-struct Operator : OrtCustomOp {
-  const char* name;
-  std::vector<ONNXTensorElementDataType> inputs, outputs;
-};
-
-class Kernel {
- public:
-  Kernel(const OrtApi* api, const OrtKernelInfo*) : api_(api) {}
-  virtual ~Kernel() = default;
-  const OrtApi* api() const { return api_; }
-  virtual void compute(OrtKernelContext* context) = 0;
-
- protected:
-  void check(OrtStatus* s) const {
-    if (s != nullptr) throw Failed{s};
-  }
-  [[noreturn]] void fail(const std::string& what) const {
-    throw Failed{api_->CreateStatus(ORT_INVALID_ARGUMENT, (what + " (make the model anew: trirank model quantize)").c_str())};
-  }
-
-  template <class T>
-  const T* data(const OrtValue* v) const {
-    void* p = nullptr;
-    check(api_->GetTensorMutableData(const_cast<OrtValue*>(v), &p));
-    return static_cast<const T*>(p);
-  }
-
-  std::vector<int64_t> shape(const OrtValue* v) const {
-    OrtTensorTypeAndShapeInfo* info = nullptr;
-    check(api_->GetTensorTypeAndShape(v, &info));
-    size_t n = 0;
-    OrtStatus* s = api_->GetDimensionsCount(info, &n);
-    std::vector<int64_t> dims(s == nullptr ? n : 0);
-    if (s == nullptr) s = api_->GetDimensions(info, dims.data(), n);
-    api_->ReleaseTensorTypeAndShapeInfo(info);
-    check(s);
-    return dims;
-  }
-
-  const OrtValue* input(OrtKernelContext* c, size_t i) const {
-    const OrtValue* v = nullptr;
-    check(api_->KernelContext_GetInput(c, i, &v));
-    if (v == nullptr) fail("an input is missing");
-    return v;
-  }
-
-  template <class T>
-  T* output(OrtKernelContext* c, size_t i, const std::vector<int64_t>& dims) const {
-    OrtValue* v = nullptr;
-    check(api_->KernelContext_GetOutput(c, i, dims.data(), dims.size(), &v));
-    if (v == nullptr) fail("an output is missing");
-    void* p = nullptr;
-    check(api_->GetTensorMutableData(v, &p));
-    return static_cast<T*>(p);
-  }
-
-  const OrtApi* const api_;
-};
-
-// The product of all dimensions but the last, 0 if any of them is 0.
-size_t tokens_of(const std::vector<int64_t>& dims) {
-  if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return 0;
-  size_t n = 1;
-  for (size_t i = 0; i + 1 < dims.size(); i++) n *= size_t(dims[i]);
-  return n;
-}
 
 class RoundTokens : public Kernel {
  public:
@@ -100,10 +19,12 @@ class RoundTokens : public Kernel {
     const OrtValue* x = input(c, 0);
     auto dims = shape(x);
     if (dims.empty()) fail("RoundTokens: a number has no channels");
-    auto* q = output<uint8_t>(c, 0, dims);
     const size_t channels = size_t(dims.back()), tokens = tokens_of(dims);
+    const Rows<const float> from{data<float>(x), channels};
+    const Rows<uint8_t> to{output<uint8_t>(c, 0, dims), channels};
     dims.back() = 1;
-    trirank::round_tokens(data<float>(x), tokens, channels, q, output<float>(c, 1, dims));
+    float* peaks = output<float>(c, 1, dims);
+    for (size_t t = 0; t < tokens; t++) peaks[t] = round_token(from[t], channels, nullptr, to[t]);
   }
 };
 
@@ -123,14 +44,42 @@ class AddNormalize : public Kernel {
     while (first != others.end() && *first == 1 && size_t(others.end() - first) > 1) first++;
     const bool repeats = size_t(others.end() - first) <= dims.size() && std::equal(first, others.end(), dims.end() - (others.end() - first));
     const auto one = shape(epsilon);
-    if (dims.empty() || others.empty() || !repeats || shape(weight) != std::vector<int64_t>{dims.back()} || shape(bias) != shape(weight) ||
+    if (dims.empty() || others.empty() || !repeats || shape(weight) != Shape{dims.back()} || shape(bias) != shape(weight) ||
         std::any_of(one.begin(), one.end(), [](int64_t d) { return d != 1; }))
       fail("AddNormalize: two values of one shape, or one that is repeated along the other, weight and bias [channels] and a number expected");
-    auto* y = output<float>(c, 0, dims);
-    if (const size_t rows = tokens_of(dims); rows > 0)
-      trirank::add_normalize(data<float>(a), data<float>(b), tokens_of(others), data<float>(weight), data<float>(bias), *data<float>(epsilon), rows, size_t(dims.back()), y);
+    float* y = output<float>(c, 0, dims);
+    const size_t tokens = tokens_of(dims), channels = size_t(dims.back());
+    if (tokens == 0) return;
+    const Normalization n{data<float>(weight), data<float>(bias), *data<float>(epsilon)};
+    const float *x = data<float>(a), *other = data<float>(b);
+    for (size_t t = 0, period = tokens_of(others); t < tokens; t++) add_normalize({x + t * channels}, other + t % period * channels, n, channels, y + t * channels);
   }
 };
+
+// What is added to the logits of attention, with as many values as are said once for all
+// left out.
+struct Mask {
+  const float* at;
+  size_t text, head, token;  // how far it is to that of the next
+
+  const float* of(size_t t, size_t h) const { return at + t * text + h * head; }
+};
+
+// mask of values [texts, tokens, heads x channels]; false if it does not fit.
+bool mask_of(const float* at, Shape dims, const Shape& values, int64_t heads, Mask& mask) {
+  if (dims.size() < 4) dims.insert(dims.begin(), 4 - dims.size(), 1);
+  const int64_t want[] = {values[0], heads, values[1], values[1]};
+  if (dims.size() != 4 || dims[3] != want[3]) return false;
+  size_t strides[3], stride = size_t(dims[3]);
+  for (size_t i = 3; i-- > 0; stride *= size_t(dims[i])) {
+    if (dims[i] != 1 && dims[i] != want[i]) return false;
+    strides[i] = dims[i] == 1 ? 0 : stride;
+  }
+  mask = {at, strides[0], strides[1], strides[2]};
+  return true;
+}
+
+constexpr const char* mask_wanted = "a mask [texts or 1, heads or 1, tokens or 1, tokens] expected";
 
 class Attention : public Kernel {
  public:
@@ -142,100 +91,149 @@ class Attention : public Kernel {
   void compute(OrtKernelContext* c) override {
     const OrtValue *q = input(c, 0), *k = input(c, 1), *v = input(c, 2), *mask = input(c, 3);
     const auto dims = shape(q);
-    auto masks = shape(mask);
-    if (masks.size() < 4) masks.insert(masks.begin(), 4 - masks.size(), 1);
-    const auto fits = [&](size_t i, int64_t n) { return masks[i] == 1 || masks[i] == n; };
-    if (dims.size() != 3 || dims[2] < heads_ || dims[2] % heads_ != 0 || shape(k) != dims || shape(v) != dims || masks.size() != 4 || !fits(0, dims[0]) || !fits(1, heads_) ||
-        !fits(2, dims[1]) || masks[3] != dims[1])
-      fail("Attention: q, k and v [texts, tokens, heads x channels] and a mask [texts or 1, heads or 1, tokens or 1, tokens] expected");
-    Work w{data<float>(q), data<float>(k), data<float>(v), data<float>(mask), {}, size_t(dims[1]), size_t(dims[2]), size_t(heads_), output<float>(c, 0, dims)};
+    Mask m;
+    if (dims.size() != 3 || dims[2] < heads_ || dims[2] % heads_ != 0 || shape(k) != dims || shape(v) != dims || !mask_of(data<float>(mask), shape(mask), dims, heads_, m))
+      fail(std::string("Attention: q, k and v [texts, tokens, heads x channels] and ") + mask_wanted);
+    float* y = output<float>(c, 0, dims);
     if (tokens_of(dims) == 0) return;
-    size_t stride = w.tokens;
-    for (size_t i = 3; i-- > 0; stride *= size_t(masks[i])) w.strides[i] = masks[i] == 1 ? 0 : stride;
-    check(api_->KernelContext_ParallelFor(c, [](void* p, size_t i) {
-      Work& w = *static_cast<Work*>(p);
-      const size_t text = i / w.heads, head = i % w.heads, channels = w.stride / w.heads;
-      const size_t at = text * w.tokens * w.stride + head * channels;
-      try {
-        trirank::attend(w.q + at, w.k + at, w.v + at, w.mask + text * w.strides[0] + head * w.strides[1], w.strides[2], w.tokens, channels, w.stride, w.y + at);
-      } catch (const std::bad_alloc&) {  // nothing may be thrown through ONNX Runtime's threads
-        w.failed = true;
-      }
-    }, size_t(dims[0] * heads_), 0, &w));
-    if (w.failed) throw std::bad_alloc();
+    const size_t tokens = size_t(dims[1]), apart = size_t(dims[2]), heads = size_t(heads_), channels = apart / heads;
+    const float *qs = data<float>(q), *ks = data<float>(k), *vs = data<float>(v);
+    each(c, size_t(dims[0]) * heads, [&](size_t i) {
+      const size_t text = i / heads, head = i % heads, at = text * tokens * apart;
+      attend({qs + at, apart}, {ks + at, apart}, {vs + at, apart}, head * channels, channels, m.of(text, head), m.token, tokens, {y + at, apart});
+    });
   }
 
  private:
-  struct Work {
-    const float *q, *k, *v, *mask;
-    size_t strides[3];  // of the mask, by text, head and token
-    size_t tokens, stride, heads;
-    float* y;
-    std::atomic<bool> failed = false;
-  };
-
   int64_t heads_ = 0;
 };
 
 template <bool gelu>
 class TokenProduct : public Kernel {
  public:
-  TokenProduct(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api, info), matrix_(matrix(info)) {}
+  TokenProduct(const OrtApi* api, const OrtKernelInfo* info) : Kernel(api, info), matrix_(matrix(info, 2)) {}
 
   void compute(OrtKernelContext* c) override {
     const OrtValue *q = input(c, 0), *peaks = input(c, 1);
     auto dims = shape(q);
     auto one = dims;
     if (!one.empty()) one.back() = 1;
-    if (dims.empty() || size_t(dims.back()) != matrix_.rows() || shape(peaks) != one) fail("TokenProduct: activations, peaks and weights do not fit");
+    const size_t channels = matrix_.rows();
+    if (dims.empty() || size_t(dims.back()) != channels || shape(peaks) != one) fail("TokenProduct: activations, peaks and weights do not fit");
     const size_t tokens = tokens_of(dims);
     dims.back() = int64_t(matrix_.columns());
-    Work w{&matrix_, data<uint8_t>(q), data<float>(peaks), tokens, output<float>(c, 0, dims)};
-    check(api_->KernelContext_ParallelFor(c, [](void* p, size_t part) {
-      const Work& w = *static_cast<Work*>(p);
-      w.matrix->multiply(w.q, w.peaks, w.tokens, part, gelu, w.y);
-    }, matrix_.parts(), 0, &w));
+    float* y = output<float>(c, 0, dims);
+    if (tokens == 0) return;
+    Memory memory(api_, c, Tiles::size(tokens, channels));
+    const Tiles x{memory.take<uint8_t>(Tiles::size(tokens, channels)), const_cast<float*>(data<float>(peaks)), Tiles::fill(channels)};
+    const uint8_t* from = data<uint8_t>(q);
+    for (size_t t = 0; t < tokens; t++)
+      for (size_t i = 0; i < channels; i += piece) std::memcpy(x[t](i), from + t * channels + i, std::min(piece, channels - i));
+    each(c, matrix_.parts(), [&](size_t part) { matrix_.multiply(x, tokens, part, gelu, y + part * piece, matrix_.columns()); });
   }
 
  private:
-  struct Work {
-    const Matrix* matrix;
-    const uint8_t* q;
-    const float* peaks;
-    size_t tokens;
-    float* y;
-  };
-
-  Matrix matrix(const OrtKernelInfo* info) const {
-    const OrtValue* constants[5] = {};
-    for (size_t i = 2; i < 5; i++) {
-      int constant = 0;
-      check(api_->KernelInfoGetConstantInput_tensor(info, i, &constant, &constants[i]));
-      if (!constant) fail("TokenProduct: its weights, scales and bias must be constants");
-    }
-    const auto dims = shape(constants[2]);
-    if (dims.size() != 2 || dims[0] < 1 || dims[0] > 1 << 16 || dims[1] < 1 || shape(constants[3]) != std::vector<int64_t>{dims[1]} || shape(constants[4]) != std::vector<int64_t>{dims[1]})
-      fail("TokenProduct: weights [rows, columns], at most 65536 rows, scales and bias [columns] expected");
-    return Matrix(data<uint8_t>(constants[2]), data<float>(constants[3]), data<float>(constants[4]), size_t(dims[0]), size_t(dims[1]));
-  }
-
   const Matrix matrix_;
 };
 
-const Operator* self(const OrtCustomOp* op) { return static_cast<const Operator*>(op); }
-
-// Runs f; what it throws becomes a status. Nothing may be thrown through C.
-template <class F>
-OrtStatus* guarded(const OrtApi* api, F f) {
-  try {
-    f();
-    return nullptr;
-  } catch (const Failed& e) {
-    return e.status;
-  } catch (const std::exception& e) {
-    return api->CreateStatus(ORT_FAIL, e.what());
+// A layer of BERT: what the operators above do one after the other, with the same results
+// to the bit, but what is between them is kept in pieces of 64 channels, the way in which a
+// processor makes and takes it, and ONNX Runtime is called once.
+class Layer : public Kernel {
+ public:
+  Layer(const OrtApi* api, const OrtKernelInfo* info)
+      : Kernel(api, info), query_(matrix(info, 3)), key_(matrix(info, 6)), value_(matrix(info, 9)), joined_(matrix(info, 12)), wide_(matrix(info, 19)), narrow_(matrix(info, 22)) {
+    check(api_->KernelInfoGetAttribute_int64(info, "heads", &heads_));
+    const size_t channels = query_.rows(), inner = query_.columns();
+    if (heads_ < 1 || inner % size_t(heads_) != 0 || key_.rows() != channels || key_.columns() != inner || value_.rows() != channels || value_.columns() != inner || joined_.rows() != inner ||
+        joined_.columns() != channels || wide_.rows() != channels || narrow_.rows() != wide_.columns() || narrow_.columns() != channels)
+      fail("Layer: its matrices do not fit each other");
+    const auto copy = [&](size_t i) {
+      const float* v = constants(info, i, channels);
+      return std::vector<float>(v, v + channels);
+    };
+    factors_[0] = copy(2);
+    factors_[1] = copy(18);
+    for (size_t i : {0, 1}) {
+      weights_[i] = copy(15 + 10 * i);
+      biases_[i] = copy(16 + 10 * i);
+      normal_[i] = {weights_[i].data(), biases_[i].data(), number(info, 17 + 10 * i)};
+    }
   }
-}
+
+  void compute(OrtKernelContext* c) override {
+    const OrtValue *in = input(c, 0), *mask = input(c, 1);
+    const auto dims = shape(in);
+    const size_t channels = query_.rows(), inner = query_.columns(), hidden = wide_.columns(), heads = size_t(heads_);
+    Mask m;
+    if (dims.size() != 3 || size_t(dims[2]) != channels || !mask_of(data<float>(mask), shape(mask), dims, heads_, m))
+      fail(std::string("Layer: activations [texts, tokens, channels] and ") + mask_wanted);
+    const float* x = data<float>(in);
+    float* y = output<float>(c, 0, dims);
+    const size_t tokens = tokens_of(dims), length = size_t(dims[1]);
+    if (tokens == 0) return;
+
+    const size_t most = std::max({channels, inner, hidden}), several = std::max(3 * Tiles::fill(inner), Tiles::fill(hidden)), one = Tiles::fill(std::max(channels, inner));
+    using M = Memory;
+    M memory(api_, c, M::size<uint8_t>(Tiles::size(tokens, most)) + M::size<float>(tokens) + M::size<float>(tokens * several) + M::size<float>(tokens * one) + M::size<float>(tokens * channels));
+    Tiles rounded{memory.take<uint8_t>(Tiles::size(tokens, most)), memory.take<float>(tokens), 0};
+    float* const several_pieces = memory.take<float>(tokens * several);
+    const Rows<float> one_pieces{memory.take<float>(tokens * one), piece, tokens * piece};
+    float* const between = memory.take<float>(tokens * channels);
+    const Rows<float> wide{several_pieces, piece, tokens * piece};
+    const auto rows = [&](size_t i) { return Rows<float>{several_pieces + i * tokens * Tiles::fill(inner), piece, tokens * piece}; };
+    const Rows<float> q = rows(0), k = rows(1), v = rows(2);
+
+    // Calls f for each token.
+    const auto tokens_do = [&](auto f) {
+      constexpr size_t block = Tiles::tokens;
+      each(c, (tokens + block - 1) / block, [&](size_t i) {
+        for (size_t t = i * block; t < std::min(tokens, (i + 1) * block); t++) f(t);
+      });
+    };
+    const auto round = [&](Row<const float> x, size_t channels, const float* factors, size_t t) { rounded.peaks[t] = round_token(x, channels, factors, rounded[t]); };
+    const auto part = [&](const Matrix& a, size_t i, bool gelu, Rows<float> to) { a.multiply(rounded, tokens, i, gelu, to.at + i * to.step, to.apart); };
+
+    rounded.depth = Tiles::fill(channels);
+    tokens_do([&](size_t t) { round({x + t * channels}, channels, factors_[0].data(), t); });
+    const size_t parts = query_.parts();
+    each(c, 3 * parts, [&](size_t i) {
+      const Matrix* of[] = {&query_, &key_, &value_};
+      part(*of[i / parts], i % parts, false, rows(i / parts));
+    });
+    each(c, size_t(dims[0]) * heads, [&](size_t i) {
+      const size_t text = i / heads, head = i % heads;
+      const auto from = [&](Rows<float> r) { return Rows<float>{r.at + text * length * r.apart, r.apart, r.step}; };
+      attend(from(q), from(k), from(v), head * (inner / heads), inner / heads, m.of(text, head), m.token, length, from(one_pieces));
+    });
+    rounded.depth = Tiles::fill(inner);
+    tokens_do([&](size_t t) { round(one_pieces[t], inner, nullptr, t); });
+    each(c, joined_.parts(), [&](size_t i) { part(joined_, i, false, one_pieces); });
+    rounded.depth = Tiles::fill(channels);
+    tokens_do([&](size_t t) {
+      add_normalize(one_pieces[t], x + t * channels, normal_[0], channels, between + t * channels);
+      round({between + t * channels}, channels, factors_[1].data(), t);
+    });
+    each(c, wide_.parts(), [&](size_t i) { part(wide_, i, true, wide); });
+    rounded.depth = Tiles::fill(hidden);
+    tokens_do([&](size_t t) { round(wide[t], hidden, nullptr, t); });
+    each(c, narrow_.parts(), [&](size_t i) { part(narrow_, i, false, one_pieces); });
+    tokens_do([&](size_t t) { add_normalize(one_pieces[t], between + t * channels, normal_[1], channels, y + t * channels); });
+  }
+
+ private:
+  const Matrix query_, key_, value_, joined_, wide_, narrow_;
+  std::vector<float> factors_[2], weights_[2], biases_[2];
+  Normalization normal_[2];
+  int64_t heads_ = 0;
+};
+
+struct Operator : OrtCustomOp {
+  const char* name;
+  std::vector<ONNXTensorElementDataType> inputs, outputs;
+};
+
+const Operator* self(const OrtCustomOp* op) { return static_cast<const Operator*>(op); }
 
 // Describes an operator whose kernel is a K.
 template <class K>
@@ -272,7 +270,7 @@ void fill(Operator* op, const char* name, std::vector<ONNXTensorElementDataType>
 
 // The operators, for one loaded ONNX Runtime.
 struct Operators {
-  Operator round, product, gelu, attention, normalize;
+  Operator round, product, gelu, attention, normalize, layer;
   OrtCustomOpDomain* domain = nullptr;
 
   Operators() {
@@ -283,12 +281,26 @@ struct Operators {
     fill<TokenProduct<true>>(&gelu, "TokenProductGelu", product.inputs, product.outputs);
     fill<Attention>(&attention, "Attention", {floats, floats, floats, floats}, {floats});
     fill<AddNormalize>(&normalize, "AddNormalize", {floats, floats, floats, floats, floats}, {floats});
+    // Activations, mask and factors, the matrices of query, key, value and what joins them, a
+    // normalization, factors, two matrices more, a normalization.
+    std::vector<ONNXTensorElementDataType> inputs(3, floats);
+    const auto matrices = [&](int n) {
+      while (n-- > 0) inputs.insert(inputs.end(), {bytes, floats, floats});
+    };
+    matrices(4);
+    inputs.insert(inputs.end(), 4, floats);
+    matrices(2);
+    inputs.insert(inputs.end(), 3, floats);
+    fill<Layer>(&layer, "Layer", inputs, {floats});
   }
 };
 
 char* text(const char* s) { return strdup(s == nullptr ? "unknown" : s); }
 
 }  // namespace
+}  // namespace trirank
+
+using namespace trirank;
 
 int trirank_operators_supported(void) { return trirank::supported(); }
 
@@ -312,7 +324,7 @@ char* trirank_operators_register(void* options, const char* library) {
     if (at == known.end()) {
       auto all = std::make_unique<Operators>();
       check(api->CreateCustomOpDomain("trirank", &all->domain));
-      for (Operator* op : {&all->round, &all->product, &all->gelu, &all->attention, &all->normalize}) check(api->CustomOpDomain_Add(all->domain, op));
+      for (Operator* op : {&all->round, &all->product, &all->gelu, &all->attention, &all->normalize, &all->layer}) check(api->CustomOpDomain_Add(all->domain, op));
       known.emplace_back(api, std::move(all));
       held.release();
       at = known.end() - 1;

@@ -10,20 +10,65 @@ namespace trirank {
 // Whether this processor has what the functions below need (AVX-512 with VNNI).
 bool supported();
 
-// Stretches each row of x, of shape [rows, channels], so that its greatest magnitude is
-// 127, rounds it and adds 128. That magnitude, at least 2^-100, is written to peaks; it is
-// NaN if the row has a NaN.
-void round_tokens(const float* x, size_t rows, size_t channels, uint8_t* q, float* peaks);
+// By how many channels activations lie apart where a tensor is not wanted: as many as a
+// processor multiplies at a time.
+constexpr size_t piece = 64;
 
-// Writes to y the layer normalisation of each row of a + b, of shape [rows, channels]:
-// their mean taken off, divided by their deviation, times weight, plus bias. b has period
-// rows and begins again after them.
-void add_normalize(const float* a, const float* b, size_t period, const float* weight, const float* bias, float epsilon, size_t rows, size_t channels, float* y);
+// The channels of one token, in pieces whose beginnings lie step apart; in a tensor they
+// follow each other, and step is piece.
+template <class T>
+struct Row {
+  T* at;
+  size_t step = piece;
 
-// Writes to y what one head of one text attends to: softmax(q k / sqrt(channels) + mask) v.
-// q, k, v and y are of shape [tokens, channels], their rows stride apart; mask is [tokens,
-// tokens], its rows mask_stride apart, 0 if they are one.
-void attend(const float* q, const float* k, const float* v, const float* mask, size_t mask_stride, size_t tokens, size_t channels, size_t stride, float* y);
+  T* operator()(size_t channel) const { return at + channel / piece * step + channel % piece; }
+  operator Row<const T>() const { return {at, step}; }
+};
+
+// The rows of tokens, whose beginnings lie apart.
+template <class T>
+struct Rows {
+  T* at;
+  size_t apart, step = piece;
+
+  Row<T> operator[](size_t token) const { return {at + token * apart, step}; }
+  operator Rows<const T>() const { return {at, apart, step}; }
+};
+
+// Activations of 8 bits and the peaks of their tokens, as Matrix reads them: [tokens/16][channels/64][16][64].
+// Where tokens and channels are no multiples of these there is room for more, whose values
+// do not matter.
+struct Tiles {
+  static constexpr size_t tokens = 16, bytes = tokens * piece;
+
+  uint8_t* at;
+  float* peaks;
+  size_t depth;  // channels, filled up to whole pieces
+
+  static size_t fill(size_t channels) { return (channels + piece - 1) / piece * piece; }
+  static size_t size(size_t n, size_t channels) { return (n + tokens - 1) / tokens * tokens * fill(channels); }
+  Row<uint8_t> operator[](size_t token) const { return {at + token / tokens * tokens * depth + token % tokens * piece, bytes}; }
+};
+
+// Stretches the channels of a token so that their greatest magnitude is 127, rounds them
+// and adds 128. Returns that magnitude, at least 2^-100; it is NaN if one of them is. With
+// factors, one for each channel, they are multiplied by these before.
+float round_token(Row<const float> x, size_t channels, const float* factors, Row<uint8_t> q);
+
+// What follows the mean in a layer normalisation.
+struct Normalization {
+  const float *weight, *bias;
+  float epsilon;
+};
+
+// Writes to y the layer normalisation of a + b: their mean taken off, divided by their
+// deviation, times weight, plus bias.
+void add_normalize(Row<const float> a, const float* b, const Normalization& n, size_t channels, float* y);
+
+// Writes to the channels of y from first on what one head, which has these, of one text
+// attends to: softmax(q k / sqrt(channels) + mask) v. mask is [tokens, tokens], its rows
+// mask_apart, 0 if they are one.
+void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, size_t first, size_t channels, const float* mask, size_t mask_apart, size_t tokens, Rows<float> y);
 
 // A constant matrix of 8 bits, of at most 65,536 rows, in which 128 stands for 0, as the processor reads it fastest.
 class Matrix {
@@ -33,20 +78,16 @@ class Matrix {
 
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
-  // How many parts multiply may be called for.
-  size_t parts() const { return (columns_ + part_columns - 1) / part_columns; }
+  // How many parts, of piece columns each, multiply may be called for.
+  size_t parts() const { return (columns_ + piece - 1) / piece; }
 
-  // Writes to y, of shape [tokens, columns], the columns of one part of
-  // (q - 128) (w - 128) * scales * peaks + bias, through GELU if gelu is set.
+  // Writes to y the columns of one part of (x - 128) (w - 128) * scales * peaks + bias,
+  // through GELU if gelu is set; y is where the first of them goes, and its rows are apart.
   // What is added up are whole numbers: a row's result does not depend on the others.
-  void multiply(const uint8_t* q, const float* peaks, size_t tokens, size_t part, bool gelu, float* y) const;
+  void multiply(const Tiles& x, size_t tokens, size_t part, bool gelu, float* y, size_t apart) const;
 
  private:
-  static constexpr size_t lane_columns = 16;  // of a register
-  static constexpr size_t part_columns = 64;
-
-  size_t rows_, columns_;
-  size_t depth_;  // rows, filled up to whole tiles
+  size_t rows_, columns_, depth_;
   struct Free {
     void operator()(void* p) const;
   };
@@ -56,9 +97,8 @@ class Matrix {
   Array<float> scales_, bias_;
   Array<int32_t> excess_;  // what 128 in place of 0 adds to a column's sums
 
-  void by_vectors(const uint8_t* q, size_t tokens, size_t panel, int32_t* sums) const;
-  void by_numbers(const uint8_t* q, size_t tokens, size_t panel, int32_t* sums) const;
-  void by_tiles(const uint8_t* q, size_t tokens, size_t panel, int32_t* sums) const;
+  void by_vectors(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const;
+  void by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const;
 };
 
 }  // namespace trirank
