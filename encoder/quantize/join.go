@@ -33,6 +33,14 @@ func (g *graph) join() {
 		switch n := &g.nodes[i]; {
 		case g.multiplies(n):
 			p.product(i)
+		case is(n, "Gather"):
+			if t, ok := p.tensors[n.Inputs[0]]; ok && len(t.Dims) == 2 && n.Ints["axis"] == 0 {
+				p.results[n.Outputs[0]] = t.Dims[1]
+			}
+		case is(n, "Add") && len(n.Inputs) == 2: // of embeddings
+			if a := p.results[n.Inputs[0]]; a > 0 && a == p.results[n.Inputs[1]] {
+				p.results[n.Outputs[0]] = a
+			}
 		case is(n, "Softmax"):
 			p.attention(i)
 		case is(n, "Sqrt"):
@@ -50,7 +58,7 @@ type patterns struct {
 	*graph
 	uses    map[string][]int // nodes that a value goes into, once for each time
 	made    map[string]int   // the node that a value comes of
-	results map[string]int   // columns of what products make, with what is joined to them
+	results map[string]int   // columns of what products make, with what is joined to them, and of embeddings
 }
 
 func is(n *onnxfile.Node, op string) bool {
@@ -326,7 +334,7 @@ func (p *patterns) normalize(i int) {
 	if len(w.Dims) != 1 || !slices.Equal(w.Dims, b.Dims) || w.Type != onnxfile.Float32 || b.Type != onnxfile.Float32 {
 		return
 	}
-	// One of them a product makes, of so many columns.
+	// One of them a product makes, or a table, of so many columns.
 	terms := p.nodes[add].Inputs
 	if len(terms) == 2 && terms[0] != terms[1] && max(p.results[terms[0]], p.results[terms[1]]) == w.Dims[0] {
 		p.replace(AddNormalize, []string{terms[0], terms[1], weight, bias, epsilon}, nil, add, mean, sub, square, variance, lift, i, div, scale, shift)

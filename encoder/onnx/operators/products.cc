@@ -186,6 +186,7 @@ VNNI void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, 
   float* const values = queries + tokens * deep;
   float* const turned = values + tokens * deep;
   float* const logits = turned + deep * long_;
+  std::fill_n(turned, deep * long_, 0.f);
   for (size_t t = 0; t < tokens; t++)
     for (size_t c = 0; c < deep; c += 16) {
       const __mmask16 m = lanes(channels - c);
@@ -195,7 +196,6 @@ VNNI void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, 
       _mm512_store_ps(key, sixteen(k[t], first + c, m));
       for (size_t i = 0; i < 16; i++) turned[(c + i) * long_ + t] = key[i];
     }
-  for (size_t c = 0; c < deep; c++) std::fill(turned + c * long_ + tokens, turned + (c + 1) * long_, 0.f);
   const __m512 scale = _mm512_set1_ps(1 / std::sqrt(float(channels)));
   for (size_t t = 0; t < tokens; t += few) {
     const size_t n = std::min(few, tokens - t);
@@ -317,15 +317,12 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-// Sets tiles up for products of so many tokens. Tiles 0 to 3 are sums, 4 and 5
-// activations, 6 and 7 weights.
-AMX void configure(size_t tokens) {
+// Sets tiles up. 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights. All are whole:
+// rows of tokens that are not there cost less than setting them up anew.
+AMX void configure() {
   TileConfig c;
-  const uint8_t first = uint8_t(std::min(tokens, Tiles::tokens)), second = uint8_t(std::max<size_t>(tokens - first, 1));
-  for (int i = 0; i < 8; i++) c.bytes[i] = piece;
-  c.rows[0] = c.rows[1] = c.rows[4] = first;
-  c.rows[2] = c.rows[3] = c.rows[5] = second;
-  c.rows[6] = c.rows[7] = 16;
+  std::fill_n(c.bytes, 8, piece);
+  std::fill_n(c.rows, 8, 16);
   // GCC takes the instruction to read the first 8 bytes only.
   __asm__ volatile("" : : "m"(c));
   _tile_loadconfig(&c);
@@ -378,11 +375,11 @@ VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu
   alignas(64) int32_t sums[block * piece];
   const size_t column = part * piece, width = std::min(piece, columns_ - column);
   const int8_t* w = packed_.get() + column * depth_;
-  size_t configured = 0;
+  const bool by_tile = tiles();
+  if (by_tile) configure();
   for (size_t t = 0; t < tokens; t += block) {
     const size_t n = std::min(block, tokens - t);
-    if (tiles()) {
-      if (n != configured) configure(configured = n);
+    if (by_tile) {
       by_tiles(x, t, n, w, sums);
     } else {
       by_vectors(x, t, n, w, sums);
@@ -398,7 +395,7 @@ VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu
       }
     }
   }
-  if (configured > 0) release();
+  if (by_tile) release();
 }
 
 }  // namespace trirank
