@@ -178,7 +178,7 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 			return ctx.Err()
 		}
 		g.Go(func() error {
-			defer func() { <-e.slots }()
+			defer e.release()
 			return e.run(part)
 		})
 	}
@@ -209,6 +209,7 @@ func (e *Encoder) run(part []item) error {
 			b.mask[r*cols+c] = 1
 		}
 	}
+	defer processors.Work()()
 	if err := e.net.Run(rows, cols, b.ids, b.mask, b.hidden); err != nil {
 		return fmt.Errorf("cannot run model %s on %d texts of up to %d tokens: %w", e.Model.Name, rows, cols, err)
 	}

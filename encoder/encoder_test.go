@@ -20,6 +20,7 @@ type fake struct {
 	hidden  func(id int64) [2]float32
 	fail    error
 	delay   time.Duration
+	hold    chan struct{} // if not nil, no run ends before it is closed
 }
 
 func (f *fake) Tokenize(text string) (ids []uint32, err error) {
@@ -36,6 +37,9 @@ func (f *fake) Run(rows, cols int, ids, mask []int64, hidden []float32) error {
 	defer f.running.Add(-1)
 	f.maxRun.Store(max(f.maxRun.Load(), n))
 	time.Sleep(f.delay)
+	if f.hold != nil {
+		<-f.hold
+	}
 	if len(ids) != rows*cols || len(mask) != rows*cols || len(hidden) != rows*cols*2 {
 		return errors.New("wrong shape")
 	}

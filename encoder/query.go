@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // Query returns the vector of a search query: Model.Dimension values, of unit
@@ -13,37 +15,60 @@ import (
 //
 // A query that finds a processor idle is encoded at once and alone. While all are
 // busy queries wait, and whoever is next takes those of about its length along in one
-// batch, which costs less than one after the other. A model whose vectors depend on
+// batch, which costs less than one after the other: until the batch that is being encoded
+// ends, or so many wait that another is worth it. A model whose vectors depend on
 // the batch takes each alone: they would depend on who else asks at the moment.
 func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	ids, err := e.tokenize(e.Model.QueryPrefix, text)
 	if err != nil {
 		return nil, err
 	}
-	w := &waiting{item: item{ids, text, make([]float32, e.Model.Dimension)}, done: make(chan error, 1)}
+	w := &waiting{item: item{ids, text, make([]float32, e.Model.Dimension)}, done: make(chan error, 1), look: make(chan struct{}, 1)}
 	most := e.opts.BatchRows
 	if e.Model.DependsOnBatch() {
 		most = 1
 	}
 	e.queries.add(w)
 	for {
+		slots := e.slots
+		if !e.worth(most) {
+			slots = nil
+		}
 		select {
 		case err := <-w.done:
 			return w.dst, err
-		case e.slots <- struct{}{}:
+		case <-w.look:
+		case slots <- struct{}{}:
 			e.runWaiting(e.queries.take(most, e.opts.BatchTokens)) // gives the slot back
-			select {
-			case err := <-w.done: // and not a batch of others first
-				return w.dst, err
-			default:
-			}
 		case <-ctx.Done():
 			if e.queries.remove(w) {
+				e.queries.look() // it may have been its turn
 				return nil, ctx.Err()
 			}
 			return w.dst, <-w.done // it is being encoded: that takes no longer than this
 		}
+		select {
+		case err := <-w.done: // and not a batch of others first
+			return w.dst, err
+		default:
+		}
 	}
+}
+
+// enoughWait is for how many queries another batch is begun while the processors have
+// other work. A batch of four costs E5-small in int8 twice as much as one query does.
+const enoughWait = 4
+
+// worth reports whether a batch of at most so many of those that wait is to be encoded
+// now, if there is a slot.
+func (e *Encoder) worth(most int) bool {
+	return len(e.slots) == 0 || processors.Idle() || e.queries.len() >= min(most, enoughWait)
+}
+
+// release gives a slot back.
+func (e *Encoder) release() {
+	<-e.slots
+	e.queries.look()
 }
 
 // runWaiting encodes queries, tells those who wait for them, and gives back the slot
@@ -51,7 +76,7 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 func (e *Encoder) runWaiting(list []*waiting) {
 	told := 0
 	defer func() {
-		<-e.slots
+		e.release()
 		for _, w := range list[told:] { // it panics
 			w.done <- fmt.Errorf("cannot run model %s: it broke off", e.Model.Name)
 		}
@@ -81,7 +106,8 @@ func (e *Encoder) runWaiting(list []*waiting) {
 // waiting is a query that waits for its vector.
 type waiting struct {
 	item
-	done chan error // has room for what is told
+	done chan error    // has room for what is told
+	look chan struct{} // says to look whether it is its turn; has room for one
 }
 
 // queue holds the queries that wait, in the order in which they came.
@@ -94,6 +120,25 @@ func (q *queue) add(w *waiting) {
 	q.mu.Lock()
 	q.list = append(q.list, w)
 	q.mu.Unlock()
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
+}
+
+// look has the query that has waited longest look whether it is its turn.
+func (q *queue) look() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.list) == 0 {
+		return
+	}
+	select {
+	case q.list[0].look <- struct{}{}:
+	default: // it was told already
+	}
 }
 
 // worthPadding is by how many tokens the queries of a batch may differ. A query more

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // ask asks n queries at the same time, after one that keeps the only slot busy.
@@ -71,6 +73,61 @@ func TestQueryAlone(t *testing.T) {
 	for i := range 5 {
 		if _, err := e.Query(t.Context(), "x"); err != nil || f.runs.Load() != int32(i+1) || f.maxRows.Load() != 1 {
 			t.Fatal(err, f.runs.Load())
+		}
+	}
+}
+
+// TestQueriesOfBusyProcessors has another batch begin only if it is worth it: where the
+// processors have other work, when four queries wait or the running batch ends.
+func TestQueriesOfBusyProcessors(t *testing.T) {
+	for _, x := range []struct {
+		waiting int
+		dynamic bool
+		begins  bool
+	}{{waiting: 3}, {waiting: 4, begins: true}, {waiting: 1, dynamic: true, begins: true}} {
+		t.Run(fmt.Sprint(x), func(t *testing.T) {
+			for range processors.Count() {
+				defer processors.Work()()
+			}
+			f := &fake{hold: make(chan struct{})}
+			e := newFake(f, Options{Parallel: 2})
+			if x.dynamic {
+				e.Model.Precision = "int8"
+			}
+			var all sync.WaitGroup
+			// A batch of passages, whose end has to be noticed as well.
+			all.Go(func() { e.Passages(t.Context(), []string{"passage"}, make([]float32, e.Model.Dimension)) })
+			until(t, func() bool { return f.running.Load() == 1 })
+			for range x.waiting {
+				all.Go(func() {
+					if _, err := e.Query(t.Context(), "query"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if x.begins {
+				until(t, func() bool { return f.running.Load() == 2 })
+			} else {
+				until(t, func() bool { return e.queries.len() == x.waiting })
+				time.Sleep(20 * time.Millisecond)
+				if f.running.Load() != 1 {
+					t.Error("another batch begins")
+				}
+			}
+			close(f.hold)
+			all.Wait()
+			if rows := f.maxRows.Load(); !x.dynamic && rows != int32(x.waiting) {
+				t.Errorf("up to %d queries a batch", rows)
+			}
+		})
+	}
+}
+
+func until(t *testing.T, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never happens")
 		}
 	}
 }

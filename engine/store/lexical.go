@@ -7,6 +7,7 @@ import (
 
 	"github.com/trirank/trirank/bm25"
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // lexical ranks by Okapi BM25. It implements engine.Ranker, Scorer and Explainer.
@@ -26,6 +27,7 @@ func newLexical(x *bm25.Index) *lexical {
 // Rank implements engine.Ranker.
 func (l *lexical) Rank(ctx context.Context, q engine.Query, k int) (out engine.Ranked, err error) {
 	start := time.Now()
+	defer processors.Work()()
 	hits, err := l.index.Search(ctx, q.Text, q.Allow, k)
 	return rankedByBM25(hits, start), err
 }

@@ -1,9 +1,11 @@
-// Package processors says how many processors there are, and has Go share them with C.
+// Package processors says how many processors there are, has Go share them with C,
+// and knows whether they are busy.
 package processors
 
 import (
 	"os"
 	"runtime"
+	"sync/atomic"
 )
 
 var atStart = runtime.GOMAXPROCS(0)
@@ -23,3 +25,17 @@ func ShareWithC() {
 		runtime.GOMAXPROCS(3 * atStart)
 	}
 }
+
+var working atomic.Int64
+
+// Work says that a computation that keeps a processor busy begins; what it returns says
+// that it ends.
+func Work() (end func()) {
+	working.Add(1)
+	return ended
+}
+
+func ended() { working.Add(-1) }
+
+// Idle reports whether fewer such computations are under way than there are processors.
+func Idle() bool { return int(working.Load()) < atStart }

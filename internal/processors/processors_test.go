@@ -17,3 +17,15 @@ func TestShareWithC(t *testing.T) {
 		t.Errorf("%d threads run Go code on %d processors, counted as %d", runtime.GOMAXPROCS(0), n, Count())
 	}
 }
+
+func TestIdle(t *testing.T) {
+	for i := range Count() {
+		if !Idle() {
+			t.Errorf("with %d computations %d processors are busy", i, Count())
+		}
+		defer Work()()
+	}
+	if Idle() {
+		t.Error("a processor is idle while each computes")
+	}
+}
