@@ -71,12 +71,33 @@ g3 Mul f g2
 g Mul g3 half
 `
 
+// rest makes a whole layer of it.
+const rest = `
+h0 MatMul g wg
+h Add bg h0
+t Add h n
+tm ReduceMean t axes=-1
+td Sub t tm
+tp Pow td two
+tv ReduceMean tp axes=-1
+te Add tv epsilon
+tr Sqrt te
+y0 Div td tr
+y1 Mul y0 weight
+y Add y1 bias
+`
+
 // layerOf quantizes the layer, changed by replacing pairs of texts; outputs are what it
 // gives.
 func layerOf(t *testing.T, outputs string, change ...string) *written {
 	t.Helper()
-	text := strings.NewReplacer(change...).Replace(layer)
-	if len(change) > 0 && text == layer {
+	return quantizedOf(t, layer, outputs, nil, change...)
+}
+
+func quantizedOf(t *testing.T, nodes, outputs string, peaks Peaks, change ...string) *written {
+	t.Helper()
+	text := strings.NewReplacer(change...).Replace(nodes)
+	if len(change) > 0 && text == nodes {
 		t.Fatalf("%q changes nothing", change)
 	}
 	var parts [][]byte
@@ -98,14 +119,17 @@ func layerOf(t *testing.T, outputs string, change ...string) *written {
 	for i := range square {
 		square[i] = float32(i)
 	}
-	for _, name := range []string{"wq", "wk", "wv", "wo", "wf"} {
+	for _, name := range []string{"wq", "wk", "wv", "wo", "wf", "wg"} {
 		parts = append(parts, tensor(name, onnxfile.Float32, []int{6, 6}, floatsOf(square...)))
 	}
-	for _, name := range []string{"bq", "bk", "bv", "bo", "bf", "weight", "bias"} {
+	for _, name := range []string{"bq", "bk", "bv", "bo", "bf", "bg", "weight", "bias"} {
 		parts = append(parts, tensor(name, onnxfile.Float32, []int{6}, floatsOf(square[:6]...)))
 	}
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
 		n := onnxfile.Node{Name: words[0], Op: words[1], Outputs: words[:1], Ints: map[string]int64{}, IntLists: map[string][]int64{}}
 		for _, w := range words[2:] {
 			name, list, ok := strings.Cut(w, "=")
@@ -130,7 +154,7 @@ func layerOf(t *testing.T, outputs string, change ...string) *written {
 	for _, name := range strings.Fields(outputs) {
 		parts = append(parts, info(onnxfile.GraphOutput, name))
 	}
-	b, _, err := Network(context.Background(), network(11, parts...), Tokens, nil)
+	b, _, err := Network(context.Background(), network(11, parts...), Tokens, peaks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +192,46 @@ func TestJoin(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestLayers(t *testing.T) {
+	const constants = "wq_quantized,wq_scale,bq,wk_quantized,wk_scale,bk,wv_quantized,wv_scale,bv,wo_quantized,wo_scale,bo,weight,bias,epsilon," +
+		"%s,wf_quantized,wf_scale,bf,wg_quantized,wg_scale,bg,weight,bias,epsilon -> y"
+	for factors, peaks := range map[string]Peaks{
+		"quantized_no_factor_6": nil,
+		"x_factor": func(_ context.Context, _ []byte, values []string) (found [][]float32, err error) {
+			for range values {
+				found = append(found, []float32{1, 1, 1, 1, 1, 9})
+			}
+			return found, nil
+		},
+	} {
+		w := quantizedOf(t, layer+rest, "y", peaks)
+		// Only before q, k and v are there more columns than channels.
+		want := "Layer x,mask," + factors + "," + strings.Replace(constants, "%s", "quantized_no_factor_6", 1)
+		if got := slices.DeleteFunc(w.nodes, func(n string) bool { return strings.HasPrefix(n, "Constant") }); !slices.Equal(got, []string{want}) {
+			t.Errorf("nodes:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
+		}
+	}
+	// What is not one, or has a part that somebody else needs, stays apart.
+	for _, change := range [][]string{
+		{"t Add h n", "t Add h x"}, {"s Add o x", "s Add o mask"}, {"v0 MatMul x wv", "v0 MatMul mask wv"}, {"h0 MatMul g wg", "h0 MatMul f wg"}, {"g Mul g3 half", "g Mul g3 unit"},
+		{"f0 MatMul n wf", "f0 MatMul x wf"}, {"a3 Softmax a2 axis=3", "a3 Softmax a2 axis=2"}, {"tr Sqrt te", "tr Sqrt tv"}, {"s Add o x", "s Add o q"},
+		{"y Add y1 bias", "y5 Add y1 bias\nz MatMul n wo\ny Add y5 z"}, {"y Add y1 bias", "y5 Add y1 bias\nz MatMul x wo\ny Add y5 z"}, {"y Add y1 bias", "y5 Add y1 bias\ny Add y5 h"},
+	} {
+		if w := quantizedOf(t, layer+rest, "y", nil, change...); slices.Contains(ops(w), Layer) {
+			t.Errorf("with %q there is a layer", change)
+		}
+	}
+	for _, output := range []string{"n", "q", "c2", "o", "g", "h"} {
+		if w := quantizedOf(t, layer+rest, "y "+output, nil); slices.Contains(ops(w), Layer) {
+			t.Errorf("%s is an output, and in a layer", output)
+		}
+	}
+	// x itself others may have.
+	if w := quantizedOf(t, layer+rest, "y x2", nil, "y Add y1 bias", "y Add y1 bias\nx2 Mul x two"); !slices.Contains(ops(w), Layer) {
+		t.Error("with another use of x there is no layer")
 	}
 }
 

@@ -304,6 +304,8 @@ using namespace trirank;
 
 int trirank_operators_supported(void) { return trirank::supported(); }
 
+void trirank_operators_allow_tiles(int allowed) { trirank::allow_tiles(allowed != 0); }
+
 char* trirank_operators_register(void* options, const char* library) {
   void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
   if (handle == nullptr) return text(dlerror());

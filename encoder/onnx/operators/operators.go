@@ -14,6 +14,17 @@ import (
 // need.
 func Supported() bool { return C.trirank_operators_supported() != 0 }
 
+// AllowTiles has products be computed by AMX's tiles where the processor has them, as they
+// are at first, or by vectors. They give the same; tests of a processor with tiles look at
+// what one without would do.
+func AllowTiles(allowed bool) {
+	var a C.int
+	if allowed {
+		a = 1
+	}
+	C.trirank_operators_allow_tiles(a)
+}
+
 // Register adds the operators to options, an OrtSessionOptions of the ONNX Runtime at
 // the path library, which is loaded. Calls must not overlap.
 func Register(options unsafe.Pointer, library string) error {

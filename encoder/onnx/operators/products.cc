@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <vector>
 
 // Functions that use the instructions are compiled for them one by one, so that the
 // program starts on any processor.
@@ -33,6 +33,8 @@ bool tiles() {
   }();
   return can;
 }
+
+std::atomic<bool> tiles_allowed = true;
 
 constexpr size_t lane_columns = 16;  // of a register
 
@@ -73,6 +75,8 @@ T* aligned(size_t n) {
 }
 
 }  // namespace
+
+void allow_tiles(bool allowed) { tiles_allowed = allowed; }
 
 bool supported() {
   __builtin_cpu_init();
@@ -375,7 +379,7 @@ VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu
   alignas(64) int32_t sums[block * piece];
   const size_t column = part * piece, width = std::min(piece, columns_ - column);
   const int8_t* w = packed_.get() + column * depth_;
-  const bool by_tile = tiles();
+  const bool by_tile = tiles_allowed && tiles();
   if (by_tile) configure();
   for (size_t t = 0; t < tokens; t += block) {
     const size_t n = std::min(block, tokens - t);

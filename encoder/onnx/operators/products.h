@@ -10,6 +10,10 @@ namespace trirank {
 // Whether this processor has what the functions below need (AVX-512 with VNNI).
 bool supported();
 
+// Has Matrix multiply by tiles where the processor has them (AMX), or never. It does at first;
+// the results are the same.
+void allow_tiles(bool allowed);
+
 // By how many channels activations lie apart where a tensor is not wanted: as many as a
 // processor multiplies at a time.
 constexpr size_t piece = 64;
