@@ -219,6 +219,7 @@ func TestLayers(t *testing.T) {
 		{"t Add h n", "t Add h x"}, {"s Add o x", "s Add o mask"}, {"v0 MatMul x wv", "v0 MatMul mask wv"}, {"h0 MatMul g wg", "h0 MatMul f wg"}, {"g Mul g3 half", "g Mul g3 unit"},
 		{"f0 MatMul n wf", "f0 MatMul x wf"}, {"a3 Softmax a2 axis=3", "a3 Softmax a2 axis=2"}, {"tr Sqrt te", "tr Sqrt tv"}, {"s Add o x", "s Add o q"},
 		{"y Add y1 bias", "y5 Add y1 bias\nz MatMul n wo\ny Add y5 z"}, {"y Add y1 bias", "y5 Add y1 bias\nz MatMul x wo\ny Add y5 z"}, {"y Add y1 bias", "y5 Add y1 bias\ny Add y5 h"},
+		{"y Add y1 bias", "y5 Add y1 bias\ny Add y5 c2"}, {"y Add y1 bias", "y5 Add y1 bias\ny Add y5 g"}, {"y Add y1 bias", "y5 Add y1 bias\ny Add y5 n"}, {"y Add y1 bias", "y5 Add y1 bias\ny Add y5 q"},
 	} {
 		if w := quantizedOf(t, layer+rest, "y", nil, change...); slices.Contains(ops(w), Layer) {
 			t.Errorf("with %q there is a layer", change)

@@ -128,7 +128,7 @@ func (l *layers) layer(i int) (found wholeLayer, ok bool) {
 	}
 	// Forwards.
 	nodes = append(nodes, i)
-	joined, joinedNodes, ok := l.product(attention.Outputs[0], TokenProduct)
+	joined, joinedNodes, ok := l.product(attention.Outputs[0], 1, TokenProduct)
 	if !ok {
 		return found, false
 	}
@@ -137,18 +137,18 @@ func (l *layers) layer(i int) (found wholeLayer, ok bool) {
 		return found, false
 	}
 	nodes = append(append(nodes, joinedNodes...), at)
-	value, second := between, ""
+	value, places, second := between, 2, ""
 	for _, use := range l.uses[between] {
 		if l.divides(use) {
-			value, second = l.nodes[use].Outputs[0], l.nodes[use].Inputs[1]
+			value, places, second = l.nodes[use].Outputs[0], 1, l.nodes[use].Inputs[1]
 			nodes = append(nodes, use)
 		}
 	}
-	wide, wideNodes, ok := l.product(value, TokenProductGelu)
+	wide, wideNodes, ok := l.product(value, places, TokenProductGelu)
 	if !ok {
 		return found, false
 	}
-	narrow, narrowNodes, ok := l.product(wide.y, TokenProduct)
+	narrow, narrowNodes, ok := l.product(wide.y, 1, TokenProduct)
 	if !ok {
 		return found, false
 	}
@@ -189,10 +189,10 @@ type multiplied struct {
 	y      string
 }
 
-// product finds the product, alone, that rounded activations go into.
-func (l *layers) product(x, op string) (p multiplied, nodes []int, ok bool) {
+// product finds the product, alone, that activations go into, which go into so many places.
+func (l *layers) product(x string, places int, op string) (p multiplied, nodes []int, ok bool) {
 	round := slices.IndexFunc(l.uses[x], func(at int) bool { return l.is(at, RoundTokens) })
-	if round < 0 || l.outputs[x] {
+	if round < 0 || !l.alone(x, places) {
 		return p, nil, false
 	}
 	at := l.uses[x][round]
