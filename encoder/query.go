@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/trirank/trirank/internal/processors"
 )
@@ -30,14 +31,15 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	}
 	e.queries.add(w)
 	for {
-		slots := e.slots
+		slots, again := e.slots, (<-chan time.Time)(nil)
 		if !e.worth(most) {
-			slots = nil
+			slots, again = nil, time.After(lookAgain)
 		}
 		select {
 		case err := <-w.done:
 			return w.dst, err
 		case <-w.look:
+		case <-again:
 		case slots <- struct{}{}:
 			e.runWaiting(e.queries.take(most, e.opts.BatchTokens)) // gives the slot back
 		case <-ctx.Done():
@@ -55,9 +57,14 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	}
 }
 
-// enoughWait is for how many queries another batch is begun while the processors have
-// other work. A batch of four costs E5-small in int8 twice as much as one query does.
+// enoughWait is for how many queries, most of which will be of about one length, another
+// batch is begun while the processors have other work. A batch of four costs E5-small in
+// int8 twice as much as one query does.
 const enoughWait = 4
+
+// lookAgain is after what time a query that waits looks whether a processor is idle by
+// now: less than what its encoding takes.
+const lookAgain = time.Millisecond
 
 // worth reports whether a batch of at most so many of those that wait is to be encoded
 // now, if there is a slot.

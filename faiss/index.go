@@ -148,6 +148,7 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 	select {
 	case x.slots <- struct{}{}:
 		defer func() { <-x.slots }()
+		defer processors.Work()()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -288,9 +289,7 @@ func TestTokenProducts(t *testing.T) {
 			t.Fatal(err)
 		}
 		own := s.run(t, model, ids)
-		operators.AllowTiles(false)
-		vectors := s.run(t, model, ids)
-		operators.AllowTiles(true)
+		vectors := withoutTiles(func() []float32 { return s.run(t, model, ids) })
 		if !slices.EqualFunc(own, vectors, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
 			t.Errorf("%+v: tiles give %g…, vectors %g…", x, own[:1], vectors[:1])
 		}
@@ -407,17 +406,24 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-// TestLayer checks that a layer of BERT computed by one operator, and by the function of its
-// name, gives to the bit what the operators and functions do that it is made of: they stay
-// apart where a value between them is an output too.
+func withoutTiles(run func() []float32) []float32 {
+	defer operators.WithoutTiles()()
+	return run()
+}
+
+// TestLayer checks that a layer of BERT computed by one operator gives to the bit what the
+// operators do that it is made of, and its function nearly what the functions do: they
+// stay apart where a value between them is an output too.
 func TestLayer(t *testing.T) {
 	const words = 30
 	for _, x := range []struct {
 		heads, channels, hidden, tokens int
 		loud                            bool // channels stand out, and are divided
-	}{{2, 32, 256, 1, false}, {6, 32, 384, 7, true}, {3, 20, 70, 16, true}, {2, 5, 13, 17, false}, {4, 48, 320, 33, true}, {1, 64, 64, 130, false}, {5, 13, 130, 40, true}} {
+		wide                            int  // what it is given and gives; 0: heads x channels
+	}{{2, 32, 256, 1, false, 0}, {6, 32, 384, 7, true, 0}, {3, 20, 70, 16, true, 0}, {2, 5, 13, 17, false, 0}, {4, 48, 320, 33, true, 0}, {1, 64, 64, 130, false, 0}, {5, 13, 130, 40, true, 0}, {4, 32, 192, 21, true, 64}, {3, 20, 70, 9, false, 50}} {
 		g := rand.New(rand.NewPCG(7, 8))
-		wide := x.heads * x.channels
+		inner := x.heads * x.channels
+		wide := cmp.Or(x.wide, inner)
 		random := func(name string, dims ...int) []byte {
 			n := 1
 			for _, d := range dims {
@@ -448,7 +454,7 @@ func TestLayer(t *testing.T) {
 				node("Reshape", out, v, v+"_shape"))
 		}
 		split := func(v string, perm ...int64) []byte {
-			return slices.Concat(linear(v, "x", wide, wide), reshape(v+"_apart", v, "heads", "channels"), transpose(v+"_turned", v+"_apart", perm...))
+			return slices.Concat(linear(v, "x", wide, inner), reshape(v+"_apart", v, "heads", "channels"), transpose(v+"_turned", v+"_apart", perm...))
 		}
 		mean := func(out, x string) []byte {
 			return nodeOf(onnxfile.Node{Op: "ReduceMean", Inputs: []string{x}, IntLists: map[string][]int64{"axes": {-1}}}, out)
@@ -461,7 +467,7 @@ func TestLayer(t *testing.T) {
 		}
 		parts := slices.Concat(
 			random("table", words, wide), node("Gather", "x", "table", "input_ids"),
-			shape("zero", 0), shape("one", 1), shape("heads", int64(x.heads)), shape("channels", int64(x.channels)), shape("whole", int64(wide)), number("root", float32(math.Sqrt(float64(x.channels)))),
+			shape("zero", 0), shape("one", 1), shape("heads", int64(x.heads)), shape("channels", int64(x.channels)), shape("whole", int64(inner)), number("root", float32(math.Sqrt(float64(x.channels)))),
 			number("unit", 1), number("lowest", -math.MaxFloat32), number("two", 2), number("half", .5), number("root2", math.Sqrt2), number("epsilon", 1e-12),
 			nodeOf(onnxfile.Node{Op: "Cast", Inputs: []string{"attention_mask"}, Ints: map[string]int64{"to": onnxfile.Float32}}, "floats"),
 			nodeOf(onnxfile.Node{Op: "Unsqueeze", Inputs: []string{"floats"}, IntLists: map[string][]int64{"axes": {1, 2}}}, "raised"),
@@ -470,7 +476,7 @@ func TestLayer(t *testing.T) {
 			node("MatMul", "products", "q_turned", "k_turned"), node("Div", "logits", "products", "root"), node("Add", "masked", "logits", "mask"),
 			nodeOf(onnxfile.Node{Op: "Softmax", Inputs: []string{"masked"}, Ints: map[string]int64{"axis": 3}}, "shares"),
 			node("MatMul", "mixed", "shares", "v_turned"), transpose("mixed_turned", "mixed", 0, 2, 1, 3), reshape("attended", "mixed_turned", "whole"),
-			linear("o", "attended", wide, wide), normalized("between", "o", "x"),
+			linear("o", "attended", inner, wide), normalized("between", "o", "x"),
 			linear("f", "between", wide, x.hidden), node("Div", "f_divided", "f", "root2"), node("Erf", "f_erf", "f_divided"), node("Add", "f_more", "f_erf", "unit"),
 			node("Mul", "f_twice", "f", "f_more"), node("Mul", "gelu", "f_twice", "half"),
 			linear("g", "gelu", x.hidden, wide), normalized("last_hidden_state", "g", "between"))
@@ -502,16 +508,16 @@ func TestLayer(t *testing.T) {
 		run := func() (own, parts []float32) {
 			return runNetwork(t, models[0], wide, 2, ids, mask), runNetwork(t, models[1], wide, 2, ids, mask)
 		}
-		if own, parts := run(); !slices.Equal(own, parts) {
-			t.Errorf("%+v: the operator gives %g…, its parts %g…", x, own[:5], parts[:5])
+		ownLayer, ownParts := run()
+		if operators.Supported() && !slices.Equal(ownLayer, ownParts) {
+			t.Errorf("%+v: the operator gives %g…, its parts %g…", x, ownLayer[:5], ownParts[:5])
 		}
-		operators.AllowTiles(false)
-		if vectors := runNetwork(t, models[0], wide, 2, ids, mask); !slices.Equal(vectors, runNetwork(t, models[1], wide, 2, ids, mask)) {
-			t.Errorf("%+v: without tiles the operator gives something else than its parts", x)
+		vectors := withoutTiles(func() []float32 { return runNetwork(t, models[0], wide, 2, ids, mask) })
+		if operators.Supported() && !slices.Equal(vectors, ownLayer) {
+			t.Errorf("%+v: tiles give %g…, vectors %g…", x, ownLayer[:5], vectors[:5])
 		}
-		operators.AllowTiles(true)
 		// Of other shapes ONNX Runtime 1.24 multiplies wrongly now and then.
-		if wide%64 != 0 || x.hidden%64 != 0 {
+		if wide%64 != 0 || inner%64 != 0 || x.hidden%64 != 0 {
 			continue
 		}
 		restore := PlainOperators()
@@ -519,10 +525,12 @@ func TestLayer(t *testing.T) {
 		restore()
 		// It orders its operators otherwise, and what differs in the last digit is rounded to
 		// another step here and there.
+		off := 0.
 		for i := range own {
-			if d := math.Abs(float64(own[i] - parted[i])); !(d <= .1) {
-				t.Fatalf("%+v: by ONNX Runtime's operators value %d of the function is %g, of its parts %g", x, i, own[i], parted[i])
-			}
+			off += math.Abs(float64(own[i]-parted[i])) / float64(len(own))
+		}
+		if !(off <= 1e-3) { // of values of about .1, in which a step is .01
+			t.Errorf("%+v: by ONNX Runtime's operators the function is %g from its parts, on average", x, off)
 		}
 	}
 }

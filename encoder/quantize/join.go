@@ -20,7 +20,7 @@ type joined struct {
 // exports BERT: the bias of a product and GELU, attention, and layer normalisation of a
 // sum. What looks otherwise stays as it is.
 func (g *graph) join() {
-	p := patterns{graph: g, uses: map[string][]int{}, made: map[string]int{}, results: map[string]int{}}
+	p := patterns{graph: g, uses: map[string][]int{}, made: map[string]int{}, results: map[string]int{}, embedded: map[string]int{}}
 	for i := range g.nodes {
 		for _, name := range g.nodes[i].Inputs {
 			p.uses[name] = append(p.uses[name], i)
@@ -35,11 +35,11 @@ func (g *graph) join() {
 			p.product(i)
 		case is(n, "Gather"):
 			if t, ok := p.tensors[n.Inputs[0]]; ok && len(t.Dims) == 2 && n.Ints["axis"] == 0 {
-				p.results[n.Outputs[0]] = t.Dims[1]
+				p.embedded[n.Outputs[0]] = t.Dims[1]
 			}
-		case is(n, "Add") && len(n.Inputs) == 2: // of embeddings
-			if a := p.results[n.Inputs[0]]; a > 0 && a == p.results[n.Inputs[1]] {
-				p.results[n.Outputs[0]] = a
+		case is(n, "Add") && len(n.Inputs) == 2:
+			if a := p.embedded[n.Inputs[0]]; a > 0 && a == p.embedded[n.Inputs[1]] {
+				p.embedded[n.Outputs[0]] = a
 			}
 		case is(n, "Softmax"):
 			p.attention(i)
@@ -58,7 +58,9 @@ type patterns struct {
 	*graph
 	uses    map[string][]int // nodes that a value goes into, once for each time
 	made    map[string]int   // the node that a value comes of
-	results map[string]int   // columns of what products make, with what is joined to them, and of embeddings
+	results map[string]int   // columns of what products make, with what is joined to them
+	// columns of embeddings and of their sums
+	embedded map[string]int
 }
 
 func is(n *onnxfile.Node, op string) bool {
@@ -334,9 +336,9 @@ func (p *patterns) normalize(i int) {
 	if len(w.Dims) != 1 || !slices.Equal(w.Dims, b.Dims) || w.Type != onnxfile.Float32 || b.Type != onnxfile.Float32 {
 		return
 	}
-	// One of them a product makes, or a table, of so many columns.
+	// One of them a product makes, or both are embeddings, of so many columns.
 	terms := p.nodes[add].Inputs
-	if len(terms) == 2 && terms[0] != terms[1] && max(p.results[terms[0]], p.results[terms[1]]) == w.Dims[0] {
+	if len(terms) == 2 && terms[0] != terms[1] && (max(p.results[terms[0]], p.results[terms[1]]) == w.Dims[0] || p.embedded[terms[0]] == w.Dims[0] && p.embedded[terms[1]] == w.Dims[0]) {
 		p.replace(AddNormalize, []string{terms[0], terms[1], weight, bias, epsilon}, nil, add, mean, sub, square, variance, lift, i, div, scale, shift)
 	}
 }

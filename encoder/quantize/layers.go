@@ -38,7 +38,7 @@ func (g *graph) layers(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	var out []byte
-	gone, stand := map[int]bool{}, map[int]onnxfile.Node{}
+	gone, stand, ones := map[int]bool{}, map[int]onnxfile.Node{}, map[int]bool{}
 	for i := range l.nodes {
 		found, ok := l.layer(i)
 		if !ok {
@@ -50,8 +50,8 @@ func (g *graph) layers(body []byte) ([]byte, error) {
 			}
 			channels := l.shapes[found.inputs[firstMatrix]][0] // nothing stands out
 			found.inputs[j] = noFactor + strconv.Itoa(channels)
-			if l.shapes[found.inputs[j]] == nil {
-				l.shapes[found.inputs[j]] = []int{channels}
+			if !ones[channels] {
+				ones[channels] = true
 				out = onnxfile.AppendTensor(out, onnxfile.GraphInitializer, g.name(found.inputs[j], ""), onnxfile.Float32, []int{channels}, littleEndian(slices.Repeat([]float32{1}, channels)))
 			}
 		}

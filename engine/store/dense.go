@@ -11,7 +11,6 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/npy"
-	"github.com/trirank/trirank/internal/processors"
 )
 
 // queryCacheSize bounds the cache of query vectors: 6 MB at dimension 384.
@@ -60,7 +59,6 @@ func (d *dense) Rank(ctx context.Context, q engine.Query, k int) (out engine.Ran
 	}
 	encoded := time.Now()
 	out.Stages = append(out.Stages, engine.Stage{Name: "encode", Took: encoded.Sub(start)})
-	defer processors.Work()()
 	var hits []faiss.Hit
 	if q.Allow != nil && q.Allow.Count() <= exactBelow {
 		hits = d.searchAllowed(v, q, k)

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -161,6 +162,10 @@ class Memory {
     if (s != nullptr) {
       release();
       throw Failed{s};
+    }
+    if (held_ == nullptr) {
+      release();
+      throw std::bad_alloc();
     }
     next_ = static_cast<uint8_t*>(held_) + (alignment - reinterpret_cast<uintptr_t>(held_) % alignment) % alignment;
   }

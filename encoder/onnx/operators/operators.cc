@@ -34,25 +34,36 @@ class AddNormalize : public Kernel {
 
   void compute(OrtKernelContext* c) override {
     const OrtValue *a = input(c, 0), *b = input(c, 1), *weight = input(c, 2), *bias = input(c, 3), *epsilon = input(c, 4);
-    auto dims = shape(a), others = shape(b);
-    if (others.size() > dims.size() || (others.size() == dims.size() && tokens_of(others) > tokens_of(dims))) {
-      std::swap(a, b);
-      std::swap(dims, others);
-    }
-    // What is added to each text, or each token, has those dimensions left out, or 1.
-    auto first = others.begin();
-    while (first != others.end() && *first == 1 && size_t(others.end() - first) > 1) first++;
-    const bool repeats = size_t(others.end() - first) <= dims.size() && std::equal(first, others.end(), dims.end() - (others.end() - first));
+    Shape left = shape(a), right = shape(b);
+    const size_t rank = std::max(left.size(), right.size());
+    left.insert(left.begin(), rank - left.size(), 1);
+    right.insert(right.begin(), rank - right.size(), 1);
     const auto one = shape(epsilon);
-    if (dims.empty() || others.empty() || !repeats || shape(weight) != Shape{dims.back()} || shape(bias) != shape(weight) ||
-        std::any_of(one.begin(), one.end(), [](int64_t d) { return d != 1; }))
-      fail("AddNormalize: two values of one shape, or one that is repeated along the other, weight and bias [channels] and a number expected");
+    bool fits = rank > 0 && left.back() == right.back() && shape(weight) == Shape{left.back()} && shape(bias) == shape(weight) && std::all_of(one.begin(), one.end(), [](int64_t d) { return d == 1; });
+    // What has one token, or text, in a dimension is repeated along it.
+    Shape dims = left;
+    for (size_t i = 0; i + 1 < rank; i++) {
+      fits = fits && (left[i] == right[i] || left[i] == 1 || right[i] == 1);
+      if (left[i] == 1) dims[i] = right[i];
+    }
+    if (!fits) fail("AddNormalize: two values of one shape, or repeated along each other, weight and bias [channels] and a number expected");
     float* y = output<float>(c, 0, dims);
     const size_t tokens = tokens_of(dims), channels = size_t(dims.back());
     if (tokens == 0) return;
     const Normalization n{data<float>(weight), data<float>(bias), *data<float>(epsilon)};
     const float *x = data<float>(a), *other = data<float>(b);
-    for (size_t t = 0, period = tokens_of(others); t < tokens; t++) add_normalize({x + t * channels}, other + t % period * channels, n, channels, y + t * channels);
+    for (size_t t = 0; t < tokens; t++) {
+      size_t rest = t, at[2] = {}, stride[2] = {1, 1};
+      for (size_t i = rank - 1; i-- > 0; rest /= size_t(dims[i])) {
+        const size_t place = rest % size_t(dims[i]);
+        for (size_t j : {0, 1}) {
+          const size_t d = size_t((j == 0 ? left : right)[i]);
+          if (d > 1) at[j] += place * stride[j];
+          stride[j] *= d;
+        }
+      }
+      add_normalize({x + at[0] * channels}, other + at[1] * channels, n, channels, y + t * channels);
+    }
   }
 };
 

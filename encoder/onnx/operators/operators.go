@@ -14,15 +14,12 @@ import (
 // need.
 func Supported() bool { return C.trirank_operators_supported() != 0 }
 
-// AllowTiles has products be computed by AMX's tiles where the processor has them, as they
-// are at first, or by vectors. They give the same; tests of a processor with tiles look at
-// what one without would do.
-func AllowTiles(allowed bool) {
-	var a C.int
-	if allowed {
-		a = 1
-	}
-	C.trirank_operators_allow_tiles(a)
+// WithoutTiles has products be computed by vectors also where the processor has AMX's
+// tiles, until restore is called. They give the same; so tests look at what a processor
+// without tiles does.
+func WithoutTiles() (restore func()) {
+	C.trirank_operators_allow_tiles(0)
+	return func() { C.trirank_operators_allow_tiles(1) }
 }
 
 // Register adds the operators to options, an OrtSessionOptions of the ONNX Runtime at

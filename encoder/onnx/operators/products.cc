@@ -152,7 +152,7 @@ VNNI inline void put_sixteen(Row<float> y, size_t from, __mmask16 m, __m512 v) {
 
 constexpr size_t few = 6;  // tokens at a time, so that a sum need not wait for its last term
 
-// sums[i][j] = the sum over n of left[i][n * pitch] times the sixteen numbers at right[n * apart + 16 j].
+// sums[i][j] is the sum over k below n of left[i][k] times the sixteen numbers at right[k * apart + 16 j].
 template <size_t wide>
 VNNI inline void few_sums(const float* const left[few], const float* right, size_t apart, size_t n, __m512 sums[few][wide]) {
   for (size_t i = 0; i < few; i++)
