@@ -535,6 +535,69 @@ func TestLayer(t *testing.T) {
 	}
 }
 
+// TestNormalizedEmbeddings checks the normalisation of sums whose terms are repeated along
+// each other, by the operator against ONNX Runtime's.
+func TestNormalizedEmbeddings(t *testing.T) {
+	const words, wide, texts, tokens = 9, 64, 2, 5
+	g := rand.New(rand.NewPCG(1, 2))
+	random := func(name string, dims ...int) []byte {
+		n := dims[0]
+		for _, d := range dims[1:] {
+			n *= d
+		}
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(g.NormFloat64())
+		}
+		return weight(name, values, dims...)
+	}
+	whole := func(name string, n int, dims ...int) []byte {
+		var raw []byte
+		for i := range n {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(i+1))
+		}
+		return onnxfile.AppendTensor(nil, onnxfile.GraphInitializer, name, onnxfile.Int64, dims, raw)
+	}
+	node := func(op, out string, inputs ...string) []byte {
+		return nodeOf(onnxfile.Node{Op: op, Inputs: inputs}, out)
+	}
+	mean := func(out, x string) []byte {
+		return nodeOf(onnxfile.Node{Op: "ReduceMean", Inputs: []string{x}, IntLists: map[string][]int64{"axes": {-1}}}, out)
+	}
+	for _, terms := range [][2]string{{"positions", "types"}, {"types", "positions"}, {"x", "types"}, {"positions", "x"}, {"x", "one"}, {"one", "types"}} {
+		model := network(11, wide, random("table", words, wide), random("weight", wide), random("bias", wide), random("w", wide, wide), random("b", wide),
+			whole("position_ids", tokens, 1, tokens), whole("type_ids", texts, texts, 1), whole("one_id", 1, 1),
+			node("Gather", "x", "table", "input_ids"), node("Gather", "positions", "table", "position_ids"), node("Gather", "types", "table", "type_ids"), node("Gather", "one", "table", "one_id"),
+			weight("two", []float32{2}), weight("epsilon", []float32{1e-12}),
+			node("Add", "sum", terms[0], terms[1]), mean("mean", "sum"), node("Sub", "centred", "sum", "mean"), node("Pow", "squares", "centred", "two"), mean("variance", "squares"),
+			node("Add", "lifted", "variance", "epsilon"), node("Sqrt", "deviation", "lifted"), node("Div", "units", "centred", "deviation"),
+			node("Mul", "weighted", "units", "weight"), node("Add", "normal", "weighted", "bias"), node("Add", "all", "normal", "x"),
+			node("MatMul", "product", "all", "w"), node("Add", "last_hidden_state", "product", "b"))
+		model, _, err := quantize.Network(context.Background(), model, quantize.Tokens, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(model, []byte("normal_"+quantize.AddNormalize)) {
+			t.Fatalf("%v: the normalisation is not found", terms)
+		}
+		ids := make([]int64, texts*tokens)
+		for i := range ids {
+			ids[i] = int64(i * 4 % words)
+		}
+		own := runNetwork(t, model, wide, texts, ids, make([]int64, len(ids)))
+		restore := PlainOperators()
+		plain := runNetwork(t, model, wide, texts, ids, make([]int64, len(ids)))
+		restore()
+		off := 0.
+		for i := range own {
+			off += math.Abs(float64(own[i]-plain[i])) / float64(len(own))
+		}
+		if !(off <= 1e-2) { // of values of about 10, in which a step is .1
+			t.Errorf("%v: %g from ONNX Runtime's, on average", terms, off)
+		}
+	}
+}
+
 // TestQuantizedPeaks does so where a channel of the activations stands out.
 func TestQuantizedPeaks(t *testing.T) {
 	s := newSmall(1000, 64) // a table too small to be rounded, and more columns than rows
