@@ -154,20 +154,31 @@ constexpr size_t few = 6;  // tokens at a time, so that a sum need not wait for 
 
 // sums[i][j] is the sum over k below n of left[i][k] times the sixteen numbers at right[k * apart + 16 j].
 template <size_t wide>
-VNNI inline void few_sums(const float* const left[few], const float* right, size_t apart, size_t n, __m512 sums[few][wide]) {
+VNNI inline void few_sums_of(const float* const left[few], const float* right, size_t apart, size_t n, __m512 sums[few][2]) {
   for (size_t i = 0; i < few; i++)
     for (size_t j = 0; j < wide; j++) sums[i][j] = _mm512_setzero_ps();
-  for (size_t at = 0; at < n; at++, right += apart) {
+  for (size_t k = 0; k < n; k++, right += apart) {
     __m512 r[wide];
 #pragma GCC unroll 2
     for (size_t j = 0; j < wide; j++) r[j] = _mm512_load_ps(right + 16 * j);
 #pragma GCC unroll 6
     for (size_t i = 0; i < few; i++) {
-      const __m512 x = _mm512_set1_ps(left[i][at]);
+      const __m512 x = _mm512_set1_ps(left[i][k]);
 #pragma GCC unroll 2
       for (size_t j = 0; j < wide; j++) sums[i][j] = _mm512_fmadd_ps(x, r[j], sums[i][j]);
     }
   }
+}
+
+// So with the rows of right from column at on: two times sixteen numbers of them, or once
+// where there are no more. Returns how many times.
+VNNI inline size_t few_sums(const float* const left[few], const float* right, size_t apart, size_t at, size_t n, __m512 sums[few][2]) {
+  if (apart - at < 32) {
+    few_sums_of<1>(left, right, apart, n, sums);
+    return 1;
+  }
+  few_sums_of<2>(left, right, apart, n, sums);
+  return 2;
 }
 
 // Memory of a thread, of so many numbers, at a multiple of 64 bytes.
@@ -210,14 +221,7 @@ VNNI void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, 
     }
     for (size_t j = 0; j < long_;) {
       __m512 sum[few][2];
-      const size_t wide = long_ - j < 32 ? 1 : 2;
-      if (wide == 1) {
-        __m512 one[few][1];
-        few_sums<1>(row, turned + j, long_, channels, one);
-        for (size_t i = 0; i < few; i++) sum[i][0] = one[i][0];
-      } else {
-        few_sums<2>(row, turned + j, long_, channels, sum);
-      }
+      const size_t wide = few_sums(row, turned + j, long_, j, channels, sum);
       for (size_t h = 0; h < wide; h++, j += 16) {
         const __mmask16 m = lanes(tokens - j);
         for (size_t i = 0; i < n; i++) {
@@ -241,14 +245,7 @@ VNNI void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, 
     }
     for (size_t c = 0; c < deep;) {
       __m512 sum[few][2];
-      const size_t wide = deep - c < 32 ? 1 : 2;
-      if (wide == 1) {
-        __m512 one[few][1];
-        few_sums<1>(share, values + c, deep, tokens, one);
-        for (size_t i = 0; i < few; i++) sum[i][0] = one[i][0];
-      } else {
-        few_sums<2>(share, values + c, deep, tokens, sum);
-      }
+      const size_t wide = few_sums(share, values + c, deep, c, tokens, sum);
       for (size_t h = 0; h < wide; h++, c += 16)
         for (size_t i = 0; i < n; i++) put_sixteen(y[t + i], first + c, lanes(channels - c), _mm512_mul_ps(sum[i][h], _mm512_set1_ps(whole[i])));
     }
