@@ -95,10 +95,10 @@ const firstMatrix = 3
 
 // layer finds the layer around the Attention at i.
 func (l *layers) layer(i int) (found wholeLayer, ok bool) {
-	attention := &l.nodes[i]
-	if attention.Op != Attention || attention.Domain != Domain {
+	if !l.is(i, Attention) {
 		return found, false
 	}
+	attention := &l.nodes[i]
 	// Backwards.
 	var matrices []string
 	var nodes []int
