@@ -17,6 +17,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 type shelf struct{}
@@ -28,16 +29,20 @@ func (shelf) Product(row uint32) (p catalog.Product, _ error) { p.ID = id(int(ro
 func (shelf) Filter(engine.Filter) *bitset.BitSet             { return nil }
 func (shelf) Judged(string) map[uint32]catalog.Label          { return nil }
 
-type slow struct{ err error }
+type slow struct {
+	err error
+	*together
+}
 
 func (s slow) Rank(context.Context, engine.Query, int) (engine.Ranked, error) {
-	time.Sleep(2 * time.Millisecond)
+	s.work(2 * time.Millisecond)
 	return engine.Ranked{Hits: []engine.Scored{{Row: 1, Score: 2}}, Stages: []engine.Stage{{Name: "think", Took: 2 * time.Millisecond}}}, s.err
 }
 
 func TestLatency(t *testing.T) {
+	var a, b together
 	ask := func(err error, o LatencyOptions) ([]Result, error) {
-		e, bad := engine.New(engine.Config{Products: shelf{}, Systems: []engine.System{{Name: "a", Ranker: slow{}}, {Name: "b", Ranker: slow{err}}}})
+		e, bad := engine.New(engine.Config{Products: shelf{}, Systems: []engine.System{{Name: "a", Ranker: slow{nil, &a}}, {Name: "b", Ranker: slow{err, &b}}}})
 		if bad != nil {
 			t.Fatal(bad)
 		}
@@ -60,8 +65,8 @@ func TestLatency(t *testing.T) {
 	if got := strings.Join(names, " "); got != want+strings.TrimSpace(strings.ReplaceAll(want, "clients=1", "clients=3")) {
 		t.Errorf("%s", got)
 	}
-	if one, three := metric(t, &results[6], "queries/s"), metric(t, &results[13], "queries/s"); three < 1.5*one {
-		t.Errorf("three clients get %v queries a second, one %v", three, one)
+	if most := a.most.Load(); most != 3 {
+		t.Errorf("of three clients %d ask at a time", most)
 	}
 	if _, err := ask(errors.New("broken"), LatencyOptions{Budget: time.Second}); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("a ranking that fails gives %v", err)
@@ -71,23 +76,43 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+// together counts how many are at work, and the most that were at a time.
+type together struct{ now, most atomic.Int64 }
+
+func (t *together) work(d time.Duration) {
+	n := t.now.Add(1)
+	for most := t.most.Load(); n > most && !t.most.CompareAndSwap(most, n); most = t.most.Load() {
+	}
+	time.Sleep(d)
+	t.now.Add(-1)
+}
+
 // letters is a tokenizer and a network in one.
-type letters struct{}
+type letters struct{ short, long together }
 
 func (*letters) Tokenize(text string) ([]uint32, error) { return make([]uint32, len(text)), nil }
 
-func (*letters) Run(rows, cols int, _, _ []int64, hidden []float32) error {
-	time.Sleep(time.Duration(rows) * 100 * time.Microsecond)
+func (l *letters) Run(rows, cols int, _, _ []int64, hidden []float32) error {
+	length := &l.short
+	if cols > len("bc") {
+		length = &l.long
+	}
+	length.work(time.Duration(rows) * 100 * time.Microsecond)
 	for i := range hidden {
 		hidden[i] = 1
 	}
 	return nil
 }
 
+// Sessions run beside each other: queries as far as there are processors for them,
+// passages all.
 func TestEncode(t *testing.T) {
 	o := EncodeOptions{Model: "letters", Queries: []string{"a", "bc"}, Passages: []string{"a product"}, Budget: 50 * time.Millisecond}
+	var models []*letters
 	open := func(s EncodeSetting) (*encoder.Encoder, error) {
-		return encoder.New(&encoder.Model{Dimension: 4, MaxTokens: 64}, &letters{}, &letters{}, nil, encoder.Options{Parallel: s.Sessions, BatchTokens: s.BatchTokens}), nil
+		l := &letters{}
+		models = append(models, l)
+		return encoder.New(&encoder.Model{Dimension: 4, MaxTokens: 64}, l, l, nil, encoder.Options{Parallel: s.Sessions, BatchTokens: s.BatchTokens}), nil
 	}
 	results, err := Encode(t.Context(), []EncodeSetting{{Threads: 1, Sessions: 1, BatchTokens: 64}, {Threads: 1, Sessions: 4, BatchTokens: 64}}, open, o)
 	if err != nil {
@@ -96,10 +121,16 @@ func TestEncode(t *testing.T) {
 	if len(results) != 4 || results[1].String() != "Encode/model=letters/texts=passages/threads=1/sessions=1/batch=64" {
 		t.Fatalf("%+v", results)
 	}
-	for i := range 2 {
-		unit := []string{"queries/s", "products/s"}[i]
-		if one, four := metric(t, &results[i], unit), metric(t, &results[i+2], unit); four < 1.5*one {
-			t.Errorf("four sessions make %v %s, one %v", four, unit, one)
+	for i, unit := range []string{"queries/s", "products/s", "queries/s", "products/s"} {
+		if metric(t, &results[i], unit) <= 0 {
+			t.Errorf("%s: none", &results[i])
+		}
+	}
+	for i, least := range [][2]int64{{1, 1}, {int64(min(4, processors.Count())), 4}} {
+		most := int64([]int{1, 4}[i])
+		short, long := models[i].short.most.Load(), models[i].long.most.Load()
+		if short < least[0] || long < least[1] || short > most || long > most {
+			t.Errorf("%d sessions run %d queries and %d batches of passages at a time", most, short, long)
 		}
 	}
 	if _, err := Encode(t.Context(), nil, open, EncodeOptions{}); err == nil {
