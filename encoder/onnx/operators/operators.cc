@@ -138,6 +138,7 @@ class TokenProduct : public Kernel {
     Memory memory(api_, c, Tiles::size(tokens, channels));
     const Tiles x{memory.take<uint8_t>(Tiles::size(tokens, channels)), const_cast<float*>(data<float>(peaks)), Tiles::fill(channels)};
     const uint8_t* from = data<uint8_t>(q);
+    const TilesSetUp tiles;
     for (size_t t = 0; t < tokens; t++)
       for (size_t i = 0; i < channels; i += piece) std::memcpy(x[t](i), from + t * channels + i, std::min(piece, channels - i));
     each(c, matrix_.parts(), [&](size_t part) { matrix_.multiply(x, tokens, part, gelu, y + part * piece, matrix_.columns()); });
@@ -159,6 +160,8 @@ class Layer : public Kernel {
     if (heads_ < 1 || inner % size_t(heads_) != 0 || key_.rows() != channels || key_.columns() != inner || value_.rows() != channels || value_.columns() != inner || joined_.rows() != inner ||
         joined_.columns() != channels || wide_.rows() != channels || narrow_.rows() != wide_.columns() || narrow_.columns() != channels)
       fail("Layer: its matrices do not fit each other");
+    Matrix* const all[] = {&query_, &key_, &value_, &joined_, &wide_, &narrow_};
+    for (size_t i = 0; i + 1 < std::size(all); i++) all[i]->precede(*all[i + 1]);
     const auto copy = [&](size_t i) {
       const float* v = constants(info, i, channels);
       return std::vector<float>(v, v + channels);
@@ -205,6 +208,7 @@ class Layer : public Kernel {
     const auto round = [&](Row<const float> x, size_t channels, const float* factors, size_t t) { rounded.peaks[t] = round_token(x, channels, factors, rounded[t]); };
     const auto part = [&](const Matrix& a, size_t i, bool gelu, Rows<float> to) { a.multiply(rounded, tokens, i, gelu, to.at + i * to.step, to.apart); };
 
+    const TilesSetUp tiles;
     rounded.depth = Tiles::fill(channels);
     tokens_do([&](size_t t) { round({x + t * channels}, channels, factors_[0].data(), t); });
     const size_t parts = query_.parts();
@@ -233,7 +237,7 @@ class Layer : public Kernel {
   }
 
  private:
-  const Matrix query_, key_, value_, joined_, wide_, narrow_;
+  Matrix query_, key_, value_, joined_, wide_, narrow_;
   std::vector<float> factors_[2], weights_[2], biases_[2];
   Normalization normal_[2];
   int64_t heads_ = 0;

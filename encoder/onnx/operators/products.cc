@@ -17,6 +17,22 @@
 #define AMX __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8")))
 
 namespace trirank {
+
+// Memory that will be read soon and is fetched meanwhile into the cache of the processor,
+// some lines at a time.
+struct Ahead {
+  const int8_t* at;
+  size_t lines;
+
+  void fetch(size_t n) {
+    n = std::min(n, lines);
+    lines -= n;
+    for (; n > 0; n--, at += line) _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
+  }
+
+  static constexpr size_t line = 64;
+};
+
 namespace {
 
 constexpr int middle = 128;
@@ -37,6 +53,7 @@ bool tiles() {
 std::atomic<bool> tiles_allowed = true;
 
 constexpr size_t lane_columns = 16;  // of a register
+constexpr size_t pair_columns = 2 * lane_columns, pair_tiles = pair_columns * piece;  // of two tiles of weights
 
 // The lanes of a register that hold something, if so many values are left.
 VNNI inline __mmask16 lanes(size_t left) { return left < 16 ? __mmask16((1u << left) - 1) : __mmask16(0xffff); }
@@ -264,7 +281,7 @@ Matrix::Matrix(const uint8_t* w, const float* scales, const float* bias, size_t 
   for (size_t k = 0; k < rows; k++)
     for (size_t n = 0; n < columns; n++) {
       const int v = w[k * columns + n] - middle;
-      packed_[n / lane_columns * depth_ * lane_columns + k / 4 * 4 * lane_columns + n % lane_columns * 4 + k % 4] = int8_t(v);
+      packed_[(n / pair_columns * depth_ + k / piece * piece) * pair_columns + n % pair_columns / lane_columns * Tiles::bytes + k % piece / 4 * 4 * lane_columns + n % lane_columns * 4 + k % 4] = int8_t(v);
       excess_[n] += middle * v;
     }
   std::copy_n(scales, columns, scales_.get());
@@ -282,7 +299,6 @@ constexpr size_t block = 2 * Tiles::tokens;
 // The sums of at most block tokens with the columns of a part, [tokens, piece].
 VNNI void Matrix::by_vectors(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const {
   constexpr int most = 6, wide = piece / lane_columns;  // 24 sums, and 5 registers more
-  const size_t stride = depth_ * lane_columns;
   for (size_t t = 0; t < tokens; t += most) {
     const int n = int(std::min<size_t>(most, tokens - t));
     Row<const uint8_t> row[most];
@@ -294,7 +310,7 @@ VNNI void Matrix::by_vectors(const Tiles& x, size_t from, size_t tokens, const i
       for (size_t k = 0; k < piece; k += 4) {
         __m512i b[wide];
 #pragma GCC unroll 4
-        for (int j = 0; j < wide; j++) b[j] = _mm512_load_si512(w + j * stride + (c + k) * lane_columns);
+        for (int j = 0; j < wide; j++) b[j] = _mm512_load_si512(w + (j / 2 * depth_ + c) * pair_columns + j % 2 * Tiles::bytes + k * lane_columns);
 #pragma GCC unroll 6
         for (int i = 0; i < most; i++) {
           int32_t four;
@@ -331,39 +347,53 @@ AMX void configure() {
 
 AMX void release() { _tile_release(); }
 
+thread_local bool set_up = false;
+
 }  // namespace
 
-// As by_vectors.
-AMX void Matrix::by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const {
+TilesSetUp::TilesSetUp() {
+  if (set_up || !tiles_allowed || !tiles()) return;
+  configure();
+  set_up = mine_ = true;
+}
+
+TilesSetUp::~TilesSetUp() {
+  if (!mine_) return;
+  release();
+  set_up = false;
+}
+
+// As by_vectors. Half of what is ahead is fetched.
+AMX void Matrix::by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums, Ahead& ahead) const {
   const uint8_t* upper = x[from].at;
   const uint8_t* lower = upper + Tiles::tokens * depth_;
-  constexpr size_t pitch = piece * sizeof(int32_t);
-  for (size_t j = 0; j < piece; j += 2 * lane_columns) {
-    const int8_t* left = w + j * depth_;
-    const int8_t* right = left + depth_ * lane_columns;
+  constexpr size_t pitch = piece * sizeof(int32_t), lines = pair_tiles / Ahead::line / 2;
+  for (size_t j = 0; j < piece; j += pair_columns) {
     _tile_zero(0);
     _tile_zero(1);
     if (tokens > Tiles::tokens) {
       _tile_zero(2);
       _tile_zero(3);
-      for (size_t k = 0; k < depth_ * Tiles::tokens; k += Tiles::bytes) {
+      for (size_t k = 0; k < depth_ * Tiles::tokens; k += Tiles::bytes, w += pair_tiles) {
         _tile_loadd(4, upper + k, piece);
-        _tile_loadd(6, left + k, piece);
-        _tile_loadd(7, right + k, piece);
-        _tile_loadd(5, lower + k, piece);
+        _tile_loadd(6, w, piece);
+        ahead.fetch(lines);
         _tile_dpbusd(0, 4, 6);
+        _tile_loadd(7, w + Tiles::bytes, piece);
         _tile_dpbusd(1, 4, 7);
+        _tile_loadd(5, lower + k, piece);
         _tile_dpbusd(2, 5, 6);
         _tile_dpbusd(3, 5, 7);
       }
       _tile_stored(2, sums + Tiles::tokens * piece + j, pitch);
       _tile_stored(3, sums + Tiles::tokens * piece + j + lane_columns, pitch);
     } else {
-      for (size_t k = 0; k < depth_ * Tiles::tokens; k += Tiles::bytes) {
+      for (size_t k = 0; k < depth_ * Tiles::tokens; k += Tiles::bytes, w += pair_tiles) {
         _tile_loadd(4, upper + k, piece);
-        _tile_loadd(6, left + k, piece);
-        _tile_loadd(7, right + k, piece);
+        _tile_loadd(6, w, piece);
+        ahead.fetch(lines);
         _tile_dpbusd(0, 4, 6);
+        _tile_loadd(7, w + Tiles::bytes, piece);
         _tile_dpbusd(1, 4, 7);
       }
     }
@@ -374,29 +404,50 @@ AMX void Matrix::by_tiles(const Tiles& x, size_t from, size_t tokens, const int8
 
 VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu, float* y, size_t apart) const {
   alignas(64) int32_t sums[block * piece];
+  constexpr int wide = piece / lane_columns;
   const size_t column = part * piece, width = std::min(piece, columns_ - column);
   const int8_t* w = packed_.get() + column * depth_;
-  const bool by_tile = tiles_allowed && tiles();
-  if (by_tile) configure();
+  const TilesSetUp tiles;
+  __m512 scale[wide], bias[wide];
+  __m512i excess[wide];
+  for (int j = 0; j < wide; j++) {
+    const size_t at = column + j * lane_columns;
+    scale[j] = _mm512_load_ps(scales_.get() + at);
+    bias[j] = _mm512_load_ps(bias_.get() + at);
+    excess[j] = _mm512_load_si512(excess_.get() + at);
+  }
+  // A few tokens are multiplied faster than weights come: the next part's are on their way meanwhile.
+  Ahead ahead = {w + piece * depth_, piece * depth_ / Ahead::line};
+  if (part + 1 == parts()) ahead = next_ != nullptr ? Ahead{next_->packed_.get(), piece * next_->depth_ / Ahead::line} : Ahead{};
   for (size_t t = 0; t < tokens; t += block) {
     const size_t n = std::min(block, tokens - t);
-    if (by_tile) {
-      by_tiles(x, t, n, w, sums);
+    if (set_up) {
+      by_tiles(x, t, n, w, sums, ahead);
     } else {
       by_vectors(x, t, n, w, sums);
     }
     for (size_t i = 0; i < n; i++) {
+      ahead.fetch(ahead.lines / (n - i));
       const __m512 peak = _mm512_set1_ps(x.peaks[t + i]);
-      for (size_t c = 0; c < width; c += lane_columns) {
-        const size_t at = column + c;
-        const __m512i whole = _mm512_sub_epi32(_mm512_load_si512(sums + i * piece + c), _mm512_load_si512(excess_.get() + at));
-        __m512 v = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_load_ps(scales_.get() + at)), peak, _mm512_load_ps(bias_.get() + at));
-        if (gelu) v = gelu_of(v);
-        _mm512_mask_storeu_ps(y + (t + i) * apart + c, lanes(width - c), v);
+      __m512 v[wide];
+#pragma GCC unroll 4
+      for (int j = 0; j < wide; j++) {
+        const __m512i whole = _mm512_sub_epi32(_mm512_load_si512(sums + i * piece + j * lane_columns), excess[j]);
+        v[j] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(whole), scale[j]), peak, bias[j]);
+      }
+      if (gelu) {
+#pragma GCC unroll 4
+        for (int j = 0; j < wide; j++) v[j] = gelu_of(v[j]);
+      }
+      float* const to = y + (t + i) * apart;
+      if (width == piece) {
+#pragma GCC unroll 4
+        for (int j = 0; j < wide; j++) _mm512_storeu_ps(to + j * lane_columns, v[j]);
+      } else {
+        for (size_t c = 0; c < width; c += lane_columns) _mm512_mask_storeu_ps(to + c, lanes(width - c), v[c / lane_columns]);
       }
     }
   }
-  if (by_tile) release();
 }
 
 }  // namespace trirank

@@ -74,6 +74,20 @@ void add_normalize(Row<const float> a, const float* b, const Normalization& n, s
 // mask_apart, 0 if they are one.
 void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, size_t first, size_t channels, const float* mask, size_t mask_apart, size_t tokens, Rows<float> y);
 
+// Keeps the tiles of this thread set up, where the processor has them, which Matrix::multiply
+// does for each part otherwise.
+class TilesSetUp {
+ public:
+  TilesSetUp();
+  ~TilesSetUp();
+  TilesSetUp(const TilesSetUp&) = delete;
+
+ private:
+  bool mine_ = false;
+};
+
+struct Ahead;
+
 // A constant matrix of 8 bits, of at most 65,536 rows, in which 128 stands for 0, as the processor reads it fastest.
 class Matrix {
  public:
@@ -84,6 +98,9 @@ class Matrix {
   size_t columns() const { return columns_; }
   // How many parts, of piece columns each, multiply may be called for.
   size_t parts() const { return (columns_ + piece - 1) / piece; }
+  // Says what is multiplied after this matrix and lives as long: what is needed first of it is fetched while the
+  // last part is multiplied.
+  void precede(const Matrix& next) { next_ = &next; }
 
   // Writes to y the columns of one part of (x - 128) (w - 128) * scales * peaks + bias,
   // through GELU if gelu is set; y is where the first of them goes, and its rows are apart.
@@ -97,12 +114,13 @@ class Matrix {
   };
   template <class T>
   using Array = std::unique_ptr<T[], Free>;
-  Array<int8_t> packed_;  // [columns/16][depth/4][16][4]
+  Array<int8_t> packed_;  // [columns/32][depth/64][2][16][16][4]: of 32 columns, of 64 rows, of 16 columns, of 4 rows
   Array<float> scales_, bias_;
+  const Matrix* next_ = nullptr;
   Array<int32_t> excess_;  // what 128 in place of 0 adds to a column's sums
 
   void by_vectors(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const;
-  void by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const;
+  void by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums, Ahead& ahead) const;
 };
 
 }  // namespace trirank
