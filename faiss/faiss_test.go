@@ -161,6 +161,24 @@ func testKinds(t *testing.T, use func(t *testing.T, x *faiss.Index) bool) {
 	}
 }
 
+func TestChooseFactory(t *testing.T) {
+	for _, c := range []struct {
+		given string
+		n     int
+		want  string
+	}{
+		{faiss.AutoFactory, 19_999, "Flat"},
+		{"", 20_000, "IVF512,SQfp16"}, // 39 vectors for each list
+		{faiss.AutoFactory, 100_000, "IVF1264,SQfp16"},
+		{faiss.AutoFactory, 1_000_000, "IVF4000,SQfp16"},
+		{"HNSW32", 1_000_000, "HNSW32"},
+	} {
+		if got := faiss.ChooseFactory(c.given, c.n); got != c.want {
+			t.Errorf("%q for %d vectors: %s, not %s", c.given, c.n, got, c.want)
+		}
+	}
+}
+
 func cmpScore(a, b faiss.Hit) int {
 	switch {
 	case a.Score < b.Score:

@@ -145,10 +145,10 @@ func (x *Index) Search(ctx context.Context, query []float32, k int, params Param
 			return hits, err
 		}
 	}
+	defer processors.Work()()
 	select {
 	case x.slots <- struct{}{}:
 		defer func() { <-x.slots }()
-		defer processors.Work()()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
