@@ -29,6 +29,7 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	if e.Model.DependsOnBatch() {
 		most = 1
 	}
+	defer w.end()
 	e.queries.add(w)
 	for {
 		slots, again := e.slots, (<-chan time.Time)(nil)
@@ -85,7 +86,7 @@ func (e *Encoder) runWaiting(list []*waiting) {
 	defer func() {
 		e.release()
 		for _, w := range list[told:] { // it panics
-			w.done <- fmt.Errorf("cannot run model %s: it broke off", e.Model.Name)
+			w.tell(fmt.Errorf("cannot run model %s: it broke off", e.Model.Name))
 		}
 	}()
 	if len(list) == 0 { // another one took them
@@ -99,13 +100,13 @@ func (e *Encoder) runWaiting(list []*waiting) {
 	err := e.run(items)
 	if err != nil && len(list) > 1 { // one of them may have spoilt it for all
 		for i, w := range list {
-			w.done <- e.run(items[i : i+1])
+			w.tell(e.run(items[i : i+1]))
 			told++
 		}
 		return
 	}
 	for _, w := range list {
-		w.done <- err
+		w.tell(err)
 		told++
 	}
 }
@@ -115,6 +116,21 @@ type waiting struct {
 	item
 	done chan error    // has room for what is told
 	look chan struct{} // says to look whether it is its turn; has room for one
+	work func()        // ends the work that tell began
+}
+
+// tell says that a query has its vector, or why not. From then on it has work for a processor, though it
+// may have to wait for one.
+func (w *waiting) tell(err error) {
+	w.work = processors.Work()
+	w.done <- err
+}
+
+// end ends the work that tell began.
+func (w *waiting) end() {
+	if w.work != nil {
+		w.work()
+	}
 }
 
 // queue holds the queries that wait, in the order in which they came.

@@ -234,9 +234,30 @@ func TestQueryPanics(t *testing.T) {
 	if failed.Load() != 4 {
 		t.Errorf("%d of 4 queries failed", failed.Load())
 	}
+	if !processors.Idle() {
+		t.Error("processors are still busy")
+	}
 	panics.Store(false)
 	if _, err := e.Query(t.Context(), "x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A query that was told has work for a processor until it is done with it, or was never
+// told.
+func TestQueryTold(t *testing.T) {
+	for range processors.Count() - 1 {
+		defer processors.Work()()
+	}
+	w := &waiting{done: make(chan error, 1)}
+	if w.end(); !processors.Idle() {
+		t.Error("what was not told works")
+	}
+	if w.tell(nil); processors.Idle() {
+		t.Error("nobody works, though one was told")
+	}
+	if w.end(); !processors.Idle() {
+		t.Error("it still works")
 	}
 }
 

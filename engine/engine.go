@@ -14,6 +14,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // Products is what the engine needs of a catalogue at hand. Implementations are
@@ -192,6 +193,7 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	kept := e.recent.of(&r)
 	answers := e.rank(ctx, q, need, kept)
 	ended("rank")
+	defer processors.Work()()
 	if err := ctx.Err(); err != nil && !slices.ContainsFunc(answers, func(a answer) bool { return need[e.config.Systems[a.at].Name] && a.err == nil }) {
 		return nil, err
 	}
@@ -270,7 +272,9 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 		}
 		answers[i].err = errLate
 		running++
+		begun := processors.Work() // by which the rankings of this request know of each other
 		e.running.Go(func() {
+			begun()
 			start := time.Now()
 			ranked, err := e.call(ctx, s, q)
 			if err == nil {

@@ -7,12 +7,14 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // shop is a catalogue of n products named p00, p01, ...
@@ -320,4 +322,38 @@ func FuzzParseFusion(f *testing.F) {
 			t.Errorf("%q is written as %q, which reads as %v, %v", s, got, again, err)
 		}
 	})
+}
+
+// watched is a shop that sees whether a processor is idle while a product is read.
+type watched struct {
+	shop
+	idle *atomic.Bool
+}
+
+func (w watched) Product(row uint32) (catalog.Product, error) {
+	w.idle.Store(processors.Idle())
+	return w.shop.Product(row)
+}
+
+// What follows the rankings is work for a processor, of which batches of queries take
+// account; an answered request is none.
+func TestCompareIsWork(t *testing.T) {
+	for range processors.Count() - 1 {
+		defer processors.Work()()
+	}
+	var idle atomic.Bool
+	idle.Store(true)
+	e, err := New(Config{Products: watched{shop{n: 3}, &idle}, Systems: []System{{Name: "a", Ranker: &table{scores: map[uint32]float64{1: 1}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Compare(t.Context(), Request{Query: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if idle.Load() {
+		t.Error("nobody works while products are read")
+	}
+	if !processors.Idle() {
+		t.Error("an answered request keeps a processor busy")
+	}
 }

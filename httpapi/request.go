@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // request is one request while it is being answered. Its strings are copies: the
@@ -131,6 +133,7 @@ func (r *request) reject(err error) {
 
 // sendJSON makes body the answer.
 func (r *request) sendJSON(body any) error {
+	defer processors.Work()()
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // "&" in titles stays readable; no browser takes JSON for HTML

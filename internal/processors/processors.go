@@ -28,8 +28,8 @@ func ShareWithC() {
 
 var working atomic.Int64
 
-// Work says that a computation that keeps a processor busy begins; what it returns says
-// that it ends.
+// Work says that a computation that keeps a processor busy begins, or will as soon as it is
+// given one; what it returns says that it ends. What waits for something else is none.
 func Work() (end func()) {
 	working.Add(1)
 	return ended
