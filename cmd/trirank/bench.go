@@ -97,11 +97,7 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if err := checkReport(b.out); err != nil {
 		return err
 	}
-	_, dirs, err := modelFlag(b.models)
-	if err != nil {
-		return err
-	}
-	if b.x, err = store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device}); err != nil {
+	if err := b.openIndex(ctx); err != nil {
 		return err
 	}
 	printPlacement(b.c, b.x.Placement)
@@ -129,6 +125,18 @@ func (b *benching) open(ctx context.Context) (err error) {
 		return errors.New("cannot measure without queries: neither the index has judgements nor --judgments names any")
 	}
 	return nil
+}
+
+func (b *benching) openIndex(ctx context.Context) error {
+	_, dirs, err := modelFlag(b.models)
+	if err != nil {
+		return err
+	}
+	x, err := store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device})
+	if err == nil {
+		b.x = x
+	}
+	return err
 }
 
 // openVectors opens the index and the vectors of the ranking to measure, after check,

@@ -33,7 +33,8 @@ func newBenchLatencyCommand() *cobra.Command {
 inside: encoding and searching of each ranking, fusion, reading the products, writing
 JSON, and the whole. First cold, each query with a word more so that it is encoded
 anew, then warm, with query vectors from the cache. HTTP is not part of it: see
-trirank bench load.`,
+trirank bench load. At last the index is opened anew, its files once from disk and
+once from the system's cache.`,
 		Example: `  trirank bench latency --index shop.index
   trirank bench latency --index shop.index --clients 1,2,8 --budget 20s --out report`,
 		Args: cobra.NoArgs,
@@ -71,10 +72,46 @@ trirank bench load.`,
 			}
 			s.Results = append(s.Results, results...)
 		}
-		return b.report("Latency", s)
+		opening, err := b.opening(c.Context(), lo.K)
+		if err != nil {
+			return err
+		}
+		return b.report("Latency", s, *opening)
 	}
 	return c
 }
+
+// opening times how long the index takes to open; it is closed then.
+func (b *benching) opening(ctx context.Context, k int) (*bench.Section, error) {
+	dirs := []string{b.index}
+	for _, m := range b.x.Manifest.Models {
+		space, _ := b.x.Space(m.System)
+		dirs = append(dirs, space.Model())
+	}
+	if err := b.x.Close(); err != nil {
+		return nil, err
+	}
+	b.step("opening the index anew")
+	results, err := bench.Opening(ctx, reopened{b}, dirs, engine.Request{Query: b.texts[0], K: k})
+	return &bench.Section{
+		Title: "Opening", Results: results,
+		Text: "How long the index takes to open, every file checked against its hash, and the first request takes then: with the files on disk, as after a start of the machine, and in the system's cache. read-MB is what was read of disks.",
+	}, err
+}
+
+// reopened implements bench.Opened.
+type reopened struct{ *benching }
+
+// Open implements bench.Opened.
+func (r reopened) Open(ctx context.Context) (*engine.Engine, error) {
+	if err := r.openIndex(ctx); err != nil {
+		return nil, err
+	}
+	return r.x.Engine, nil
+}
+
+// Close implements bench.Opened.
+func (r reopened) Close() error { return r.x.Close() }
 
 func newBenchEncodeCommand() *cobra.Command {
 	var o benchFlags
