@@ -177,17 +177,17 @@ func titles(n int) (texts []string) {
 	return texts
 }
 
-// peerModel is what ONNX Runtime's own tool makes of E5, in Python.
-func peerModel(t testing.TB) *encoder.Encoder {
+// peerModel is what a tool of ONNX Runtime's makes of E5, in Python.
+func peerModel(t testing.TB, script, name, precision string) *encoder.Encoder {
 	t.Helper()
-	python := peers.Python(t, "onnx, onnxruntime.quantization")
+	python := peers.Python(t, "onnx, onnxruntime")
 	if python == "" {
 		t.Skip("there is no Python with onnx and onnxruntime (make test-peers)")
 	}
 	base, dir := modelDir(t, "e5-small-v2"), t.TempDir()
-	cmd := exec.Command(python, "testdata/peers/quantize.py", filepath.Join(base, encoder.NetworkFile), filepath.Join(dir, encoder.NetworkFile))
+	cmd := exec.Command(python, filepath.Join("testdata/peers", script), filepath.Join(base, encoder.NetworkFile), filepath.Join(dir, encoder.NetworkFile))
 	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("quantize.py: %v\n%s", err, b)
+		t.Fatalf("%s: %v\n%s", script, err, b)
 	}
 	tokenizer, err := os.ReadFile(filepath.Join(base, encoder.TokenizerFile))
 	if err == nil {
@@ -200,17 +200,35 @@ func peerModel(t testing.TB) *encoder.Encoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Name, m.Precision = "quantize_dynamic", "int8"
+	m.Name, m.Precision = name, precision
 	if err := encoder.WriteModel(dir, m); err != nil {
 		t.Fatal(err)
 	}
 	return openDir(t, dir)
 }
 
+// peerQuantized is E5 in 8 bits as ONNX Runtime's own tool makes it.
+func peerQuantized(t testing.TB) *encoder.Encoder {
+	return peerModel(t, "quantize.py", "quantize_dynamic", "int8")
+}
+
+// peerFused is E5 with the nodes of a layer fused by ONNX Runtime's own tool.
+func peerFused(t testing.TB) *encoder.Encoder {
+	return peerModel(t, "fuse.py", "fused", "fp32")
+}
+
+// TestPeersFused checks that a graph that ONNX Runtime's tool fused may be used like any
+// other, and that nothing is lost by it.
+func TestPeersFused(t *testing.T) {
+	if c := near(t, peerFused(t), open(t, "e5-small-v2")); c.Min < .999999 {
+		t.Errorf("cosines of the fused graph's vectors %+v", c)
+	}
+}
+
 // TestPeersQuantized compares the nearness to fp32 of what we make with that of what
 // ONNX Runtime's own tool makes.
 func TestPeersQuantized(t *testing.T) {
-	theirs, fp32 := peerModel(t), open(t, "e5-small-v2")
+	theirs, fp32 := peerQuantized(t), open(t, "e5-small-v2")
 	want := near(t, theirs, fp32)
 	for _, kind := range quantize.Kinds {
 		// On 40 texts .0002 is chance.
@@ -221,10 +239,10 @@ func TestPeersQuantized(t *testing.T) {
 }
 
 // BenchmarkPeersQuantized times a query, and a batch of 16 titles, with the fp32
-// model, ours and that of ONNX Runtime's own tool. They take turns, so that the
+// model, ours and those of ONNX Runtime's own tools. They take turns, so that the
 // ratios of one run hold on a machine that does other things as well.
 func BenchmarkPeersQuantized(b *testing.B) {
-	encoders := []*encoder.Encoder{open(b, "e5-small-v2"), quantized(b, quantize.Tokens), quantized(b, quantize.Dynamic), quantized(b, quantize.Blocks), peerModel(b)}
+	encoders := []*encoder.Encoder{open(b, "e5-small-v2"), quantized(b, quantize.Tokens), quantized(b, quantize.Dynamic), quantized(b, quantize.Blocks), peerQuantized(b), peerFused(b)}
 	ctx, texts := context.Background(), titles(16)
 	dst := make([]float32, len(texts)*384)
 	for _, x := range []struct {
