@@ -65,7 +65,7 @@ func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *eval.
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir = cache(b, fmt.Sprintf("sample=%.12s", catalog.Sample().Hash()), fmt.Sprintf("model=%.12s", m.Hash()), fmt.Sprintf("rows=%d", rows), "seed=1", "factory="+faiss.ChooseFactory(faiss.AutoFactory, rows), "index")
+	dir = cache(b, fmt.Sprintf("sample=%.12s", catalog.Sample().Hash()), fmt.Sprintf("model=%.12s", m.Hash()), fmt.Sprintf("rows=%d", rows), "seed=1", "factory="+faiss.ChooseFactory(faiss.AutoFactory, m.Dimension, rows), "index")
 	x, err = store.Open(b.Context(), dir, store.OpenOptions{})
 	if err != nil {
 		b.Logf("building %s: %v", dir, err)

@@ -40,6 +40,9 @@ type Options struct {
 	// BatchRows its texts. Defaults 1024 and 16: more costs throughput on
 	// a CPU, whose caches it overflows.
 	BatchTokens, BatchRows int
+	// Elsewhere says that batches are computed by a GPU: they keep no processor busy, nor
+	// do busy processors keep them waiting.
+	Elsewhere bool
 }
 
 func (o Options) withDefaults() Options {
@@ -209,7 +212,9 @@ func (e *Encoder) run(part []item) error {
 			b.mask[r*cols+c] = 1
 		}
 	}
-	defer processors.Work()()
+	if !e.opts.Elsewhere {
+		defer processors.Work()()
+	}
 	if err := e.net.Run(rows, cols, b.ids, b.mask, b.hidden); err != nil {
 		return fmt.Errorf("cannot run model %s on %d texts of up to %d tokens: %w", e.Model.Name, rows, cols, err)
 	}

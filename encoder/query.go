@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -30,10 +31,11 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 		most = 1
 	}
 	defer w.end()
+	asked := time.Now()
 	e.queries.add(w)
 	for {
 		slots, again := e.slots, (<-chan time.Time)(nil)
-		if !e.worth(most) {
+		if !e.worth(most) && time.Since(asked) < patience {
 			slots, again = nil, time.After(lookAgain)
 		}
 		select {
@@ -67,10 +69,14 @@ const enoughWait = 4
 // now: less than what its encoding takes.
 const lookAgain = time.Millisecond
 
+// patience is how long a query waits for others at most: where passages are encoded as well
+// a batch of theirs follows the other, and no processor becomes idle.
+const patience = 50 * time.Millisecond
+
 // worth reports whether a batch of at most so many of those that wait is to be encoded
 // now, if there is a slot.
 func (e *Encoder) worth(most int) bool {
-	return len(e.slots) == 0 || processors.Idle() || e.queries.len() >= min(most, enoughWait)
+	return e.opts.Elsewhere || len(e.slots) == 0 || processors.Idle() || e.queries.len() >= min(most, enoughWait)
 }
 
 // release gives a slot back.
@@ -80,15 +86,9 @@ func (e *Encoder) release() {
 }
 
 // runWaiting encodes queries, tells those who wait for them, and gives back the slot
-// that its caller holds. Whatever happens, all are told.
+// that its caller holds.
 func (e *Encoder) runWaiting(list []*waiting) {
-	told := 0
-	defer func() {
-		e.release()
-		for _, w := range list[told:] { // it panics
-			w.tell(fmt.Errorf("cannot run model %s: it broke off", e.Model.Name))
-		}
-	}()
+	defer e.release()
 	if len(list) == 0 { // another one took them
 		return
 	}
@@ -97,18 +97,25 @@ func (e *Encoder) runWaiting(list []*waiting) {
 	for i, w := range list {
 		items[i] = w.item
 	}
-	err := e.run(items)
-	if err != nil && len(list) > 1 { // one of them may have spoilt it for all
-		for i, w := range list {
-			w.tell(e.run(items[i : i+1]))
-			told++
+	err := e.attempt(items)
+	for i, w := range list {
+		if err != nil && len(list) > 1 { // one of them may have spoilt it for all
+			w.tell(e.attempt(items[i : i+1]))
+		} else {
+			w.tell(err)
 		}
-		return
 	}
-	for _, w := range list {
-		w.tell(err)
-		told++
-	}
+}
+
+// attempt is run, but that a panic is an error: those who wait shall hear of it, and it is
+// not their fault whose goroutine runs the batch.
+func (e *Encoder) attempt(items []item) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("cannot run model %s: it panicked: %v\n%s", e.Model.Name, p, debug.Stack())
+		}
+	}()
+	return e.run(items)
 }
 
 // waiting is a query that waits for its vector.

@@ -19,6 +19,8 @@ func ask(t *testing.T, e *Encoder, f *fake, n int) (vectors [][]float32, errs []
 	t.Helper()
 	vectors, errs = make([][]float32, n), make([]error, n)
 	f.hold = make(chan struct{})
+	open := sync.OnceFunc(func() { close(f.hold) })
+	t.Cleanup(open) // also if there is no getting so far
 	var all sync.WaitGroup
 	all.Go(func() { e.Query(t.Context(), "first") })
 	until(t, func() bool { return f.running.Load() == 1 })
@@ -26,7 +28,7 @@ func ask(t *testing.T, e *Encoder, f *fake, n int) (vectors [][]float32, errs []
 		all.Go(func() { vectors[i], errs[i] = e.Query(t.Context(), strings.Repeat(string(rune('a'+i)), 1+i%5)) })
 	}
 	until(t, func() bool { return e.queries.len() == n })
-	close(f.hold)
+	open()
 	all.Wait()
 	return vectors, errs
 }
@@ -79,22 +81,26 @@ func TestQueryAlone(t *testing.T) {
 }
 
 // TestQueriesOfBusyProcessors has another batch begin only if it is worth it: where the
-// processors have other work, when four queries wait or the running batch ends.
+// processors have other work, when four queries wait, have waited long, or the running
+// batch ends. A GPU is not busy with the work of processors.
 func TestQueriesOfBusyProcessors(t *testing.T) {
 	for _, x := range []struct {
 		waiting int
 		dynamic bool
+		gpu     bool
+		long    bool
 		begins  bool
-	}{{waiting: 3}, {waiting: 4, begins: true}, {waiting: 1, dynamic: true, begins: true}} {
+	}{{waiting: 3}, {waiting: 4, begins: true}, {waiting: 1, dynamic: true, begins: true}, {waiting: 1, gpu: true, begins: true}, {waiting: 3, long: true, begins: true}} {
 		t.Run(fmt.Sprint(x), func(t *testing.T) {
 			for range processors.Count() {
 				defer processors.Work()()
 			}
 			f := &fake{hold: make(chan struct{})}
-			e := newFake(f, Options{Parallel: 2})
+			e := newFake(f, Options{Parallel: 2, Elsewhere: x.gpu})
 			if x.dynamic {
 				e.Model.Precision = "int8"
 			}
+			start := time.Now()
 			var all sync.WaitGroup
 			// A batch of passages, whose end has to be noticed as well.
 			all.Go(func() { e.Passages(t.Context(), []string{"passage"}, make([]float32, e.Model.Dimension)) })
@@ -106,18 +112,21 @@ func TestQueriesOfBusyProcessors(t *testing.T) {
 					}
 				})
 			}
+			if x.long {
+				time.Sleep(patience)
+			}
 			if x.begins {
 				until(t, func() bool { return f.running.Load() == 2 })
 			} else {
 				until(t, func() bool { return e.queries.len() == x.waiting })
 				time.Sleep(20 * time.Millisecond)
-				if f.running.Load() != 1 {
+				if f.running.Load() != 1 && time.Since(start) < patience {
 					t.Error("another batch begins")
 				}
 			}
 			close(f.hold)
 			all.Wait()
-			if rows := f.maxRows.Load(); !x.dynamic && rows != int32(x.waiting) {
+			if rows := f.maxRows.Load(); !x.dynamic && !x.gpu && rows != int32(x.waiting) {
 				t.Errorf("up to %d queries a batch", rows)
 			}
 		})
@@ -177,8 +186,18 @@ func TestQueryGivesUp(t *testing.T) {
 	until(t, func() bool { return f.running.Load() == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
-	if _, err := e.Query(ctx, "second"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
+	second := make(chan error, 1)
+	go func() {
+		_, err := e.Query(ctx, "second")
+		second <- err
+	}()
+	select {
+	case err := <-second:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not give up")
 	}
 	e.queries.mu.Lock()
 	defer e.queries.mu.Unlock()
@@ -204,38 +223,35 @@ func TestQuerySpoils(t *testing.T) {
 	}
 }
 
-// A model that panics, which the server survives, leaves nobody waiting and no
-// processor taken.
+// A model that panics, which the server survives, leaves nobody waiting and no processor
+// taken, in whose goroutine ever the batch ran: that of a query of another length here.
 func TestQueryPanics(t *testing.T) {
+	for range processors.Count() - 1 {
+		defer processors.Work()()
+	}
 	var panics atomic.Bool
-	f := &fake{delay: 20 * time.Millisecond, hidden: func(id int64) [2]float32 {
+	panics.Store(true)
+	f := &fake{hold: make(chan struct{}), hidden: func(id int64) [2]float32 {
 		if panics.Load() {
 			panic("broken")
 		}
 		return [2]float32{float32(id), 1}
 	}}
 	e := newFake(f, Options{Parallel: 1})
-	panics.Store(true)
 	var all sync.WaitGroup
-	var failed atomic.Int32
-	for range 4 {
+	for i, text := range []string{"x", "a text that is longer", "y", "another one, as long"} {
 		all.Go(func() {
-			defer func() {
-				if recover() != nil {
-					failed.Add(1)
-				}
-			}()
-			if _, err := e.Query(t.Context(), "x"); err != nil {
-				failed.Add(1)
+			if _, err := e.Query(t.Context(), text); err == nil || !strings.Contains(err.Error(), "panicked: broken") {
+				t.Errorf("%s: %v", text, err)
 			}
 		})
+		// The first runs, and the others wait.
+		until(t, func() bool { return f.running.Load() == 1 && e.queries.len() == i })
 	}
+	close(f.hold)
 	all.Wait()
-	if failed.Load() != 4 {
-		t.Errorf("%d of 4 queries failed", failed.Load())
-	}
 	if !processors.Idle() {
-		t.Error("processors are still busy")
+		t.Error("a processor is still busy")
 	}
 	panics.Store(false)
 	if _, err := e.Query(t.Context(), "x"); err != nil {
@@ -259,6 +275,15 @@ func TestQueryTold(t *testing.T) {
 	if w.end(); !processors.Idle() {
 		t.Error("it still works")
 	}
+	// Those of a batch work until they have gone on.
+	e := newFake(&fake{}, Options{})
+	e.slots <- struct{}{}
+	<-w.done
+	w.item = item{[]uint32{1}, "x", make([]float32, 2)}
+	if e.runWaiting([]*waiting{w}); processors.Idle() {
+		t.Error("nobody works, though one has its vector")
+	}
+	w.end()
 }
 
 // BenchmarkMerge asks with many clients whose queries are merged, and not.

@@ -193,7 +193,6 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	kept := e.recent.of(&r)
 	answers := e.rank(ctx, q, need, kept)
 	ended("rank")
-	defer processors.Work()()
 	if err := ctx.Err(); err != nil && !slices.ContainsFunc(answers, func(a answer) bool { return need[e.config.Systems[a.at].Name] && a.err == nil }) {
 		return nil, err
 	}
@@ -414,6 +413,7 @@ func (e *Engine) fuse(f *Fusion, components []component) ([]fused, error) {
 
 // fill turns scored rows into hits.
 func (e *Engine) fill(out *Ranking, hits []fused, wanted []string, ranks map[string]map[uint32]int, labels map[uint32]catalog.Label) error {
+	defer processors.Work()()
 	out.Hits = make([]Hit, len(hits))
 	for i, h := range hits {
 		p, err := e.config.Products.Product(h.Row)

@@ -73,7 +73,7 @@ func Build(ctx context.Context, path string, vectors []float32, dimension int, o
 			return Built{}, fmt.Errorf("cannot build a vector index: %w", err)
 		}
 	}
-	b := Built{Factory: ChooseFactory(opts.Factory, n), Vectors: n}
+	b := Built{Factory: ChooseFactory(opts.Factory, dimension, n), Vectors: n}
 	if err := CheckFactory(b.Factory, dimension, n); err != nil {
 		return Built{}, err
 	}

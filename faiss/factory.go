@@ -1,5 +1,8 @@
 package faiss
 
+// #include "shim.h"
+import "C"
+
 import (
 	"fmt"
 	"math"
@@ -21,12 +24,13 @@ const flatBelow = 20_000
 // pointsPerCentroid is how many training points FAISS wants for a centroid.
 const pointsPerCentroid = 39
 
-// ChooseFactory returns factory, or for AutoFactory what suits n vectors: exact
-// search up to 20,000, and above that inverted lists, about 4*sqrt(n) of them
-// (the number FAISS's own guidelines start from) if there are points enough
-// to place their centroids. Vectors in lists are of 16 bits, which finds the same (docs/bench.md)
-// and reads half as much: searches wait for memory.
-func ChooseFactory(factory string, n int) string {
+// ChooseFactory returns factory, or for AutoFactory what suits n vectors of a
+// dimension: exact search below 20,000, and from there inverted lists, about
+// 4*sqrt(n) of them (the number FAISS's own guidelines start from) if there are
+// points enough to place their centroids. Vectors in lists are of 16 bits where
+// FAISS reads these with vector instructions: they find the same (docs/bench.md),
+// and searches wait for memory.
+func ChooseFactory(factory string, dimension, n int) string {
 	if factory != AutoFactory && factory != "" {
 		return factory
 	}
@@ -34,7 +38,13 @@ func ChooseFactory(factory string, n int) string {
 		return "Flat"
 	}
 	nlist := min(int(4*math.Sqrt(float64(n))), n/pointsPerCentroid)
-	return fmt.Sprintf("IVF%d,SQfp16", nlist)
+	codes := "Flat"
+	// With AVX-512 it reads 16 values at a time or, if that does not come out even, each by
+	// itself; with AVX2 and on ARM 8.
+	if dimension%16 == 0 && C.tr_vectorized() == 1 {
+		codes = "SQfp16"
+	}
+	return fmt.Sprintf("IVF%d,%s", nlist, codes)
 }
 
 var (

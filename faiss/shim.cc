@@ -20,6 +20,7 @@
 #include <faiss/index_io.h>
 #include <faiss/invlists/InvertedLists.h>
 #include <faiss/utils/distances.h>
+#include <faiss/utils/utils.h>
 
 extern "C" void openblas_set_num_threads(int);
 
@@ -231,6 +232,14 @@ void tr_inner_products(float* dst, const float* x, const float* rows, int64_t d,
 #define TR_STRING(x) TR_STRING_(x)
 const char* tr_version(void) {
     return TR_STRING(FAISS_VERSION_MAJOR) "." TR_STRING(FAISS_VERSION_MINOR) "." TR_STRING(FAISS_VERSION_PATCH);
+}
+
+int tr_vectorized(void) {
+    try {
+        return faiss::get_compile_options().find("GENERIC") == std::string::npos;
+    } catch (...) { // no memory
+        return 0;
+    }
 }
 
 void tr_blas_threads(int n) { openblas_set_num_threads(n); }

@@ -40,6 +40,9 @@ void tr_inner_products(float* dst, const float* x, const float* rows, int64_t d,
 // The version of the library, such as "1.12.0".
 const char* tr_version(void);
 
+// 1 if the library was built for a processor with vector instructions beyond the plainest.
+int tr_vectorized(void);
+
 // Sets the threads of OpenBLAS, for the whole process.
 void tr_blas_threads(int n);
 

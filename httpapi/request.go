@@ -167,6 +167,7 @@ func (r *request) compress() {
 	if !r.ctx.Request.Header.HasAcceptEncoding("gzip") {
 		return
 	}
+	defer processors.Work()()
 	resp.SetBodyRaw(fasthttp.AppendGzipBytesLevel(nil, resp.Body(), fasthttp.CompressBestSpeed))
 	resp.Header.Set("Content-Encoding", "gzip")
 }

@@ -80,6 +80,7 @@ func Open(dir string, opts Options) (*encoder.Encoder, error) {
 			}
 		}
 		e := &opts.Encoder
+		e.Elsewhere = true
 		e.BatchTokens, e.BatchRows, e.Parallel = cmp.Or(e.BatchTokens, gpuBatchTokens), cmp.Or(e.BatchRows, gpuBatchRows), cmp.Or(e.Parallel, gpuParallel)
 	}
 	m, err := load(dir, info, opts)

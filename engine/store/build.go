@@ -144,8 +144,8 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 		return nil, fmt.Errorf("recall %v is not within 0..1", o.Recall)
 	}
 	for _, m := range o.Models {
-		rows := o.Catalog.Rows()
-		if err := faiss.CheckFactory(faiss.ChooseFactory(o.Factory, rows), m.Encoder.Model.Dimension, rows); err != nil {
+		rows, dimension := o.Catalog.Rows(), m.Encoder.Model.Dimension
+		if err := faiss.CheckFactory(faiss.ChooseFactory(o.Factory, dimension, rows), dimension, rows); err != nil {
 			return nil, err
 		}
 	}
@@ -386,13 +386,14 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 }
 
 // oldModel returns the entry of the old index that info would become, if there is
-// one with the same vectors and the same wishes.
+// one with the same vectors and the same wishes. What auto means may have changed since.
 func (b *builder) oldModel(info *ModelInfo) *ModelInfo {
 	if b.old == nil || b.old.Template != b.built.Manifest.Template {
 		return nil
 	}
+	factory := faiss.ChooseFactory(info.Requested, info.Dimension, b.Catalog.Rows())
 	for _, m := range b.old.Models {
-		if m.System == info.System && m.Hash == info.Hash && m.Requested == info.Requested && m.Recall == info.Recall {
+		if m.System == info.System && m.Hash == info.Hash && m.Requested == info.Requested && m.Recall == info.Recall && (m.Index.Factory == factory || m.Evidence != "") {
 			return &m
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/npy"
+	"github.com/trirank/trirank/internal/processors"
 )
 
 // queryCacheSize bounds the cache of query vectors: 6 MB at dimension 384.
@@ -94,6 +95,7 @@ func (d *dense) Scores(ctx context.Context, q engine.Query, rows []uint32, dst [
 	if err != nil {
 		return err
 	}
+	defer processors.Work()()
 	const block = 1024
 	var scores [block]float32
 	if rows == nil {

@@ -46,6 +46,7 @@ func (l *lexical) Scores(ctx context.Context, q engine.Query, rows []uint32, dst
 	if rows == nil {
 		rows = l.all
 	}
+	defer processors.Work()()
 	return l.index.Scores(ctx, q.Text, rows, dst)
 }
 

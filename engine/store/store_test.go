@@ -235,6 +235,20 @@ func TestReuse(t *testing.T) {
 	if !slices.Equal(b.Reused, all[:2]) || b.Vectors["pretrained"].Encoded != 0 || b.Manifest.Models[0].Index.Recall < .99 {
 		t.Errorf("other factory, reused %v, %+v", b.Reused, b.Manifest.Models[0])
 	}
+	// An index made when auto meant something else is made anew.
+	build(func(*store.BuildOptions) {})
+	manifest := filepath.Join(dir, "manifest.json")
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Replace(text, []byte(`"factory": "Flat"`), []byte(`"factory": "IVF8,Flat"`), 1)
+	if err := os.WriteFile(manifest, other, 0o644); err != nil || bytes.Equal(other, text) {
+		t.Fatal("the manifest names no factory", err)
+	}
+	if b = build(func(*store.BuildOptions) {}); !slices.Equal(b.Reused, all[:2]) || b.Vectors["pretrained"].Encoded != 0 || b.Manifest.Models[0].Index.Factory != "Flat" {
+		t.Errorf("auto meant something else, reused %v, %+v", b.Reused, b.Manifest.Models[0])
+	}
 	tm, _ := catalog.ParseTemplate("{title} {color}")
 	b = build(func(o *store.BuildOptions) { o.Template = tm })
 	if v := b.Vectors["pretrained"]; v.Encoded != v.Rows {

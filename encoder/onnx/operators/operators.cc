@@ -138,7 +138,7 @@ class TokenProduct : public Kernel {
     Memory memory(api_, c, Tiles::size(tokens, channels));
     const Tiles x{memory.take<uint8_t>(Tiles::size(tokens, channels)), const_cast<float*>(data<float>(peaks)), Tiles::fill(channels)};
     const uint8_t* from = data<uint8_t>(q);
-    const TilesSetUp tiles;
+    const TilesSetUp held;
     for (size_t t = 0; t < tokens; t++)
       for (size_t i = 0; i < channels; i += piece) std::memcpy(x[t](i), from + t * channels + i, std::min(piece, channels - i));
     each(c, matrix_.parts(), [&](size_t part) { matrix_.multiply(x, tokens, part, gelu, y + part * piece, matrix_.columns()); });
@@ -208,7 +208,7 @@ class Layer : public Kernel {
     const auto round = [&](Row<const float> x, size_t channels, const float* factors, size_t t) { rounded.peaks[t] = round_token(x, channels, factors, rounded[t]); };
     const auto part = [&](const Matrix& a, size_t i, bool gelu, Rows<float> to) { a.multiply(rounded, tokens, i, gelu, to.at + i * to.step, to.apart); };
 
-    const TilesSetUp tiles;
+    const TilesSetUp held;
     rounded.depth = Tiles::fill(channels);
     tokens_do([&](size_t t) { round({x + t * channels}, channels, factors_[0].data(), t); });
     const size_t parts = query_.parts();

@@ -281,7 +281,9 @@ Matrix::Matrix(const uint8_t* w, const float* scales, const float* bias, size_t 
   for (size_t k = 0; k < rows; k++)
     for (size_t n = 0; n < columns; n++) {
       const int v = w[k * columns + n] - middle;
-      packed_[(n / pair_columns * depth_ + k / piece * piece) * pair_columns + n % pair_columns / lane_columns * Tiles::bytes + k % piece / 4 * 4 * lane_columns + n % lane_columns * 4 + k % 4] = int8_t(v);
+      const size_t pair = (n / pair_columns * depth_ + k / piece * piece) * pair_columns, tile = n % pair_columns / lane_columns * Tiles::bytes;
+      const size_t row = k % piece / 4 * 4 * lane_columns, four = n % lane_columns * 4;
+      packed_[pair + tile + row + four + k % 4] = int8_t(v);
       excess_[n] += middle * v;
     }
   std::copy_n(scales, columns, scales_.get());
@@ -363,7 +365,7 @@ TilesSetUp::~TilesSetUp() {
   set_up = false;
 }
 
-// As by_vectors. Half of what is ahead is fetched.
+// As by_vectors. Of as much as a part is, half is fetched ahead.
 AMX void Matrix::by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums, Ahead& ahead) const {
   const uint8_t* upper = x[from].at;
   const uint8_t* lower = upper + Tiles::tokens * depth_;
@@ -404,21 +406,22 @@ AMX void Matrix::by_tiles(const Tiles& x, size_t from, size_t tokens, const int8
 
 VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu, float* y, size_t apart) const {
   alignas(64) int32_t sums[block * piece];
-  constexpr int wide = piece / lane_columns;
+  constexpr size_t wide = piece / lane_columns;
   const size_t column = part * piece, width = std::min(piece, columns_ - column);
   const int8_t* w = packed_.get() + column * depth_;
-  const TilesSetUp tiles;
+  const TilesSetUp held;
   __m512 scale[wide], bias[wide];
   __m512i excess[wide];
-  for (int j = 0; j < wide; j++) {
+  for (size_t j = 0; j < wide; j++) {
     const size_t at = column + j * lane_columns;
     scale[j] = _mm512_load_ps(scales_.get() + at);
     bias[j] = _mm512_load_ps(bias_.get() + at);
     excess[j] = _mm512_load_si512(excess_.get() + at);
   }
-  // A few tokens are multiplied faster than weights come: the next part's are on their way meanwhile.
+  // A few tokens are multiplied faster than weights come: the next part's are on their way meanwhile,
+  // but no more than a part of this matrix takes.
   Ahead ahead = {w + piece * depth_, piece * depth_ / Ahead::line};
-  if (part + 1 == parts()) ahead = next_ != nullptr ? Ahead{next_->packed_.get(), piece * next_->depth_ / Ahead::line} : Ahead{};
+  if (part + 1 == parts()) ahead = next_ != nullptr ? Ahead{next_->packed_.get(), piece * std::min(depth_, next_->depth_) / Ahead::line} : Ahead{};
   for (size_t t = 0; t < tokens; t += block) {
     const size_t n = std::min(block, tokens - t);
     if (set_up) {
@@ -431,20 +434,21 @@ VNNI void Matrix::multiply(const Tiles& x, size_t tokens, size_t part, bool gelu
       const __m512 peak = _mm512_set1_ps(x.peaks[t + i]);
       __m512 v[wide];
 #pragma GCC unroll 4
-      for (int j = 0; j < wide; j++) {
+      for (size_t j = 0; j < wide; j++) {
         const __m512i whole = _mm512_sub_epi32(_mm512_load_si512(sums + i * piece + j * lane_columns), excess[j]);
         v[j] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(whole), scale[j]), peak, bias[j]);
       }
       if (gelu) {
 #pragma GCC unroll 4
-        for (int j = 0; j < wide; j++) v[j] = gelu_of(v[j]);
+        for (size_t j = 0; j < wide; j++) v[j] = gelu_of(v[j]);
       }
       float* const to = y + (t + i) * apart;
       if (width == piece) {
 #pragma GCC unroll 4
-        for (int j = 0; j < wide; j++) _mm512_storeu_ps(to + j * lane_columns, v[j]);
+        for (size_t j = 0; j < wide; j++) _mm512_storeu_ps(to + j * lane_columns, v[j]);
       } else {
-        for (size_t c = 0; c < width; c += lane_columns) _mm512_mask_storeu_ps(to + c, lanes(width - c), v[c / lane_columns]);
+        for (size_t j = 0; j < wide; j++)
+          if (const size_t c = j * lane_columns; c < width) _mm512_mask_storeu_ps(to + c, lanes(width - c), v[j]);
       }
     }
   }

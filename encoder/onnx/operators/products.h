@@ -75,7 +75,8 @@ void add_normalize(Row<const float> a, const float* b, const Normalization& n, s
 void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, size_t first, size_t channels, const float* mask, size_t mask_apart, size_t tokens, Rows<float> y);
 
 // Keeps the tiles of this thread set up, where the processor has them, which Matrix::multiply
-// does for each part otherwise.
+// does for each part otherwise. Nothing else may set them up meanwhile: of ONNX Runtime only other
+// operators do, and they do not run on this thread before the one that holds this returns.
 class TilesSetUp {
  public:
   TilesSetUp();
@@ -116,8 +117,8 @@ class Matrix {
   using Array = std::unique_ptr<T[], Free>;
   Array<int8_t> packed_;  // [columns/32][depth/64][2][16][16][4]: of 32 columns, of 64 rows, of 16 columns, of 4 rows
   Array<float> scales_, bias_;
-  const Matrix* next_ = nullptr;
   Array<int32_t> excess_;  // what 128 in place of 0 adds to a column's sums
+  const Matrix* next_ = nullptr;
 
   void by_vectors(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums) const;
   void by_tiles(const Tiles& x, size_t from, size_t tokens, const int8_t* w, int32_t* sums, Ahead& ahead) const;
