@@ -53,7 +53,7 @@ func (t *peerTurns) servicesOf(b *testing.B, program, quantized string, rows int
 	size := fmt.Sprintf("%d_products/", rows)
 	serve := func(dir string, flags ...string) *service {
 		return startService(b, queries, func(address string) *exec.Cmd {
-			return exec.Command(program, append([]string{"serve", "--index", dir, "--addr", address}, flags...)...)
+			return exec.Command(program, append([]string{"serve", "--index", dir, "--addr", address, "--log-level", "warn"}, flags...)...) // as uvicorn below
 		})
 	}
 	ours := serve(dir)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type shelf struct{}
 func (shelf) Len() int                                        { return 3 }
 func (shelf) ID(row uint32) string                            { return id(int(row)) }
 func (shelf) Row(string) (uint32, bool)                       { return 0, false }
+func (shelf) CompareIDs(a, b uint32) int                      { return cmp.Compare(a, b) }
 func (shelf) Product(row uint32) (p catalog.Product, _ error) { p.ID = id(int(row)); return p, nil }
 func (shelf) Filter(engine.Filter) *bitset.BitSet             { return nil }
 func (shelf) Judged(string) map[uint32]catalog.Label          { return nil }

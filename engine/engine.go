@@ -24,6 +24,9 @@ type Products interface {
 	// ID returns the id of a row, and Row the row of an id.
 	ID(row uint32) string
 	Row(id string) (row uint32, ok bool)
+	// CompareIDs says how the ids of two rows are in order: below 0 if that of a comes
+	// first. Hits of one score are ordered so, which may be many.
+	CompareIDs(a, b uint32) int
 	Product(row uint32) (catalog.Product, error)
 	// Filter returns the rows that f allows.
 	Filter(f Filter) *bitset.BitSet
@@ -271,7 +274,7 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 		}
 		answers[i].err = errLate
 		running++
-		begun := processors.Work() // by which the rankings of this request know of each other
+		begun := processors.Work() // not idle is a processor that one of these will have
 		e.running.Go(func() {
 			begun()
 			start := time.Now()
@@ -330,7 +333,7 @@ func (e *Engine) compare(a, b Scored) int {
 	if c := cmp.Compare(b.Score, a.Score); c != 0 || a.Row == b.Row {
 		return c
 	}
-	return strings.Compare(e.config.Products.ID(a.Row), e.config.Products.ID(b.Row))
+	return e.config.Products.CompareIDs(a.Row, b.Row)
 }
 
 // fuseAnswers makes the fused ranking, of which shown hits are shown, and adds it to

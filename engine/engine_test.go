@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,7 @@ func (s shop) Row(id string) (row uint32, ok bool) {
 	_, err := fmt.Sscanf(id, "p%02d", &row)
 	return row, err == nil && int(row) < s.n
 }
+func (s shop) CompareIDs(a, b uint32) int { return strings.Compare(s.ID(a), s.ID(b)) }
 func (s shop) Product(row uint32) (catalog.Product, error) {
 	if s.broken {
 		return catalog.Product{}, errors.New("disk gone")
@@ -355,5 +357,35 @@ func TestCompareIsWork(t *testing.T) {
 	}
 	if !processors.Idle() {
 		t.Error("an answered request keeps a processor busy")
+	}
+}
+
+// looker sees whether a processor is idle when it begins.
+type looker struct{ busy *atomic.Int32 }
+
+func (l looker) Rank(context.Context, Query, int) (Ranked, error) {
+	if !processors.Idle() {
+		l.busy.Add(1)
+	}
+	return Ranked{}, nil
+}
+
+// A ranking that is about to begin is work, so that a query of another one is not encoded
+// by itself on the processor that the first will have.
+func TestRankingsAreWork(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // one after the other
+	for range processors.Count() - 1 {
+		defer processors.Work()()
+	}
+	var busy atomic.Int32
+	e := newEngine(t, nil, map[string]Ranker{"bm25": looker{&busy}, "pretrained": looker{&busy}})
+	if _, err := e.Compare(t.Context(), Request{Query: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if busy.Load() != 1 {
+		t.Errorf("of two rankings %d see another one waiting", busy.Load())
+	}
+	if !processors.Idle() {
+		t.Error("they are still at work")
 	}
 }

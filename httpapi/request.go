@@ -69,6 +69,21 @@ func (s *Server) finish(r *request) {
 	if status >= 500 {
 		level = slog.LevelError
 	}
+	r.log(level, status, took)
+}
+
+// log writes the line of the request, and another if it was slow.
+func (r *request) log(level slog.Level, status int, took time.Duration) {
+	s := r.server
+	if s.options.Logger.Enabled(r.ctx, level) {
+		s.options.Logger.LogAttrs(r.ctx, level, "request", r.attributes(status, took)...)
+	}
+	if s.options.SlowQuery > 0 && took >= s.options.SlowQuery && r.query != "" {
+		s.options.Logger.Warn("slow query", "id", r.id, "query", clip(r.query, 200), "ms", milliseconds(took), "queued_ms", milliseconds(r.queued))
+	}
+}
+
+func (r *request) attributes(status int, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("id", r.id), slog.String("method", string(r.ctx.Method())), slog.String("uri", clip(string(r.ctx.RequestURI()), 500)),
 		slog.String("route", r.route), slog.Int("status", status), slog.Float64("ms", milliseconds(took)),
@@ -80,10 +95,7 @@ func (s *Server) finish(r *request) {
 	if r.err != nil {
 		attrs = append(attrs, slog.String("error", firstLine(r.err.Error())))
 	}
-	s.options.Logger.LogAttrs(r.ctx, level, "request", attrs...)
-	if s.options.SlowQuery > 0 && took >= s.options.SlowQuery && r.query != "" {
-		s.options.Logger.Warn("slow query", "id", r.id, "query", clip(r.query, 200), "ms", milliseconds(took), "queued_ms", milliseconds(r.queued))
-	}
+	return attrs
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -32,7 +32,7 @@ const reloadEvery = 2 * time.Second
 const maxRecent = 100_000
 
 func newServeCommand() *cobra.Command {
-	var index, addr, logFormat, fusion string
+	var index, addr, logFormat, logLevel, fusion string
 	var models, bleve []string
 	var recent int
 	var device store.Device
@@ -71,6 +71,7 @@ Ctrl-C stops when the requests under way are answered.`,
 	f.DurationVar(&o.SlowQuery, "slow-query", time.Second, "requests that take longer are logged as slow")
 	f.StringSliceVar(&o.AllowOrigins, "allow-origin", nil, "web origin whose pages may call the API, or *")
 	f.StringVar(&logFormat, "log-format", "text", "text or json, on standard error")
+	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; each request is a line of info")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
 			return err
@@ -81,7 +82,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err := within("cache", 0, maxRecent, recent); err != nil {
 			return err
 		}
-		logger, err := newLogger(c.ErrOrStderr(), logFormat)
+		logger, err := newLogger(c.ErrOrStderr(), logFormat, logLevel)
 		if err != nil {
 			return err
 		}
@@ -152,12 +153,25 @@ func collectLessOften() {
 	debug.SetGCPercent(int(min(400, max(100, garbage*100/max(1, m.HeapAlloc)))))
 }
 
-func newLogger(w io.Writer, format string) (*slog.Logger, error) {
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	o := &slog.HandlerOptions{}
+	switch level {
+	case "debug":
+		o.Level = slog.LevelDebug
+	case "info":
+		o.Level = slog.LevelInfo
+	case "warn":
+		o.Level = slog.LevelWarn
+	case "error":
+		o.Level = slog.LevelError
+	default:
+		return nil, usageError("--log-level %q is none of debug, info, warn and error", level)
+	}
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
+		return slog.New(slog.NewTextHandler(w, o)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
+		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, usageError("--log-format %q is neither text nor json", format)
 }

@@ -183,6 +183,7 @@ type products struct {
 	ids       []byte
 	idOffsets []uint64
 	idOrder   []uint32
+	idPlaces  []uint32 // of rows in idOrder; 4 bytes a product
 	columns   []byte
 	dict      dictionary
 	judged    *judged
@@ -234,10 +235,12 @@ func openProducts(dir string, rows int) (_ *products, err error) {
 	if p.offsets[rows] != uint64(len(p.records)) || p.idOffsets[rows] != uint64(len(p.ids)) || !slices.IsSorted(p.offsets) || !slices.IsSorted(p.idOffsets) {
 		return nil, errors.New("the offsets of the products are damaged")
 	}
-	for _, row := range p.idOrder {
+	p.idPlaces = make([]uint32, rows)
+	for i, row := range p.idOrder {
 		if int(row) >= rows {
 			return nil, errors.New("the order of the product ids is damaged")
 		}
+		p.idPlaces[row] = uint32(i)
 	}
 	for i := range rows {
 		if c := p.column(i); int(c.brand) >= len(p.dict.Brands) || int(c.category) >= len(p.dict.Categories) {
@@ -295,6 +298,9 @@ const (
 	productsKept = 8192
 	recordKept   = 4096
 )
+
+// CompareIDs implements engine.Products.
+func (p *products) CompareIDs(a, b uint32) int { return cmp.Compare(p.idPlaces[a], p.idPlaces[b]) }
 
 // Product implements engine.Products. What it returns may be shared and must not be
 // changed.

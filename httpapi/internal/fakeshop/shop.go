@@ -96,6 +96,9 @@ func (s *Shop) Len() int { return len(s.products) }
 // ID returns the id of a row.
 func (s *Shop) ID(row uint32) string { return s.products[row].ID }
 
+// CompareIDs says how the ids of two rows are in order.
+func (s *Shop) CompareIDs(a, b uint32) int { return strings.Compare(s.ID(a), s.ID(b)) }
+
 // Row returns the row of an id.
 func (s *Shop) Row(id string) (uint32, bool) {
 	row, ok := s.rows[id]
