@@ -150,52 +150,25 @@ VNNI void add_normalize(Row<const float> a, const float* b, const Normalization&
 
 namespace {
 
-// Sixteen channels of a row from one on; those left out by m are 0.
-VNNI inline __m512 sixteen(Row<const float> x, size_t from, __mmask16 m) {
-  if (from % piece <= piece - 16) return _mm512_maskz_loadu_ps(m, x(from));
-  alignas(64) float values[16] = {};
-  for (size_t i = 0; i < 16; i++)
-    if (m >> i & 1) values[i] = *x(from + i);
-  return _mm512_load_ps(values);
-}
+constexpr size_t few = 6;  // sums at a time, so that one need not wait for its last term
 
-VNNI inline void put_sixteen(Row<float> y, size_t from, __mmask16 m, __m512 v) {
-  if (from % piece <= piece - 16) return _mm512_mask_storeu_ps(y(from), m, v);
-  alignas(64) float values[16];
-  _mm512_store_ps(values, v);
-  for (size_t i = 0; i < 16; i++)
-    if (m >> i & 1) *y(from + i) = values[i];
-}
-
-constexpr size_t few = 6;  // tokens at a time, so that a sum need not wait for its last term
-
-// sums[i][j] is the sum over k below n of left[i][k] times the sixteen numbers at right[k * apart + 16 j].
+// sums[i][j] is the sum over k below n of left[i][k * left_apart] times the sixteen numbers at
+// right[k * right_apart + 16 j].
 template <size_t wide>
-VNNI inline void few_sums_of(const float* const left[few], const float* right, size_t apart, size_t n, __m512 sums[few][2]) {
+VNNI inline void few_sums(const float* const left[few], size_t left_apart, const float* right, size_t right_apart, size_t n, __m512 sums[few][2]) {
   for (size_t i = 0; i < few; i++)
     for (size_t j = 0; j < wide; j++) sums[i][j] = _mm512_setzero_ps();
-  for (size_t k = 0; k < n; k++, right += apart) {
+  for (size_t k = 0; k < n; k++, right += right_apart) {
     __m512 r[wide];
 #pragma GCC unroll 2
-    for (size_t j = 0; j < wide; j++) r[j] = _mm512_load_ps(right + 16 * j);
+    for (size_t j = 0; j < wide; j++) r[j] = _mm512_loadu_ps(right + 16 * j);
 #pragma GCC unroll 6
     for (size_t i = 0; i < few; i++) {
-      const __m512 x = _mm512_set1_ps(left[i][k]);
+      const __m512 x = _mm512_set1_ps(left[i][k * left_apart]);
 #pragma GCC unroll 2
       for (size_t j = 0; j < wide; j++) sums[i][j] = _mm512_fmadd_ps(x, r[j], sums[i][j]);
     }
   }
-}
-
-// So with the rows of right from column at on: two times sixteen numbers of them, or once
-// where there are no more. Returns how many times.
-VNNI inline size_t few_sums(const float* const left[few], const float* right, size_t apart, size_t at, size_t n, __m512 sums[few][2]) {
-  if (apart - at < 32) {
-    few_sums_of<1>(left, right, apart, n, sums);
-    return 1;
-  }
-  few_sums_of<2>(left, right, apart, n, sums);
-  return 2;
 }
 
 // Memory of a thread, of so many numbers, at a multiple of 64 bytes.
@@ -209,62 +182,110 @@ float* memory(size_t n) {
   return held.get();
 }
 
+// What a head has of the rows of a text: whole sixteens of channels, one after the other.
+struct Head {
+  const float* at;
+  size_t apart;
+
+  const float* operator[](size_t token) const { return at + token * apart; }
+};
+
+// The channels of a head, from first on, of rows; copied to room, of tokens times deep
+// numbers, if they do not lie like that.
+Head head_of(Rows<const float> rows, size_t first, size_t channels, size_t tokens, size_t deep, float* room) {
+  if (channels == deep && first % piece + channels <= piece) return {rows[0](first), rows.apart};
+  for (size_t t = 0; t < tokens; t++) {
+    for (size_t c = 0; c < channels; c++) room[t * deep + c] = *rows[t](first + c);
+    std::fill(room + t * deep + channels, room + (t + 1) * deep, 0.f);
+  }
+  return {room, deep};
+}
+
+// Attends for wide sixteens of tokens from one on. Lanes of registers are tokens that ask;
+// turned has room for their channels, and shares for what each of all tokens gets of them.
+template <size_t wide>
+VNNI inline void attend_from(size_t from, Head q, Head k, Head v, size_t first, size_t channels, size_t deep, const float* mask, size_t mask_apart, size_t tokens, float* turned, float* shares, Rows<float> y) {
+  constexpr size_t asking = 16 * wide;
+  const size_t n = std::min(asking, tokens - from);
+  for (size_t i = 0; i < asking; i++) {
+    const float* x = q[from + std::min(i, n - 1)];
+    for (size_t c = 0; c < deep; c++) turned[c * asking + i] = x[c];
+  }
+  const __m512 scale = _mm512_set1_ps(1 / std::sqrt(float(channels)));
+  __m512 top[wide];
+  for (auto& x : top) x = _mm512_set1_ps(-INFINITY);
+  for (size_t t = 0; t < tokens; t += few) {
+    const size_t some = std::min(few, tokens - t);
+    const float* key[few];
+    for (size_t i = 0; i < few; i++) key[i] = k[t + std::min(i, some - 1)];
+    __m512 sum[few][2];
+    few_sums<wide>(key, 1, turned, asking, deep, sum);
+    for (size_t i = 0; i < some; i++)
+      for (size_t j = 0; j < wide; j++) {
+        __m512 added = _mm512_set1_ps(mask[t + i]);
+        if (mask_apart != 0) {
+          alignas(64) float each[16];
+          for (size_t l = 0; l < 16; l++) each[l] = mask[(from + std::min(16 * j + l, n - 1)) * mask_apart + t + i];
+          added = _mm512_load_ps(each);
+        }
+        const __m512 logit = _mm512_fmadd_ps(sum[i][j], scale, added);
+        top[j] = _mm512_max_ps(top[j], logit);
+        _mm512_store_ps(shares + (t + i) * asking + 16 * j, logit);
+      }
+  }
+  __m512 sum[wide];
+  for (auto& x : sum) x = _mm512_setzero_ps();
+  for (size_t t = 0; t < tokens; t++)
+    for (size_t j = 0; j < wide; j++) {
+      float* const at = shares + t * asking + 16 * j;
+      const __m512 e = exp_of(_mm512_sub_ps(_mm512_load_ps(at), top[j]));
+      sum[j] = _mm512_add_ps(sum[j], e);
+      _mm512_store_ps(at, e);
+    }
+  alignas(64) float whole[asking];
+  for (size_t j = 0; j < wide; j++) _mm512_store_ps(whole + 16 * j, _mm512_div_ps(_mm512_set1_ps(1), sum[j]));
+  for (size_t t = 0; t < n; t += few) {
+    const size_t some = std::min(few, n - t);
+    const float* share[few];
+    for (size_t i = 0; i < few; i++) share[i] = shares + t + std::min(i, some - 1);
+    const auto put = [&](size_t c, size_t i, __m512 s) VNNI {
+      const __m512 x = _mm512_mul_ps(s, _mm512_set1_ps(whole[t + i]));
+      const Row<float> row = y[from + t + i];
+      if ((first + c) % piece <= piece - 16) return _mm512_mask_storeu_ps(row(first + c), lanes(channels - c), x);
+      alignas(64) float values[16];
+      _mm512_store_ps(values, x);
+      for (size_t l = 0; l < std::min<size_t>(16, channels - c); l++) *row(first + c + l) = values[l];
+    };
+    size_t c = 0;
+    __m512 sums[few][2];
+    for (; c + 32 <= deep; c += 32) {
+      few_sums<2>(share, asking, v.at + c, v.apart, tokens, sums);
+      for (size_t i = 0; i < some; i++)
+        for (size_t j = 0; j < 2; j++) put(c + 16 * j, i, sums[i][j]);
+    }
+    if (c < deep) {
+      few_sums<1>(share, asking, v.at + c, v.apart, tokens, sums);
+      for (size_t i = 0; i < some; i++) put(c, i, sums[i][0]);
+    }
+  }
+}
+
 }  // namespace
 
 VNNI void attend(Rows<const float> q, Rows<const float> k, Rows<const float> v, size_t first, size_t channels, const float* mask, size_t mask_apart, size_t tokens, Rows<float> y) {
-  const size_t long_ = (tokens + 15) / 16 * 16, deep = (channels + 15) / 16 * 16;
-  // The head's part of q and v, and of k turned; the logits of a few tokens.
-  float* const queries = memory(2 * tokens * deep + deep * long_ + few * long_);
-  float* const values = queries + tokens * deep;
-  float* const turned = values + tokens * deep;
-  float* const logits = turned + deep * long_;
-  std::fill_n(turned, deep * long_, 0.f);
-  for (size_t t = 0; t < tokens; t++)
-    for (size_t c = 0; c < deep; c += 16) {
-      const __mmask16 m = lanes(channels - c);
-      _mm512_store_ps(queries + t * deep + c, sixteen(q[t], first + c, m));
-      _mm512_store_ps(values + t * deep + c, sixteen(v[t], first + c, m));
-      alignas(64) float key[16];
-      _mm512_store_ps(key, sixteen(k[t], first + c, m));
-      for (size_t i = 0; i < 16; i++) turned[(c + i) * long_ + t] = key[i];
-    }
-  const __m512 scale = _mm512_set1_ps(1 / std::sqrt(float(channels)));
-  for (size_t t = 0; t < tokens; t += few) {
-    const size_t n = std::min(few, tokens - t);
-    const float *row[few], *share[few];
-    for (size_t i = 0; i < few; i++) {
-      row[i] = queries + (t + std::min(i, n - 1)) * deep;
-      share[i] = logits + i * long_;
-    }
-    for (size_t j = 0; j < long_;) {
-      __m512 sum[few][2];
-      const size_t wide = few_sums(row, turned + j, long_, j, channels, sum);
-      for (size_t h = 0; h < wide; h++, j += 16) {
-        const __mmask16 m = lanes(tokens - j);
-        for (size_t i = 0; i < n; i++) {
-          const __m512 added = _mm512_maskz_loadu_ps(m, mask + (t + i) * mask_apart + j);
-          _mm512_store_ps(logits + i * long_ + j, _mm512_mask_blend_ps(m, _mm512_set1_ps(-INFINITY), _mm512_fmadd_ps(sum[i][h], scale, added)));
-        }
-      }
-    }
-    float whole[few] = {};
-    for (size_t i = 0; i < n; i++) {
-      __m512 most = _mm512_load_ps(share[i]);
-      for (size_t j = 16; j < long_; j += 16) most = _mm512_max_ps(most, _mm512_load_ps(share[i] + j));
-      const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(most));
-      __m512 sum = _mm512_setzero_ps();
-      for (size_t j = 0; j < long_; j += 16) {
-        const __m512 e = _mm512_maskz_mov_ps(lanes(tokens - j), exp_of(_mm512_sub_ps(_mm512_load_ps(share[i] + j), top)));
-        sum = _mm512_add_ps(sum, e);
-        _mm512_store_ps(logits + i * long_ + j, e);
-      }
-      whole[i] = 1 / _mm512_reduce_add_ps(sum);
-    }
-    for (size_t c = 0; c < deep;) {
-      __m512 sum[few][2];
-      const size_t wide = few_sums(share, values + c, deep, c, tokens, sum);
-      for (size_t h = 0; h < wide; h++, c += 16)
-        for (size_t i = 0; i < n; i++) put_sixteen(y[t + i], first + c, lanes(channels - c), _mm512_mul_ps(sum[i][h], _mm512_set1_ps(whole[i])));
+  const size_t deep = (channels + 15) / 16 * 16, asking = 32;
+  float* const room = memory(asking * (deep + tokens) + 3 * tokens * deep);
+  float *const turned = room, *const shares = turned + asking * deep, *copies = shares + asking * tokens;
+  const auto head = [&](Rows<const float> r) {
+    copies += tokens * deep;
+    return head_of(r, first, channels, tokens, deep, copies - tokens * deep);
+  };
+  const Head query = head(q), key = head(k), value = head(v);
+  for (size_t t = 0; t < tokens; t += asking) {
+    if (tokens - t > 16) {
+      attend_from<2>(t, query, key, value, first, channels, deep, mask, mask_apart, tokens, turned, shares, y);
+    } else {
+      attend_from<1>(t, query, key, value, first, channels, deep, mask, mask_apart, tokens, turned, shares, y);
     }
   }
 }
