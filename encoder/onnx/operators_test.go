@@ -18,7 +18,8 @@ import (
 // maker makes parts of networks whose weights are random.
 type maker struct {
 	*rand.Rand
-	loud int // the width of activations of which one channel stands out; 0: none does
+	loud  int // the width of activations of which one channel stands out; 0: none does
+	pairs int // how many words there are, if each pair of them has a mask of its own
 }
 
 func newMaker(seed uint64) *maker { return &maker{Rand: rand.New(rand.NewPCG(seed, seed))} }
@@ -62,12 +63,20 @@ func (g *maker) attention(out string, wide, heads, channels int) []byte {
 	split := func(v string, perm ...int64) []byte {
 		return slices.Concat(g.linear(v, "x", wide, heads*channels), reshape(v+"_apart", v, "heads", "channels"), transpose(v+"_turned", v+"_apart", perm...))
 	}
+	mask := node("Mul", "mask", "hidden", "lowest")
+	if g.pairs > 0 {
+		unsqueeze := func(out string, axes ...int64) []byte {
+			return nodeOf(onnxfile.Node{Op: "Unsqueeze", Inputs: []string{"rates"}, IntLists: map[string][]int64{"axes": axes}}, out)
+		}
+		mask = slices.Concat(node("Mul", "of_texts", "hidden", "lowest"), g.random("rate_of", g.pairs), node("Gather", "rates", "rate_of", "input_ids"),
+			unsqueeze("asks", 1, 3), unsqueeze("asked", 1, 2), node("MatMul", "of_pairs", "asks", "asked"), node("Add", "mask", "of_pairs", "of_texts"))
+	}
 	return slices.Concat(
 		shape("zero", 0), shape("one", 1), shape("heads", int64(heads)), shape("channels", int64(channels)), shape("whole", int64(heads*channels)),
 		number("root", float32(math.Sqrt(float64(channels)))), number("unit", 1), number("lowest", -math.MaxFloat32),
 		nodeOf(onnxfile.Node{Op: "Cast", Inputs: []string{"attention_mask"}, Ints: map[string]int64{"to": onnxfile.Float32}}, "floats"),
 		nodeOf(onnxfile.Node{Op: "Unsqueeze", Inputs: []string{"floats"}, IntLists: map[string][]int64{"axes": {1, 2}}}, "raised"),
-		node("Sub", "hidden", "unit", "raised"), node("Mul", "mask", "hidden", "lowest"),
+		node("Sub", "hidden", "unit", "raised"), mask,
 		split("q", 0, 2, 1, 3), split("k", 0, 2, 3, 1), split("v", 0, 2, 1, 3),
 		node("MatMul", "products", "q_turned", "k_turned"), node("Div", "logits", "products", "root"), node("Add", "masked", "logits", "mask"),
 		nodeOf(onnxfile.Node{Op: "Softmax", Inputs: []string{"masked"}, Ints: map[string]int64{"axis": 3}}, "shares"),
@@ -110,7 +119,10 @@ func TestOperators(t *testing.T) {
 	const words = 30
 	// Matrices of multiples of 64 rows: by AMX, ONNX Runtime 1.24 multiplies others wrongly
 	// from 32 tokens on (mended by its pull request 27671).
-	for _, x := range []struct{ heads, channels, tokens int }{{2, 32, 1}, {6, 32, 7}, {4, 48, 16}, {16, 20, 17}, {8, 8, 40}, {2, 32, 130}} {
+	for i, x := range []struct{ heads, channels, tokens int }{{2, 32, 1}, {6, 32, 7}, {4, 48, 16}, {16, 20, 17}, {8, 8, 40}, {2, 32, 130}, {6, 32, 9}, {16, 20, 17}, {2, 32, 130}} {
+		if i >= 6 {
+			g.pairs = words
+		}
 		wide := x.heads * x.channels
 		ids, mask := g.padded(words, x.tokens)
 		for op, model := range map[string][]byte{
