@@ -70,10 +70,18 @@ func readBytes() float64 {
 	return n
 }
 
-// forget has the system drop from its cache what it keeps of the files in a folder.
+// forget has the system drop from its cache what it keeps of the files in a folder, and
+// of those that links in it lead to.
 func forget(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			return err
 		}
 		f, err := os.Open(path)

@@ -38,9 +38,13 @@ func TestOpening(t *testing.T) {
 	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	link := filepath.Join(t.TempDir(), "link") // as folders of models are
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
 	d := &door{t: t}
 	request := engine.Request{Query: "x", K: 1}
-	results, err := Opening(t.Context(), d, []string{dir}, request)
+	results, err := Opening(t.Context(), d, []string{dir, link}, request)
 	if err != nil {
 		t.Fatal(err)
 	}
