@@ -54,8 +54,14 @@ func opening(ctx context.Context, x Opened, r engine.Request) (out Result, err e
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
 	opened := time.Now()
-	if _, err := e.Compare(ctx, r); err != nil {
+	resp, err := e.Compare(ctx, r)
+	if err != nil {
 		return out, err
+	}
+	for _, x := range resp.Rankings {
+		if x.Error != "" {
+			return out, fmt.Errorf("query %.80q: %s", r.Query, x.Error)
+		}
 	}
 	out = Result{Name: "Open", Runs: 1}
 	out.metric("s", opened.Sub(start).Seconds())
@@ -70,28 +76,40 @@ func readBytes() float64 {
 	return n
 }
 
-// forget has the system drop from its cache what it keeps of the files in a folder, and
-// of those that links in it lead to.
+// forget has the system drop from its cache what it keeps of the files in a folder. What
+// cannot be read is not read when an index is opened either.
 func forget(dir string) error {
-	dir, err := filepath.EvalSymlinks(dir)
+	files, err := filesIn(dir)
 	if err != nil {
 		return err
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			return err
-		}
+	for _, path := range files {
 		f, err := os.Open(path)
 		if err != nil {
+			continue
+		}
+		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		if f.Close(); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// filesIn returns the files in a folder, which may be a link, and those that links in it
+// lead to.
+func filesIn(dir string) (files []string, err error) {
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := f.Sync(); err != nil { // what is not written yet stays
-			return err
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			files = append(files, path)
 		}
-		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		return nil
 	})
+	return files, err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,13 +57,14 @@ func (o Options) withDefaults() Options {
 type Encoder struct {
 	Model *Model // read only
 
-	tok     Tokenizer
-	net     Network
-	closer  io.Closer
-	opts    Options
-	slots   chan struct{} // one token a batch that may run
-	queries queue
-	buffers sync.Pool // of *batch
+	tok      Tokenizer
+	net      Network
+	closer   io.Closer
+	opts     Options
+	patience time.Duration // longestWait but in tests
+	slots    chan struct{} // one token a batch that may run
+	queries  queue
+	buffers  sync.Pool // of *batch
 }
 
 // maxTextBytes is how much of a text is looked at. No text whose tokens have
@@ -74,7 +76,7 @@ const maxTextBytes = 64 << 10
 func New(m *Model, tok Tokenizer, net Network, closer io.Closer, opts Options) *Encoder {
 	opts = opts.withDefaults()
 	return &Encoder{
-		Model: m, tok: tok, net: net, closer: closer, opts: opts,
+		Model: m, tok: tok, net: net, closer: closer, opts: opts, patience: longestWait,
 		slots:   make(chan struct{}, opts.Parallel),
 		buffers: sync.Pool{New: func() any { return new(batch) }},
 	}

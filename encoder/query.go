@@ -18,7 +18,8 @@ import (
 // A query that finds a processor idle is encoded at once and alone. While all are
 // busy queries wait, and whoever is next takes those of about its length along in one
 // batch, which costs less than one after the other: until the batch that is being encoded
-// ends, or so many wait that another is worth it. A model whose vectors depend on
+// ends, or so many wait that another is worth it, or one has waited 50 ms. On a GPU they
+// wait for a slot alone. A model whose vectors depend on
 // the batch takes each alone: they would depend on who else asks at the moment.
 func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	ids, err := e.tokenize(e.Model.QueryPrefix, text)
@@ -35,7 +36,7 @@ func (e *Encoder) Query(ctx context.Context, text string) ([]float32, error) {
 	e.queries.add(w)
 	for {
 		slots, again := e.slots, (<-chan time.Time)(nil)
-		if !e.worth(most) && time.Since(asked) < patience {
+		if !e.worth(most) && time.Since(asked) < e.patience {
 			slots, again = nil, time.After(lookAgain)
 		}
 		select {
@@ -69,9 +70,9 @@ const enoughWait = 4
 // now: less than what its encoding takes.
 const lookAgain = time.Millisecond
 
-// patience is how long a query waits for others at most: where passages are encoded as well
-// a batch of theirs follows the other, and no processor becomes idle.
-const patience = 50 * time.Millisecond
+// longestWait is how long a query waits for others at most: where passages are encoded as
+// well a batch of theirs follows the other, and no processor becomes idle.
+const longestWait = 50 * time.Millisecond
 
 // worth reports whether a batch of at most so many of those that wait is to be encoded
 // now, if there is a slot.

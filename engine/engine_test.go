@@ -337,7 +337,7 @@ func (w watched) Product(row uint32) (catalog.Product, error) {
 	return w.shop.Product(row)
 }
 
-// What follows the rankings is work for a processor, of which batches of queries take
+// Reading what is shown is work for a processor, of which batches of queries take
 // account; an answered request is none.
 func TestCompareIsWork(t *testing.T) {
 	for range processors.Count() - 1 {

@@ -31,6 +31,10 @@ const pointsPerCentroid = 39
 // FAISS reads these with vector instructions: they find the same (docs/bench.md),
 // and searches wait for memory.
 func ChooseFactory(factory string, dimension, n int) string {
+	return chooseFactory(factory, dimension, n, C.tr_vectorized() == 1)
+}
+
+func chooseFactory(factory string, dimension, n int, vectorized bool) string {
 	if factory != AutoFactory && factory != "" {
 		return factory
 	}
@@ -41,7 +45,7 @@ func ChooseFactory(factory string, dimension, n int) string {
 	codes := "Flat"
 	// With AVX-512 it reads 16 values at a time or, if that does not come out even, each by
 	// itself; with AVX2 and on ARM 8.
-	if dimension%16 == 0 && C.tr_vectorized() == 1 {
+	if dimension%16 == 0 && vectorized {
 		codes = "SQfp16"
 	}
 	return fmt.Sprintf("IVF%d,%s", nlist, codes)

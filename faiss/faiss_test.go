@@ -161,25 +161,6 @@ func testKinds(t *testing.T, use func(t *testing.T, x *faiss.Index) bool) {
 	}
 }
 
-func TestChooseFactory(t *testing.T) {
-	for _, c := range []struct {
-		given        string
-		dimension, n int
-		want         string
-	}{
-		{faiss.AutoFactory, 384, 19_999, "Flat"},
-		{"", 384, 20_000, "IVF512,SQfp16"}, // 39 vectors for each list
-		{faiss.AutoFactory, 384, 100_000, "IVF1264,SQfp16"},
-		{faiss.AutoFactory, 312, 100_000, "IVF1264,Flat"},
-		{faiss.AutoFactory, 384, 1_000_000, "IVF4000,SQfp16"},
-		{"HNSW32", 384, 1_000_000, "HNSW32"},
-	} {
-		if got := faiss.ChooseFactory(c.given, c.dimension, c.n); got != c.want {
-			t.Errorf("%q for %d vectors of %d values: %s, not %s", c.given, c.n, c.dimension, got, c.want)
-		}
-	}
-}
-
 func cmpScore(a, b faiss.Hit) int {
 	switch {
 	case a.Score < b.Score:

@@ -75,13 +75,14 @@ func (o *benchFlags) check() error { return within("budget", time.Millisecond, l
 // benching is a measurement of an index.
 type benching struct {
 	*benchFlags
-	c     *cobra.Command
-	x     *store.Index
-	qrels *eval.Qrels
-	texts []string // of the queries
-	judge *bench.Judge
-	space *bench.Space
-	notes []string
+	c       *cobra.Command
+	x       *store.Index
+	machine bench.Machine
+	qrels   *eval.Qrels
+	texts   []string // of the queries
+	judge   *bench.Judge
+	space   *bench.Space
+	notes   []string
 }
 
 func (b *benching) close() {
@@ -97,9 +98,14 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if err := checkReport(b.out); err != nil {
 		return err
 	}
-	if err := b.openIndex(ctx); err != nil {
+	if b.x, err = b.openIndex(ctx); err != nil {
 		return err
 	}
+	libraries := map[string]string{"FAISS": faiss.Version()}
+	if v, err := onnx.Version(); err == nil {
+		libraries["ONNX Runtime"] = v
+	}
+	b.machine = bench.ThisMachine("trirank "+version, libraries)
 	printPlacement(b.c, b.x.Placement)
 	path := b.judgments
 	if path == "" {
@@ -127,16 +133,12 @@ func (b *benching) open(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *benching) openIndex(ctx context.Context) error {
+func (b *benching) openIndex(ctx context.Context) (*store.Index, error) {
 	_, dirs, err := modelFlag(b.models)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	x, err := store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device})
-	if err == nil {
-		b.x = x
-	}
-	return err
+	return store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device})
 }
 
 // openVectors opens the index and the vectors of the ranking to measure, after check,
@@ -205,15 +207,11 @@ func (b *benching) options() bench.SweepOptions {
 
 // report puts sections together, writes them and prints them.
 func (b *benching) report(title string, sections ...bench.Section) error {
-	libraries := map[string]string{"FAISS": faiss.Version()}
-	if v, err := onnx.Version(); err == nil {
-		libraries["ONNX Runtime"] = v
-	}
 	m := b.x.Manifest
 	r := &bench.Report{
 		Title: title, Date: time.Now().UTC(), Notes: b.notes, Sections: sections,
 		Subject: fmt.Sprintf("%s, %s, %d queries, index %.12s", m.Catalogue.Name, plural(m.Catalogue.Rows, "product"), len(b.texts), m.Hash()),
-		Machine: bench.ThisMachine("trirank "+version, libraries),
+		Machine: b.machine,
 	}
 	if b.system != "" {
 		r.Subject += ", ranking " + b.system

@@ -81,6 +81,7 @@ func scored(hits []faiss.Hit) []engine.Scored {
 
 // searchAllowed compares the query with every product that the filter allows.
 func (d *dense) searchAllowed(v []float32, q engine.Query, k int) (hits []faiss.Hit) {
+	defer processors.Work()()
 	var score [1]float32
 	for row, ok := q.Allow.NextSet(0); ok; row, ok = q.Allow.NextSet(row + 1) {
 		faiss.InnerProducts(score[:], v, d.vectors.Row(int(row)))
