@@ -25,21 +25,25 @@ type Opened interface {
 // Opening times how long an index, which is closed at first and at the end, takes to
 // open and its first request then takes: with its files, which lie in dirs, out of the
 // system's cache, as after a start of the machine, and with them in it, as after a start
-// of the server. A file that another process has mapped stays in the cache: read-MB is
-// what was read of disks.
+// of the server. The system keeps files that somebody has mapped, or had a moment ago: read-MB is
+// what was read of disks, of files-MB.
 func Opening(ctx context.Context, x Opened, dirs []string, r engine.Request) (results []Result, err error) {
+	size := 0.
 	for _, files := range []string{"on disk", "in memory"} {
 		if files == "on disk" {
 			for _, dir := range dirs {
-				if err := forget(dir); err != nil {
+				bytes, err := forget(dir)
+				if err != nil {
 					return nil, fmt.Errorf("cannot take the files of %s out of the system's cache: %w", dir, err)
 				}
+				size += float64(bytes)
 			}
 		}
 		out, err := opening(ctx, x, r)
 		if err != nil {
 			return nil, err
 		}
+		out.metric("files-MB", size/1e6)
 		out.param("files", files)
 		results = append(results, out)
 	}
@@ -64,7 +68,7 @@ func opening(ctx context.Context, x Opened, r engine.Request) (out Result, err e
 		}
 	}
 	out = Result{Name: "Open", Runs: 1}
-	out.metric("s", opened.Sub(start).Seconds())
+	out.metric("open-s", opened.Sub(start).Seconds())
 	out.metric("first-request-ms", float64(time.Since(opened).Microseconds())/1e3)
 	out.metric("read-MB", (readBytes()-before)/1e6)
 	return out, nil
@@ -76,24 +80,28 @@ func readBytes() float64 {
 	return n
 }
 
-// forget has the system drop from its cache what it keeps of the files in a folder. What
-// cannot be read is not read when an index is opened either.
-func forget(dir string) error {
+// forget has the system drop from its cache what it keeps of the files in a folder, and
+// returns their size. What cannot be read is not read when an index is opened either.
+func forget(dir string) (size int64, err error) {
 	files, err := filesIn(dir)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, path := range files {
 		f, err := os.Open(path)
 		if err != nil {
 			continue
 		}
-		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
-		if f.Close(); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		info, err := f.Stat()
+		if err == nil {
+			err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 		}
+		if f.Close(); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		size += info.Size()
 	}
-	return nil
+	return size, nil
 }
 
 // filesIn returns the files in a folder, which may be a link, and those that links in it

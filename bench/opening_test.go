@@ -48,7 +48,7 @@ func TestOpening(t *testing.T) {
 		t.Errorf("%+v, opened %d times, closed %d", results, d.opened, d.closed)
 	}
 	for i := range results {
-		if took := metric(t, &results[i], "first-request-ms"); took < 2 || metric(t, &results[i], "s") <= 0 {
+		if took := metric(t, &results[i], "first-request-ms"); took < 2 || metric(t, &results[i], "open-s") <= 0 || metric(t, &results[i], "files-MB") != 7e-6 {
 			t.Errorf("%s: the first request takes %v ms", &results[i], took)
 		}
 	}

@@ -216,18 +216,20 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	if b.system != "" {
 		r.Subject += ", ranking " + b.system
 	}
+	print := benchreport.Text
+	if b.asJSON {
+		print = func(w io.Writer, r *bench.Report) error { return writeJSON(w, r) }
+	}
+	// First, so that a folder that cannot be written to costs no measurement.
+	if err := print(b.c.OutOrStdout(), r); err != nil {
+		return err
+	}
 	if b.out != "" {
 		if err := writeBench(b.out, r); err != nil {
 			return fmt.Errorf("cannot write the report: %w", err)
 		}
 	}
-	if b.asJSON {
-		return writeJSON(b.c.OutOrStdout(), r)
-	}
-	if err := benchreport.Text(b.c.OutOrStdout(), r); err != nil {
-		return err
-	}
-	if b.out != "" {
+	if b.out != "" && !b.asJSON {
 		fmt.Fprintf(b.c.OutOrStdout(), "report: %s\n", filepath.Join(b.out, "index.html"))
 	}
 	return nil

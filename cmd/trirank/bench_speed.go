@@ -96,7 +96,7 @@ func (b *benching) opening(ctx context.Context, k int) (*bench.Section, error) {
 	results, err := bench.Opening(ctx, &reopened{benching: b}, dirs, engine.Request{Query: b.texts[0], K: k})
 	return &bench.Section{
 		Title: "Opening", Results: results,
-		Text: "How long the index takes to open, every file checked against its hash, and the first request takes then: with its files and those of the models on disk, as after a start of the machine, and in the system's cache. read-MB is what was read of disks: files that another process has mapped, a running server, stay in the cache, and so do the program and its libraries.",
+		Text: "How long the index takes to open, every file checked against its hash, and the first request takes then: with its files and those of the models on disk, as after a start of the machine, and in the system's cache. read-MB is what was read of disks, of files-MB: what a process has mapped, or had a moment ago, stays in the cache, and so do the program and its libraries.",
 	}, err
 }
 
@@ -183,7 +183,7 @@ func (b *benching) encode(ctx context.Context, models []string, settings []bench
 	s := &bench.Section{
 		Title: "Queries and products by setting",
 		Text:  "Threads work on one batch, sessions are batches at a time. Queries are encoded one by one, by as many clients as there are sessions; products in batches.",
-		Plots: []bench.Plot{{X: bench.Median, Y: "queries/s", Series: "model", Front: true}},
+		Plots: []bench.Plot{{X: bench.Median, Y: "queries/s", Series: "model"}},
 	}
 	for _, model := range models {
 		dir, err := store.FindModel(model)

@@ -40,10 +40,10 @@ are rounded as well, while the model runs; by which scales, --kind says:
   tokens   a scale for the activations of each token, and one for each column of
            weights; channels of activations that stand out are divided before, as
            some texts show them. Cosine to the fp32 model's vectors about .9997, each
-           text for itself, and more than twice as fast.
+           text for itself, and several times as fast.
   blocks   a scale for each 32 activations and weights: about .9998. Queries are
            faster, batches slower.
-  dynamic  one scale for the activations of a batch: the fastest, but a text's vector
+  dynamic  one scale for the activations of a batch: fast, but a text's vector
            depends on its batch, the cosine is about .998, and that can cost
            relevance.
 

@@ -78,7 +78,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(bytes.NewReader(b))
 	if err := d.Decode(&m); err != nil {
-		return nil, fmt.Errorf("cannot open index %s: %s: %w", dir, manifestFile, err)
+		return nil, fmt.Errorf("cannot open index %s: %s was cut off or changed (build it again with trirank index): %w", dir, manifestFile, err)
 	}
 	if m.Format != Format {
 		return nil, fmt.Errorf("cannot open index %s: its format is %d, this program reads %d (build it again with trirank index)", dir, m.Format, Format)
