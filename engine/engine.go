@@ -274,7 +274,7 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 		}
 		answers[i].err = errLate
 		running++
-		begun := processors.Work() // not idle is a processor that one of these will have
+		begun := processors.Work() // the processor that it is about to have is not idle
 		e.running.Go(func() {
 			begun()
 			start := time.Now()

@@ -216,12 +216,12 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	if b.system != "" {
 		r.Subject += ", ranking " + b.system
 	}
-	print := benchreport.Text
+	show := benchreport.Text
 	if b.asJSON {
-		print = func(w io.Writer, r *bench.Report) error { return writeJSON(w, r) }
+		show = func(w io.Writer, r *bench.Report) error { return writeJSON(w, r) }
 	}
 	// First, so that a folder that cannot be written to costs no measurement.
-	if err := print(b.c.OutOrStdout(), r); err != nil {
+	if err := show(b.c.OutOrStdout(), r); err != nil {
 		return err
 	}
 	if b.out != "" {
