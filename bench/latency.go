@@ -137,12 +137,12 @@ func (s *stages) request(ctx context.Context, e *engine.Engine, query string, k 
 		return err
 	}
 	end := time.Now()
+	if err := rankingError(resp); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range resp.Rankings {
-		if r.Error != "" {
-			return fmt.Errorf("query %.80q: %s", query, r.Error)
-		}
 		if r.System == engine.Hybrid {
 			continue // it waits for the others
 		}
@@ -155,5 +155,15 @@ func (s *stages) request(ctx context.Context, e *engine.Engine, query string, k 
 	}
 	s.record("json", end.Sub(answered))
 	s.record(whole, end.Sub(start))
+	return nil
+}
+
+// rankingError is why the first ranking of an answer that failed did, nil if none.
+func rankingError(resp *engine.Response) error {
+	for _, r := range resp.Rankings {
+		if r.Error != "" {
+			return fmt.Errorf("query %.80q: %s", resp.Query, r.Error)
+		}
+	}
 	return nil
 }

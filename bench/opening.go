@@ -29,16 +29,14 @@ type Opened interface {
 // what was read of disks, of files-MB.
 func Opening(ctx context.Context, x Opened, dirs []string, r engine.Request) (results []Result, err error) {
 	size := 0.
-	for _, files := range []string{"on disk", "in memory"} {
-		if files == "on disk" {
-			for _, dir := range dirs {
-				bytes, err := forget(dir)
-				if err != nil {
-					return nil, fmt.Errorf("cannot take the files of %s out of the system's cache: %w", dir, err)
-				}
-				size += float64(bytes)
-			}
+	for _, dir := range dirs {
+		bytes, err := forget(dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot take the files of %s out of the system's cache: %w", dir, err)
 		}
+		size += float64(bytes)
+	}
+	for _, files := range []string{"on disk", "in memory"} {
 		out, err := opening(ctx, x, r)
 		if err != nil {
 			return nil, err
@@ -62,10 +60,8 @@ func opening(ctx context.Context, x Opened, r engine.Request) (out Result, err e
 	if err != nil {
 		return out, err
 	}
-	for _, x := range resp.Rankings {
-		if x.Error != "" {
-			return out, fmt.Errorf("query %.80q: %s", r.Query, x.Error)
-		}
+	if err := rankingError(resp); err != nil {
+		return out, err
 	}
 	out = Result{Name: "Open", Runs: 1}
 	out.metric("open-s", opened.Sub(start).Seconds())

@@ -224,12 +224,13 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	if err := show(b.c.OutOrStdout(), r); err != nil {
 		return err
 	}
-	if b.out != "" {
-		if err := writeBench(b.out, r); err != nil {
-			return fmt.Errorf("cannot write the report: %w", err)
-		}
+	if b.out == "" {
+		return nil
 	}
-	if b.out != "" && !b.asJSON {
+	if err := writeBench(b.out, r); err != nil {
+		return fmt.Errorf("cannot write the report: %w", err)
+	}
+	if !b.asJSON {
 		fmt.Fprintf(b.c.OutOrStdout(), "report: %s\n", filepath.Join(b.out, "index.html"))
 	}
 	return nil
