@@ -112,6 +112,17 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// A client that asks one thing after another needs one place, and no queue.
+func TestOneClientOnePlace(t *testing.T) {
+	c := serve(t, fakeshop.Tiny(5).Engine(nil), httpapi.Options{MaxConcurrent: 1, MaxQueue: -1})
+	for range 300 {
+		c.get("/v1/compare?q=thing&systems=bm25").is(200)
+		if m := string(c.get("/metrics").is(200).body); !strings.Contains(m, "trirank_http_working 0\n") {
+			t.Fatal("a request that was answered keeps its place")
+		}
+	}
+}
+
 func TestQueueWait(t *testing.T) {
 	faults := &fakeshop.Faults{Gate: make(chan struct{})}
 	c := serve(t, fakeshop.Tiny(5).Engine(faults), httpapi.Options{MaxConcurrent: 1, QueueWait: 20 * time.Millisecond})

@@ -182,9 +182,11 @@ func (s *Server) run(r *request, j job) (any, error) {
 	done := make(chan outcome, 1)
 	go func() {
 		defer cancel()
-		defer s.gate.leave()
-		defer release()
-		done <- protect(func() (any, error) { return j(ctx, e) })
+		o := protect(func() (any, error) { return j(ctx, e) })
+		// Whoever has the answer may ask again at once, and must find the place free.
+		release()
+		s.gate.leave()
+		done <- o
 	}()
 	select {
 	case o := <-done:
