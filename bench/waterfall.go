@@ -48,6 +48,10 @@ func (o SweepOptions) exact(ctx context.Context, s *Space) (SweepOptions, *truth
 	return o, t, err
 }
 
+// CodedFactory is the index of a waterfall whose inverted lists hold n vectors in an
+// encoding as FAISS writes it, such as SQ8.
+func CodedFactory(n int, codes string) string { return fmt.Sprintf("IVF%d,%s", lists(n), codes) }
+
 // NewWaterfall measures the steps from exact search over inverted lists and codes,
 // the code of a FAISS factory such as SQ8, to a quantized model: a space of the same
 // products and queries by another model, or nil. texts names the queries. Lists are
@@ -57,8 +61,7 @@ func NewWaterfall(ctx context.Context, s, quantized *Space, codes string, texts 
 	if err != nil {
 		return nil, err
 	}
-	n := lists(s.Rows())
-	plain, coded := fmt.Sprintf("IVF%d,Flat", n), fmt.Sprintf("IVF%d,%s", n, codes)
+	plain, coded := CodedFactory(s.Rows(), "Flat"), CodedFactory(s.Rows(), codes)
 	type stage struct {
 		name, factory string
 		space         *Space

@@ -78,7 +78,7 @@ func (m *Model) CheckParent(hash string) error {
 		return fmt.Errorf("%s is no model that trirank model quantize made", m.Name)
 	}
 	if m.Quantized.Parent != hash {
-		return fmt.Errorf("trirank model quantize did not make %s of the model that it is compared with (name the ranking of that one with --system)", m.Name)
+		return fmt.Errorf("trirank model quantize did not make %s of the model that it is compared with", m.Name)
 	}
 	return nil
 }

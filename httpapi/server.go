@@ -98,6 +98,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true) // /readyz fails from here on
+	s.options.Logger.Info("stopping", "requests", s.inFlight.Load(), "grace", s.options.Grace)
 	if s.options.DrainDelay > 0 {
 		time.Sleep(s.options.DrainDelay)
 	}

@@ -39,7 +39,7 @@ func Text(w io.Writer, r *bench.Report) error {
 		}
 		table(b, rows)
 		if left > 0 {
-			fmt.Fprintf(b, "  and %d more, each slower or less good than one of these\n", left)
+			fmt.Fprintf(b, "  and %d more, each no better than one of these in %s\n", left, strings.Join(criteria(s), ", "))
 		}
 		if s.Waterfall != nil {
 			waterfall(b, s.Waterfall)
@@ -85,6 +85,17 @@ func fronts(s *bench.Section) (out []bench.Result) {
 		}
 	}
 	return out
+}
+
+// criteria names what the fronts of a section's plots are of.
+func criteria(s *bench.Section) (out []string) {
+	for _, p := range s.Plots {
+		if p.Front {
+			out = append(out, p.Y+" against "+p.X)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // columns are the keys and units of results, in the order of those with the most.

@@ -141,8 +141,8 @@ func (b *benching) openIndex(ctx context.Context) (*store.Index, error) {
 	return store.Open(ctx, b.index, store.OpenOptions{Models: dirs, Device: b.device})
 }
 
-// openVectors opens the index and the vectors of the ranking to measure, after check,
-// if not nil, finds nothing wrong with what else is asked for.
+// openVectors opens the index and the vectors of the ranking to measure, after check
+// finds nothing wrong with what else is asked for.
 func (b *benching) openVectors(ctx context.Context, check func() error) error {
 	if err := b.open(ctx); err != nil {
 		return err
@@ -156,10 +156,8 @@ func (b *benching) openVectors(ctx context.Context, check func() error) error {
 	if err := b.checkVectors(b.system); err != nil {
 		return err
 	}
-	if check != nil {
-		if err := check(); err != nil {
-			return err
-		}
+	if err := check(); err != nil {
+		return err
 	}
 	var err error
 	if b.space, err = b.spaceOf(ctx, b.system); err != nil {
@@ -180,6 +178,18 @@ func (b *benching) checkVectors(system string) error {
 		names = append(names, m.System)
 	}
 	return usageError("index %s has no ranking %q by vectors (there are: %s)", b.index, system, strings.Join(names, ", "))
+}
+
+// checkFactories is an error if FAISS has no such indexes of the ranking's vectors.
+func (b *benching) checkFactories(factories []string) error {
+	space, _ := b.x.Space(b.system) // checkVectors was asked
+	vectors, dimension := space.Vectors()
+	for _, f := range factories {
+		if err := faiss.CheckFactory(f, dimension, len(vectors)/dimension); err != nil {
+			return usageError("%v", err)
+		}
+	}
+	return nil
 }
 
 // spaceOf returns what a ranking searches, its queries encoded one by one as they
@@ -290,7 +300,7 @@ Times are of one search on one thread, the query's encoding not counted.`,
 
 // recall measures indexes over their parameters.
 func (b *benching) recall(ctx context.Context, factories []string, ks []int) (*bench.Section, error) {
-	if err := b.openVectors(ctx, nil); err != nil {
+	if err := b.openVectors(ctx, func() error { return b.checkFactories(factories) }); err != nil {
 		return nil, err
 	}
 	o := b.options()
@@ -363,6 +373,9 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
 			return usageError("--query: %q is none of the judged queries", query)
 		}
+		if err := b.checkFactories([]string{bench.CodedFactory(b.x.Manifest.Catalogue.Rows, codes)}); err != nil {
+			return fmt.Errorf("--codes %s: %w", codes, err)
+		}
 		for i, system := range quantized {
 			if system == b.system || slices.Contains(quantized[:i], system) {
 				return usageError("--quantized: %s is compared with already", system)
@@ -392,10 +405,9 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 	if len(others) > 0 {
 		first = others[0]
 	}
-	// First, since FAISS alone knows whether it knows the encoding.
 	w, err := bench.NewWaterfall(ctx, b.space, first, codes, b.texts, b.judge, b.options())
 	if err != nil {
-		return fmt.Errorf("cannot measure vectors in --codes %s: %w", codes, err)
+		return err
 	}
 	var models []bench.Result
 	if len(others) > 0 {
@@ -451,7 +463,10 @@ func (b *benching) checkParent(system string) error {
 		return err
 	}
 	base, _ := b.x.Model(b.system)
-	return m.CheckParent(base.Hash)
+	if err := m.CheckParent(base.Hash); err != nil {
+		return usageError("--quantized %s, --system %s: %v (--system is the ranking by the full model, --quantized those by what model quantize made of it)", system, b.system, err)
+	}
+	return nil
 }
 
 // addEvidence writes what each quantized model costs into its model.json. own are the

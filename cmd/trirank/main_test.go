@@ -221,6 +221,9 @@ func serve(t *testing.T, index string) (url string, stop func()) {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("stopping: %v\n%s", err, logs.String())
 		}
+		if !strings.Contains(logs.String(), "msg=stopping") {
+			t.Errorf("the log does not say that it stops:\n%s", logs.String())
+		}
 	}
 }
 
