@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bits-and-blooms/bitset"
@@ -202,53 +203,63 @@ func TestConvexWithOneHit(t *testing.T) {
 }
 
 // TestFailures checks that one failing ranking costs only itself.
+// Time stands still in these while anything computes, so that what is not late on
+// purpose is in time.
 func TestFailures(t *testing.T) {
-	good := &table{scores: map[uint32]float64{1: 1}}
-	hang := make(chan struct{})
-	defer close(hang)
 	for name, c := range map[string]struct {
-		bad  Ranker
+		bad  table
+		late bool
 		want string
 	}{
-		"error": {&table{err: errors.New("no disk")}, "cannot rank by pretrained: no disk"},
-		"panic": {&table{panics: true}, "panicked: boom"},
-		"late":  {&table{hang: hang}, "no answer in time"},
+		"error": {bad: table{err: errors.New("no disk")}, want: "cannot rank by pretrained: no disk"},
+		"panic": {bad: table{panics: true}, want: "panicked: boom"},
+		"late":  {late: true, want: "no answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, &Fusion{Method: RRF, Weights: map[string]float64{"bm25": 1, "pretrained": 1}}, map[string]Ranker{"bm25": good, "pretrained": c.bad})
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
-			r, err := e.Compare(ctx, Request{Query: "q"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Rankings[0].Error != "" || len(r.Rankings[0].Hits) != 1 {
-				t.Errorf("the good ranking: %+v", r.Rankings[0])
-			}
-			if !strings.Contains(r.Rankings[1].Error, c.want) || r.Rankings[1].Hits == nil || !strings.Contains(r.Rankings[2].Error, "cannot fuse") {
-				t.Errorf("the bad ranking: %q, fused: %q", r.Rankings[1].Error, r.Rankings[2].Error)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				if c.late {
+					c.bad.hang = make(chan struct{})
+					defer close(c.bad.hang)
+				}
+				good := &table{scores: map[uint32]float64{1: 1}}
+				e := newEngine(t, &Fusion{Method: RRF, Weights: map[string]float64{"bm25": 1, "pretrained": 1}}, map[string]Ranker{"bm25": good, "pretrained": &c.bad})
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				r, err := e.Compare(ctx, Request{Query: "q"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Rankings[0].Error != "" || len(r.Rankings[0].Hits) != 1 {
+					t.Errorf("the good ranking: %+v", r.Rankings[0])
+				}
+				if !strings.Contains(r.Rankings[1].Error, c.want) || r.Rankings[1].Hits == nil || !strings.Contains(r.Rankings[2].Error, "cannot fuse") {
+					t.Errorf("the bad ranking: %q, fused: %q", r.Rankings[1].Error, r.Rankings[2].Error)
+				}
+			})
 		})
 	}
 }
 
 func TestAllLate(t *testing.T) {
-	hang := make(chan struct{})
-	e := newEngine(t, nil, map[string]Ranker{"bm25": &table{hang: hang}})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := e.Compare(ctx, Request{Query: "q"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v", err)
-	}
-	waited := make(chan struct{})
-	go func() { e.Wait(); close(waited) }()
-	select {
-	case <-waited:
-		t.Error("Wait returns while a ranker is at work")
-	case <-time.After(20 * time.Millisecond):
-	}
-	close(hang)
-	<-waited
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		e := newEngine(t, nil, map[string]Ranker{"bm25": &table{hang: hang}})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if _, err := e.Compare(ctx, Request{Query: "q"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		waited := make(chan struct{})
+		go func() { e.Wait(); close(waited) }()
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Error("Wait returns while a ranker is at work")
+		default:
+		}
+		close(hang)
+		<-waited
+	})
 }
 
 func TestRequestErrors(t *testing.T) {
