@@ -46,21 +46,24 @@ vet: native
 lint: native
 	go tool staticcheck ./...
 
+# A package of these takes four minutes, and several times that beside other work.
+patience := -timeout 40m
+
 # What holds no C must build and pass without it.
 pure := ./bm25/... ./catalog/... ./encoder ./encoder/quantize ./engine ./eval/... ./httpapi/... ./internal/... ./train/bert ./train/events ./train/finetuned ./train/safetensors ./train/weights
 test-pure:
-	CGO_ENABLED=0 go test $(pure)
+	CGO_ENABLED=0 go test $(patience) $(pure)
 
 test-all: native
-	go test ./...
+	go test $(patience) ./...
 
 test-race: native
-	go test -race -short ./bm25 ./encoder/... ./engine/... ./faiss ./httpapi
+	go test $(patience) -race -short ./bm25 ./encoder/... ./engine/... ./faiss ./httpapi
 
 REAL_DATA ?= $(CURDIR)/../shared/data
 test-real: build ## the checks that need real data, in REAL_DATA
 	@[ -f '$(REAL_DATA)/esci-us/products.jsonl.gz' ] || { echo "trirank: cannot run the tests on real data: $(REAL_DATA)/esci-us is not there (set REAL_DATA)"; exit 1; }
-	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v -timeout 30m $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
+	TRIRANK_REAL_DATA='$(REAL_DATA)' go test -tags real -run Real -v $(patience) $$(grep -rl --include='*_test.go' '^//go:build real' . | xargs -n1 dirname | sort -u)
 
 # Other people's implementations of the metrics and of quantization, in Python:
 # test-peers compares with them, bench times against them. make test needs only what

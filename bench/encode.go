@@ -79,7 +79,7 @@ func encodeWith(ctx context.Context, e *encoder.Encoder, s EncodeSetting, o *Enc
 	start := time.Now()
 	for c := range s.Sessions {
 		all.Go(func() {
-			for i := c; time.Since(start) < o.Budget; i += s.Sessions {
+			for i, n := c, 0; n < 2 || time.Since(start) < o.Budget; i, n = i+s.Sessions, n+1 { // even if the budget is over before it begins
 				begun := time.Now()
 				_, err := e.Query(ctx, o.Queries[i%len(o.Queries)])
 				mu.Lock()

@@ -50,7 +50,7 @@ func TestLatency(t *testing.T) {
 		}
 		return Latency(t.Context(), e, []string{"x", "y"}, o)
 	}
-	results, err := ask(nil, LatencyOptions{Clients: []int{1, 3}, Budget: 100 * time.Millisecond})
+	results, err := ask(nil, LatencyOptions{Clients: []int{1, 3}, Budget: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestLoadIsOpen(t *testing.T) {
 }
 
 func TestLoadKnee(t *testing.T) {
-	url, _ := one(t, 10*time.Millisecond, 3) // 100 a second, and refuses the fourth
+	url, _ := one(t, 10*time.Millisecond, 20) // 100 a second, and refuses the 21st
 	results, err := Load(t.Context(), LoadOptions{URL: url, Queries: []string{"hat"}, Duration: 600 * time.Millisecond, Limit: time.Second})
 	if err != nil {
 		t.Fatal(err)

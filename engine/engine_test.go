@@ -390,7 +390,7 @@ func TestRankingsAreWork(t *testing.T) {
 	}
 	var busy atomic.Int32
 	e := newEngine(t, nil, map[string]Ranker{"bm25": looker{&busy}, "pretrained": looker{&busy}})
-	// The first may be interrupted before it looks: the other is over then.
+	// If one is interrupted, the other may be over before it looks.
 	for tries := 0; busy.Load() == 0; tries++ {
 		if tries == 100 {
 			t.Fatal("none of two rankings sees another one waiting")

@@ -55,18 +55,32 @@ var (
 	factoryChars = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_,()\[\]:.x-]{0,199}$`)
 	number       = regexp.MustCompile(`[0-9]+`)
 	ivfPart      = regexp.MustCompile(`^IVF([0-9]+)`)
+	additive     = regexp.MustCompile(`^(P?RQ|P?LSQ)[0-9]`) // residual and local-search quantizers, and products of them
 	pqPart       = regexp.MustCompile(`^PQ([0-9]+)(?:x([0-9]+))?`)
 )
 
+// FactoryError says why there can be no index that a factory string describes.
+type FactoryError struct {
+	Factory            string
+	Vectors, Dimension int
+	Reason             string
+}
+
+// Error names the index, the reason, and factory strings that there are.
+func (e *FactoryError) Error() string {
+	return fmt.Sprintf("cannot build a vector index %q of %d vectors of dimension %d: %s (Flat, IVF1024,Flat and IVF4096,SQ8 are some that there are)", e.Factory, e.Vectors, e.Dimension, e.Reason)
+}
+
 // CheckFactory reports what would make FAISS end the process, or train for
 // hours, instead of returning an error: numbers of zero or beyond reason, more
-// lists or codes than vectors, and parts that do not divide the dimension.
+// lists or codes than vectors, parts that do not divide the dimension, and inverted
+// lists of additive codes. Its error is a *FactoryError.
 func CheckFactory(factory string, dimension, n int) error {
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("cannot build a vector index %q of %d vectors of dimension %d: %s", factory, n, dimension, fmt.Sprintf(format, args...))
+		return &FactoryError{factory, n, dimension, fmt.Sprintf(format, args...)}
 	}
 	if !factoryChars.MatchString(factory) {
-		return bad("this is not a FAISS factory string (Flat, IVF1024,Flat and IVF4096,SQ8 are some)")
+		return bad("this is not a FAISS factory string")
 	}
 	if strings.Contains(factory, "IDMap") || strings.HasPrefix(factory, "L2norm") {
 		return bad("ids are row numbers and vectors have unit length already: leave IDMap and L2norm out")
@@ -81,6 +95,9 @@ func CheckFactory(factory string, dimension, n int) error {
 			if nlist, _ := strconv.Atoi(m[1]); nlist > n {
 				return bad("%d lists need at least as many vectors", nlist)
 			}
+		}
+		if additive.MatchString(part) && strings.Contains(factory, "IVF") {
+			return bad("inverted lists of additive codes (%s) are none that can be searched here", part)
 		}
 		if m := pqPart.FindStringSubmatch(part); m != nil {
 			parts, _ := strconv.Atoi(m[1])
@@ -104,7 +121,7 @@ func CheckFactory(factory string, dimension, n int) error {
 	defer runtime.UnlockOSThread()
 	x, err := gofaiss.IndexFactory(dimension, factory, gofaiss.MetricInnerProduct)
 	if err != nil {
-		return bad("%s (Flat, IVF1024,Flat and IVF4096,SQ8 are some that there are)", faissText(err))
+		return bad("%s", faissText(err))
 	}
 	x.Delete()
 	return nil
@@ -116,7 +133,10 @@ func faissText(err error) string {
 	if at := sourcePlace.FindStringIndex(text); at != nil {
 		text = text[at[1]:]
 	}
-	return strings.TrimSpace(text)
+	return strings.TrimSpace(failed.ReplaceAllString(text, ""))
 }
 
-var sourcePlace = regexp.MustCompile(`^Error in .* at \S+:[0-9]+: `)
+var (
+	sourcePlace = regexp.MustCompile(`^Error in .* at \S+:[0-9]+: `)
+	failed      = regexp.MustCompile(`^Error: '.*' failed: `) // what FAISS checked, in its own names
+)

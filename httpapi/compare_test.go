@@ -212,8 +212,8 @@ func TestBatch(t *testing.T) {
 
 func TestLateBatch(t *testing.T) {
 	faults := &fakeshop.Faults{}
-	faults.SetDelay(1200 * time.Millisecond) // the first is in time, by far, and the third cannot be
-	c := serve(t, fakeshop.Tiny(3).Engine(faults), httpapi.Options{RequestTimeout: 2 * time.Second, MaxConcurrent: 1})
+	faults.SetDelay(2 * time.Second) // the first is in time, by far, and the third cannot be
+	c := serve(t, fakeshop.Tiny(3).Engine(faults), httpapi.Options{RequestTimeout: 3500 * time.Millisecond, MaxConcurrent: 1})
 	var out struct {
 		Responses []struct {
 			Rankings []engine.Ranking

@@ -115,8 +115,24 @@ func TestFull(t *testing.T) {
 
 // A client that asks one thing after another needs one place, and no queue.
 func TestOneClientOnePlace(t *testing.T) {
-	c := serve(t, fakeshop.Tiny(5).Engine(nil), httpapi.Options{MaxConcurrent: 1, MaxQueue: -1})
-	for range 300 {
+	e := fakeshop.Tiny(5).Engine(nil)
+	c := serve(t, e, httpapi.Options{MaxConcurrent: 1, MaxQueue: -1})
+	// Giving back the engine takes longer while others want it.
+	var swaps sync.WaitGroup
+	defer swaps.Wait()
+	ended := make(chan struct{})
+	defer close(ended)
+	swaps.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				c.SetEngine(e)
+			}
+		}
+	})
+	for range 100 {
 		c.get("/v1/compare?q=thing&systems=bm25").is(200)
 		if m := string(c.get("/metrics").is(200).body); !strings.Contains(m, "trirank_http_working 0\n") {
 			t.Fatal("a request that was answered keeps its place")

@@ -386,7 +386,7 @@ func TestPageFailures(t *testing.T) {
 	p.holds(`document.querySelector(".message").textContent.includes("1..100")`)
 	p.look("error")
 
-	faults.SetDelay(time.Second)
+	faults.SetDelay(5 * time.Second)
 	p.Open(p.url + "/?q=keyboard")
 	p.Until(`document.querySelector("#board.skeleton .bone")`)
 	p.look("loading")

@@ -34,6 +34,8 @@ const (
 	// lateGrace is how long a request whose deadline has passed waits for the
 	// engine to hand over the rankings that are done.
 	lateGrace = 300 * time.Millisecond
+	// sayingSo is how long requests that are told to end have to tell their clients so.
+	sayingSo = 3 * time.Second
 	// maxURI leaves room for the longest query with each byte written as %XX.
 	maxURI     = 12 << 10
 	maxHeaders = 16 << 10 // with the request line
@@ -98,7 +100,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true) // /readyz fails from here on
-	s.options.Logger.Info("stopping", "requests", s.inFlight.Load(), "grace", s.options.Grace)
+	s.options.Logger.Info("stopping", "requests", s.inFlight.Load(), "drain_delay", s.options.DrainDelay.String(), "grace", s.options.Grace.String())
 	if s.options.DrainDelay > 0 {
 		time.Sleep(s.options.DrainDelay)
 	}
@@ -107,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// get a moment to say so to their clients.
 	late := time.AfterFunc(s.options.Grace, func() { s.cancel(errStopping) })
 	defer late.Stop()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Grace+2*lateGrace)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Grace+sayingSo)
 	defer cancel()
 	err := s.http.ShutdownWithContext(end)
 	ln.Close() // in case ctx ended before fasthttp knew of ln

@@ -69,8 +69,8 @@ func leaks(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	faults := &fakeshop.Faults{}
-	faults.SetDelay(1500 * time.Millisecond)
-	r := run(t, httpapi.New(fakeshop.Tiny(3).Engine(faults), httpapi.Options{DrainDelay: time.Second}))
+	faults.SetDelay(3500 * time.Millisecond)
+	r := run(t, httpapi.New(fakeshop.Tiny(3).Engine(faults), httpapi.Options{DrainDelay: 3 * time.Second}))
 	defer http.DefaultClient.CloseIdleConnections()
 
 	result := make(chan int, 1)
