@@ -338,3 +338,17 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestBehind(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	for want, r := range map[string]rung{
+		"":                            {rate: 100, answered: 96, p99: limit},
+		"the p99 is 50.1ms":           {rate: 100, answered: 100, p99: limit + 100*time.Microsecond},
+		"2 requests were not":         {rate: 100, answered: 98, p99: limit, failed: 2},
+		"94.5 a second were answered": {rate: 100, answered: 94.5, p99: limit},
+	} {
+		if got := r.behind(limit); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%+v: %q", r, got)
+		}
+	}
+}

@@ -60,6 +60,7 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 		}
 	}
 	var found []Result
+	judged := 0
 	for _, r := range results {
 		if depth(&r) != deepest {
 			continue
@@ -71,6 +72,9 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 		}
 		if _, ok := r.Metric(Quality); !ok {
 			return nil, fmt.Errorf("cannot choose without judgements: no %s was measured", Quality)
+		}
+		if r.Against != nil {
+			judged = max(judged, r.Against.Queries)
 		}
 		if r.Param("index") == Exact {
 			c.Exact = r
@@ -98,7 +102,7 @@ func Choose(results []Result, margin float64, cost string) (*Choice, error) {
 	fmt.Sscan(c.Chosen.Param("kfactor"), &c.Params.KFactor)
 	fmt.Sscan(c.Chosen.Param("ef"), &c.Params.EfSearch)
 	c.Recall, _ = c.Chosen.Metric(fmt.Sprintf("recall@%d", first))
-	c.Evidence = c.evidence()
+	c.Evidence = c.evidence(judged)
 	return c, nil
 }
 
@@ -115,9 +119,13 @@ func (c *Choice) notInferior(r *Result) bool {
 	return float64(a.Difference)-z*r.Deviation/math.Sqrt(float64(a.Queries)) > -c.Margin
 }
 
-func (c *Choice) evidence() string {
+func (c *Choice) evidence(judged int) string {
 	if c.Chosen.Against == nil {
-		return fmt.Sprintf("exact search: of %d configurations none that costs less is shown to lose less than %s %s (it takes %d queries at least)", c.Considered, eval.Short(c.Margin), Quality, leastQueries)
+		text := fmt.Sprintf("exact search: of %d configurations none that costs less is shown to lose less than %s %s", c.Considered, eval.Short(c.Margin), Quality)
+		if judged < leastQueries {
+			text += fmt.Sprintf(" (there are %d queries whose judgements tell, and it takes %d)", judged, leastQueries)
+		}
+		return text
 	}
 	a := c.Chosen.Against
 	ratio := func(unit string) string {

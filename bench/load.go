@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"sync"
@@ -37,9 +38,9 @@ type LoadOptions struct {
 // answer delays no other request and hides no other's time (no coordinated
 // omission). Answers other than 200 are counted apart; times are of the others.
 func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
-	target, err := url.Parse(o.URL)
-	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, fmt.Errorf("cannot put %q under load: it is no URL such as http://127.0.0.1:8080/v1/compare", o.URL)
+	target, err := parseTarget(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	if len(o.Queries) == 0 {
 		return nil, errors.New("cannot put a server under load without queries")
@@ -84,6 +85,25 @@ func Load(ctx context.Context, o LoadOptions) ([]Result, error) {
 		return nil, err
 	}
 	return l.results[1:], nil
+}
+
+// CheckURL is an error if no server can be at a URL.
+func CheckURL(raw string) error {
+	_, err := parseTarget(raw)
+	return err
+}
+
+func parseTarget(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("cannot put %q under load: it is no URL such as http://127.0.0.1:8080/v1/compare", raw)
+	}
+	return u, nil
+}
+
+// HasKnee reports whether what Load measured without Rates has a knee.
+func HasKnee(results []Result) bool {
+	return slices.ContainsFunc(results, func(r Result) bool { return r.Param("what") == "knee" })
 }
 
 // MaxRate is the most requests a second that LoadOptions.Rates may be.
@@ -135,9 +155,30 @@ type rung struct {
 	failed         int // refused, timed out or not sent for too many under way
 }
 
-// keeps reports whether the server keeps up.
-func (r rung) keeps(limit time.Duration) bool {
-	return r.p99 <= limit && r.failed == 0 && r.answered >= .95*r.rate
+// behind says why the server does not keep up, nothing if it does.
+func (r rung) behind(limit time.Duration) string {
+	switch {
+	case r.failed > 0:
+		return fmt.Sprintf("%d requests were not answered with status 200", r.failed)
+	case r.p99 > limit:
+		return fmt.Sprintf("the p99 is %v, above %v", r.p99.Round(100*time.Microsecond), limit)
+	case r.answered < kept*r.rate:
+		return fmt.Sprintf("%.4g a second were answered", r.answered)
+	}
+	return ""
+}
+
+// kept is the share of a rate that a server answers in time if it keeps up: the last
+// answers of a trial come after the last request.
+const kept = .95
+
+// keeps reports whether the server keeps up, and if not, tells why.
+func (l *load) keeps(r rung) bool {
+	why := r.behind(l.Limit)
+	if why != "" {
+		l.Step("that is too much: " + why)
+	}
+	return why == ""
 }
 
 // at sends requests at a rate, and waits for all answers.
@@ -146,14 +187,14 @@ func (l *load) at(ctx context.Context, what string, rate float64, d time.Duratio
 		return rung{}, err
 	}
 	if what != "warm-up" {
-		l.Step(fmt.Sprintf("%.4g requests a second for %v", rate, d))
+		l.Step(fmt.Sprintf("%.4g requests a second for %v", rate, d.Round(10*time.Millisecond)))
 	}
 	times := newTimes()
 	status := map[string]int{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	slots := make(chan struct{}, maxInFlight)
-	n := max(1, int(rate*d.Seconds()))
+	n := max(1, int(math.Round(rate*d.Seconds())))
 	start := time.Now()
 	for i := range n {
 		due := start.Add(time.Duration(float64(i) / rate * float64(time.Second)))
@@ -237,8 +278,11 @@ func (l *load) try(ctx context.Context, rate float64) (keeps bool, err error) {
 	d := max(l.Duration/2, min(2*l.Duration, time.Duration(forP99/rate*float64(time.Second))))
 	for range 2 {
 		out, err := l.at(ctx, "search", rate, d)
-		if err != nil || out.keeps(l.Limit) {
-			return err == nil, err
+		if err != nil {
+			return false, err
+		}
+		if l.keeps(out) {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -268,7 +312,7 @@ func (l *load) knee(ctx context.Context) error {
 			high = rate
 		}
 	}
-	if low == 0 { // what was measured says so
+	if low == 0 {
 		return nil
 	}
 	// What held for a moment may not for as long as is wanted.
@@ -277,7 +321,7 @@ func (l *load) knee(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if out.keeps(l.Limit) {
+		if l.keeps(out) {
 			_, err = l.at(ctx, "twice", 2*low, l.Duration)
 			return err
 		}

@@ -72,10 +72,10 @@ func RecallFactories(n, dimension int) []string {
 	list := []string{Exact}
 	if n >= trainingPoints {
 		for _, codes := range []string{"Flat", "SQfp16", "SQ8"} {
-			list = append(list, fmt.Sprintf("IVF%d,%s", lists(n), codes))
+			list = append(list, CodedFactory(n, codes))
 		}
 		if n >= trainingPoints*16 && dimension%4 == 0 {
-			list = append(list, fmt.Sprintf("IVF%d,PQ%dx4fs,Refine(SQ8)", lists(n), dimension/4))
+			list = append(list, CodedFactory(n, fmt.Sprintf("PQ%dx4fs,Refine(SQ8)", dimension/4)))
 		}
 	}
 	return append(list, "HNSW32")

@@ -125,10 +125,7 @@ const colours = 9
 func newFigure(s *bench.Section, p *bench.Plot) *figure {
 	out := &figure{
 		Width: 560, Height: 340, X0: 58, X1: 546, Y0: 14, Y1: 292,
-		XName: unitName(p.X), YName: p.Y, Title: unitName(p.Y) + " against " + unitName(p.X),
-	}
-	if _, where, ok := strings.Cut(p.Where, "="); ok {
-		out.Title += ", " + strings.TrimSuffix(p.Where, "="+where) + " " + where
+		XName: unitName(p.X), YName: p.Y, Title: title(p),
 	}
 	var some []bench.Result
 	for i := range s.Results {

@@ -109,6 +109,7 @@ func TestHTMLOfLittle(t *testing.T) {
 func TestTextOfMany(t *testing.T) {
 	r := fixture()
 	s := &r.Sections[0]
+	s.Plots = append(s.Plots, bench.Plot{X: bench.Median, Y: bench.Quality, Where: "k=100", Front: true}, bench.Plot{X: bench.VectorBytes, Y: "recall@10"})
 	for len(s.Results) < 30 {
 		s.Results = append(s.Results, result("HNSW32", "9", "10", .2, .2, 5e6))
 	}
@@ -116,7 +117,7 @@ func TestTextOfMany(t *testing.T) {
 	if err := Text(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.String(), "and 26 more, each no better than one of these in recall@10 against p50-ns") || strings.Contains(b.String(), "HNSW32") {
+	if !strings.Contains(b.String(), "and 26 more, on no Pareto front: recall@10 against p50 ms, k 10; ndcg@10 against p50 ms, k 100\n") || strings.Contains(b.String(), "HNSW32") {
 		t.Errorf("%s", b.String())
 	}
 }

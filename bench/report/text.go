@@ -39,7 +39,7 @@ func Text(w io.Writer, r *bench.Report) error {
 		}
 		table(b, rows)
 		if left > 0 {
-			fmt.Fprintf(b, "  and %d more, each no better than one of these in %s\n", left, strings.Join(criteria(s), ", "))
+			fmt.Fprintf(b, "  and %d more, on no Pareto front: %s\n", left, strings.Join(frontTitles(s), "; "))
 		}
 		if s.Waterfall != nil {
 			waterfall(b, s.Waterfall)
@@ -87,15 +87,23 @@ func fronts(s *bench.Section) (out []bench.Result) {
 	return out
 }
 
-// criteria names what the fronts of a section's plots are of.
-func criteria(s *bench.Section) (out []string) {
-	for _, p := range s.Plots {
-		if p.Front {
-			out = append(out, p.Y+" against "+p.X)
+// frontTitles names the plots of a section that have fronts.
+func frontTitles(s *bench.Section) (out []string) {
+	for i := range s.Plots {
+		if s.Plots[i].Front {
+			out = append(out, title(&s.Plots[i]))
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
+}
+
+// title says what a plot shows.
+func title(p *bench.Plot) string {
+	t := unitName(p.Y) + " against " + unitName(p.X)
+	if key, value, ok := strings.Cut(p.Where, "="); ok {
+		t += ", " + key + " " + value
+	}
+	return t
 }
 
 // columns are the keys and units of results, in the order of those with the most.

@@ -48,11 +48,11 @@ report.json, and benchmark.txt, which benchstat compares.`,
 
 // benchFlags are those of every measurement of an index.
 type benchFlags struct {
-	index, system, judgments, out string
-	models                        []string
-	budget                        time.Duration
-	asJSON                        bool
-	device                        store.Device
+	index, system, judgments, format, out string
+	models                                []string
+	budget                                time.Duration
+	asJSON                                bool
+	device                                store.Device
 }
 
 func (o *benchFlags) add(f *pflag.FlagSet) {
@@ -65,8 +65,13 @@ func (o *benchFlags) add(f *pflag.FlagSet) {
 func (o *benchFlags) addVectors(f *pflag.FlagSet) {
 	o.add(f)
 	f.StringVar(&o.system, "system", "", "ranking whose vectors are searched (default: the first that a model makes)")
-	f.StringVar(&o.judgments, "judgments", "", "judgements by which nDCG is computed (default: those of the index)")
+	o.addJudgments(f, "judgements by which nDCG is computed")
 	f.DurationVar(&o.budget, "budget", 300*time.Millisecond, "how long each configuration is timed")
+}
+
+func (o *benchFlags) addJudgments(f *pflag.FlagSet, what string) {
+	f.StringVar(&o.judgments, "judgments", "", what+" (default: those of the index)")
+	f.StringVar(&o.format, "judgments-format", "", strings.Join(formats.All, ", ")+" (default: recognized)")
 }
 
 // check reports wrong usage of the flags of addVectors.
@@ -107,11 +112,11 @@ func (b *benching) open(ctx context.Context) (err error) {
 	}
 	b.machine = bench.ThisMachine("trirank "+version, libraries)
 	printPlacement(b.c, b.x.Placement)
-	path := b.judgments
+	path, format := b.judgments, b.format
 	if path == "" {
-		path = store.JudgmentsPath(b.index)
+		path, format = store.JudgmentsPath(b.index), ""
 	}
-	src, err := formats.Judgments([]string{path}, formats.Options{})
+	src, err := formats.Judgments([]string{path}, formats.Options{Format: format})
 	if err != nil {
 		if b.judgments == "" {
 			err = fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
@@ -180,16 +185,20 @@ func (b *benching) checkVectors(system string) error {
 	return usageError("index %s has no ranking %q by vectors (there are: %s)", b.index, system, strings.Join(names, ", "))
 }
 
-// checkFactories is an error if FAISS has no such indexes of the ranking's vectors.
+// checkFactories is an error if there can be no such indexes of the ranking's vectors.
 func (b *benching) checkFactories(factories []string) error {
-	space, _ := b.x.Space(b.system) // checkVectors was asked
-	vectors, dimension := space.Vectors()
 	for _, f := range factories {
-		if err := faiss.CheckFactory(f, dimension, len(vectors)/dimension); err != nil {
-			return usageError("%v", err)
+		if err := b.checkFactory(b.system, f); err != nil {
+			return usageError("--factory: %v", err)
 		}
 	}
 	return nil
+}
+
+func (b *benching) checkFactory(system, factory string) error {
+	space, _ := b.x.Space(system) // checkVectors was asked
+	vectors, dimension := space.Vectors()
+	return faiss.CheckFactory(factory, dimension, len(vectors)/dimension)
 }
 
 // spaceOf returns what a ranking searches, its queries encoded one by one as they
@@ -373,8 +382,8 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
 			return usageError("--query: %q is none of the judged queries", query)
 		}
-		if err := b.checkFactories([]string{bench.CodedFactory(b.x.Manifest.Catalogue.Rows, codes)}); err != nil {
-			return fmt.Errorf("--codes %s: %w", codes, err)
+		if err := b.checkCodes(b.system, codes); err != nil {
+			return err
 		}
 		for i, system := range quantized {
 			if system == b.system || slices.Contains(quantized[:i], system) {
@@ -382,6 +391,13 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 			}
 			if err := b.checkVectors(system); err != nil {
 				return err
+			}
+			if err := b.checkCodes(system, codes); err != nil {
+				return err
+			}
+			full, _ := b.x.Model(b.system)
+			if m, _ := b.x.Model(system); full.Precision == "int8" && m.Precision != "int8" {
+				return usageError("--quantized %s is by a model in %s, and --system %s by one in int8: give them the other way round", system, m.Precision, b.system)
 			}
 			if write {
 				if err := b.checkParent(system); err != nil {
@@ -454,6 +470,15 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 	return b.report("Quantization", sections...)
 }
 
+// checkCodes is an error if vectors of a ranking cannot be encoded as --codes says.
+func (b *benching) checkCodes(system, codes string) error {
+	err := b.checkFactory(system, bench.CodedFactory(b.x.Manifest.Catalogue.Rows, codes))
+	if wrong := (*faiss.FactoryError)(nil); errors.As(err, &wrong) {
+		return usageError("cannot encode vectors of %s as --codes %q says: %s (Flat, SQ8, SQfp16 and PQ96 are some that there are)", system, codes, wrong.Reason)
+	}
+	return err
+}
+
 // checkParent is an error if the model of a ranking was not made of that of the ranking
 // it is compared with.
 func (b *benching) checkParent(system string) error {
@@ -464,7 +489,7 @@ func (b *benching) checkParent(system string) error {
 	}
 	base, _ := b.x.Model(b.system)
 	if err := m.CheckParent(base.Hash); err != nil {
-		return usageError("--quantized %s, --system %s: %v (--system is the ranking by the full model, --quantized those by what model quantize made of it)", system, b.system, err)
+		return usageError("--quantized %s, --system %s: %v (--system names the ranking by the full model, --quantized rankings by models that trirank model quantize made of it)", system, b.system, err)
 	}
 	return nil
 }

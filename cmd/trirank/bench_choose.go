@@ -46,7 +46,7 @@ stay; a server takes it over without a restart.`,
 			return usageError("--cost is latency or memory, not %q", cost)
 		}
 		if !(margin > 0 && margin < 1) {
-			return usageError("--min-ndcg-loss is above 0 and below 1")
+			return usageError("--min-ndcg-loss %v is not above 0 and below 1", margin)
 		}
 		if err := o.check(); err != nil {
 			return err

@@ -168,6 +168,14 @@ run, so that their ratio means something.`,
 }
 
 func (b *benching) encode(ctx context.Context, models []string, settings []bench.EncodeSetting, budget time.Duration) (*bench.Section, error) {
+	var dirs []string
+	for _, model := range models { // before any is timed
+		dir, err := store.FindModel(model)
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, dir)
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
@@ -185,13 +193,9 @@ func (b *benching) encode(ctx context.Context, models []string, settings []bench
 		Text:  "Threads work on one batch, sessions are batches at a time. Queries are encoded one by one, by as many clients as there are sessions; products in batches.",
 		Plots: []bench.Plot{{X: bench.Median, Y: "queries/s", Series: "model"}},
 	}
-	for _, model := range models {
-		dir, err := store.FindModel(model)
-		if err != nil {
-			return nil, err
-		}
+	for i, model := range models {
 		open := func(x bench.EncodeSetting) (*encoder.Encoder, error) {
-			return onnx.Open(dir, onnx.Options{Threads: x.Threads, Encoder: encoder.Options{Parallel: x.Sessions, BatchTokens: x.BatchTokens}})
+			return onnx.Open(dirs[i], onnx.Options{Threads: x.Threads, Encoder: encoder.Options{Parallel: x.Sessions, BatchTokens: x.BatchTokens}})
 		}
 		b.step("timing " + model)
 		results, err := bench.Encode(ctx, settings, open, bench.EncodeOptions{Model: model, Queries: b.texts, Passages: titles, Budget: budget, Step: b.step})
@@ -235,7 +239,7 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 	}
 	o.add(c.Flags())
 	f := c.Flags()
-	f.StringVar(&o.judgments, "judgments", "", "whose queries are asked (default: those of the index)")
+	o.addJudgments(f, "whose queries are asked")
 	deviceFlag(c, &server) // this process itself only reads the queries
 	f.StringVar(&url, "url", "", "server to ask; the parameter q is set (default: one that is started)")
 	f.Float64SliceVar(&lo.Rates, "rate", nil, "requests a second (default: look for the knee)")
@@ -252,6 +256,11 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		if err := cmp.Or(within("rate", 1e-3, bench.MaxRate, lo.Rates...), within("repeat", 0., 1, lo.Repeat),
 			within("duration", time.Millisecond, longest, lo.Duration), within("limit", time.Microsecond, longest, lo.Limit)); err != nil {
 			return err
+		}
+		if url != "" {
+			if err := bench.CheckURL(url); err != nil {
+				return usageError("--url: %v", err)
+			}
 		}
 		b := &benching{benchFlags: &o, c: c}
 		defer b.close()
@@ -270,6 +279,9 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		results, err := bench.Load(c.Context(), lo)
 		if err != nil {
 			return err
+		}
+		if len(lo.Rates) == 0 && !bench.HasKnee(results) {
+			b.notes = append(b.notes, fmt.Sprintf("No knee was found: at every rate that was tried requests failed, or their p99 was above %v (raise --limit, or lower --duration where the machine has hiccups).", lo.Limit))
 		}
 		return b.report("Load", bench.Section{
 			Title: "Requests at fixed rates", Results: results,

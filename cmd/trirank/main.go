@@ -86,7 +86,7 @@ func resumeHint(args []string) string {
 	case "train":
 		return "; the steps so far are kept: give the same command with --resume to go on"
 	case "index":
-		return "; the vectors made so far are kept: give the same command to go on"
+		return "; vectors that were written are kept: give the same command to go on"
 	}
 	if slices.Contains(args, "--write") && slices.Contains(args, "quantization") {
 		return "; of the models that were compared by then model.json says what they cost" // bench quantization --write

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/encoder"
+	"github.com/trirank/trirank/engine/store"
 )
 
 func newModelCommand() *cobra.Command {
@@ -62,4 +65,13 @@ func printQuantized(w io.Writer, m *encoder.Model) {
 	for _, e := range q.Evidence {
 		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %d queries\n", e.Metric, e.Catalogue, e.Difference, e.Low, e.High, e.FP32, e.Queries)
 	}
+}
+
+// checkModelOut refuses a folder whose name would from then on be taken for that of a
+// model that comes with the program, in the folder where it lies.
+func checkModelOut(out string) error {
+	if name := filepath.Clean(out); slices.Contains(store.Models(), name) {
+		return usageError("--out %s: %s means the model that comes with trirank (give another name)", out, name)
+	}
+	return nil
 }

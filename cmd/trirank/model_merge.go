@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ likes, without training again.`,
 	f.StringVar(&name, "name", "", "name of the model (default: that of the base and of the run)")
 	f.Float64Var(&blend, "blend", 0, "share of the pretrained weights, from 0 to 1 (default: what was trained with)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := required(c, "delta", "out"); err != nil {
+		if err := cmp.Or(required(c, "delta", "out"), checkModelOut(out)); err != nil {
 			return err
 		}
 		d, err := finetuned.ReadDelta(delta)

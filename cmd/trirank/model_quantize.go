@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ processor.`,
 	f.StringVar(&kind, "kind", string(quantize.Tokens), "tokens, blocks or dynamic")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := required(c, "out"); err != nil {
+		if err := cmp.Or(required(c, "out"), checkModelOut(out)); err != nil {
 			return err
 		}
 		o := quantize.Options{Name: name, Kind: quantize.Kind(kind), Also: []string{eval.TrainingFile}}
