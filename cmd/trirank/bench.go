@@ -189,7 +189,7 @@ func (b *benching) checkVectors(system string) error {
 func (b *benching) checkFactories(factories []string) error {
 	for _, f := range factories {
 		if err := b.checkFactory(b.system, f); err != nil {
-			return usageError("--factory: %v", err)
+			return factoryUsage(err)
 		}
 	}
 	return nil

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/bench/larger"
-	"github.com/trirank/trirank/faiss"
 )
 
 func newBenchGenerateCommand() *cobra.Command {
@@ -50,11 +48,8 @@ not tell. All commands take it like any other.`,
 		}
 		start := time.Now()
 		built, err := larger.Build(c.Context(), b.x, out, larger.Options{Rows: rows, Seed: seed, Factory: factory, Qrels: b.qrels, Step: steps(c)})
-		if wrong := (*faiss.FactoryError)(nil); errors.As(err, &wrong) {
-			return usageError("--factory: %v", err)
-		}
 		if err != nil {
-			return err
+			return factoryUsage(err)
 		}
 		for system, v := range built.Vectors { // generated ones are not encoded
 			v.Encoded, v.Reused = 0, b.x.Manifest.Catalogue.Rows

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -99,11 +98,8 @@ made so far are kept in INDEX.work and the same command goes on.`,
 		o.Step = steps(c)
 		start := time.Now()
 		built, err := store.Build(c.Context(), out, o)
-		if wrong := (*faiss.FactoryError)(nil); errors.As(err, &wrong) {
-			return usageError("--factory: %v", err)
-		}
 		if err != nil {
-			return err
+			return factoryUsage(err)
 		}
 		if asJSON {
 			return writeJSON(c.OutOrStdout(), built)

@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/progress"
 )
 
@@ -157,4 +158,13 @@ func printFaults(w io.Writer, f catalog.Faults) {
 	if more := f.Count - len(f.First); more > 0 {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
+}
+
+// factoryUsage takes an error about what --factory says for wrong usage, and returns
+// others as they are.
+func factoryUsage(err error) error {
+	if wrong := (*faiss.FactoryError)(nil); errors.As(err, &wrong) {
+		return usageError("--factory: %v", err)
+	}
+	return err
 }
