@@ -60,21 +60,14 @@ func (o SweepOptions) withDefaults(s *Space) (SweepOptions, error) {
 // Exact is the factory of the index that compares every vector in full.
 const Exact = "Flat"
 
-// lists is the number of inverted lists that suits n vectors, also where an index
-// without lists would do.
-func lists(n int) int { return max(1, min(int(4*math.Sqrt(float64(n))), n/trainingPoints)) }
-
-// trainingPoints is how many vectors FAISS wants for each centroid that it places.
-const trainingPoints = 39
-
 // RecallFactories are the indexes that are worth comparing for n vectors.
 func RecallFactories(n, dimension int) []string {
 	list := []string{Exact}
-	if n >= trainingPoints {
+	if n >= faiss.PointsPerCentroid {
 		for _, codes := range []string{"Flat", "SQfp16", "SQ8"} {
 			list = append(list, CodedFactory(n, codes))
 		}
-		if n >= trainingPoints*16 && dimension%4 == 0 {
+		if n >= faiss.PointsPerCentroid*16 && dimension%4 == 0 {
 			list = append(list, CodedFactory(n, fmt.Sprintf("PQ%dx4fs,Refine(SQ8)", dimension/4)))
 		}
 	}
@@ -87,10 +80,10 @@ func RecallFactories(n, dimension int) []string {
 // two also with a second look at the best by finer vectors.
 func QuantizedFactories(n, dimension int) []string {
 	list := []string{Exact, "SQfp16", "SQ8", "SQ4"}
-	if n >= trainingPoints*256 && dimension%4 == 0 {
+	if n >= faiss.PointsPerCentroid*256 && dimension%4 == 0 {
 		list = append(list, fmt.Sprintf("PQ%d", dimension/4))
 	}
-	if n >= trainingPoints*16 && dimension%4 == 0 {
+	if n >= faiss.PointsPerCentroid*16 && dimension%4 == 0 {
 		fast := fmt.Sprintf("PQ%dx4fs", dimension/4)
 		list = append(list, fast, fast+",Refine(SQ8)")
 	}

@@ -50,7 +50,7 @@ func (o SweepOptions) exact(ctx context.Context, s *Space) (SweepOptions, *truth
 
 // CodedFactory is the index of a waterfall whose inverted lists hold n vectors in an
 // encoding as FAISS writes it, such as SQ8.
-func CodedFactory(n int, codes string) string { return fmt.Sprintf("IVF%d,%s", lists(n), codes) }
+func CodedFactory(n int, codes string) string { return fmt.Sprintf("IVF%d,%s", faiss.Lists(n), codes) }
 
 // NewWaterfall measures the steps from exact search over inverted lists and codes,
 // the code of a FAISS factory such as SQ8, to a quantized model: a space of the same

@@ -21,15 +21,20 @@ const AutoFactory = "auto"
 // than encoding the query does.
 const flatBelow = 20_000
 
-// pointsPerCentroid is how many training points FAISS wants for a centroid.
-const pointsPerCentroid = 39
+// PointsPerCentroid is how many training points FAISS wants for a centroid.
+const PointsPerCentroid = 39
+
+// Lists is the number of inverted lists that suits n vectors: about 4*sqrt(n) (the number
+// FAISS's own guidelines start from) if there are points enough to place their centroids,
+// and one at least.
+func Lists(n int) int {
+	return max(1, min(int(4*math.Sqrt(float64(n))), n/PointsPerCentroid))
+}
 
 // ChooseFactory returns factory, or for AutoFactory what suits n vectors of a
-// dimension: exact search below 20,000, and from there inverted lists, about
-// 4*sqrt(n) of them (the number FAISS's own guidelines start from) if there are
-// points enough to place their centroids. Vectors in lists are of 16 bits where
-// FAISS reads these with vector instructions: they find the same (docs/bench.md),
-// and searches wait for memory.
+// dimension: exact search below 20,000, and from there inverted lists. Vectors in
+// lists are of 16 bits where FAISS reads these with vector instructions: they find
+// the same (docs/bench.md), and searches wait for memory.
 func ChooseFactory(factory string, dimension, n int) string {
 	return chooseFactory(factory, dimension, n, C.tr_vectorized() == 1)
 }
@@ -41,14 +46,13 @@ func chooseFactory(factory string, dimension, n int, vectorized bool) string {
 	if n < flatBelow {
 		return "Flat"
 	}
-	nlist := min(int(4*math.Sqrt(float64(n))), n/pointsPerCentroid)
 	codes := "Flat"
 	// With AVX-512 it reads 16 values at a time or, if that does not come out even, each by
 	// itself; with AVX2 and on ARM 8.
 	if dimension%16 == 0 && vectorized {
 		codes = "SQfp16"
 	}
-	return fmt.Sprintf("IVF%d,%s", nlist, codes)
+	return fmt.Sprintf("IVF%d,%s", Lists(n), codes)
 }
 
 var (

@@ -52,7 +52,7 @@ func BenchmarkGPU(b *testing.B) {
 	if err := os.WriteFile(filepath.Join(dir, "queries.f32"), littleEndian(queries), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	lists := min(1024, n/pointsPerCentroid) // more would take minutes to place
+	lists := min(1024, n/PointsPerCentroid) // more would take minutes to place
 	nprobe := max(1, lists/64)
 	for _, kind := range []string{"Flat", "SQfp16", "SQ8", "PQ48np"} {
 		factory := fmt.Sprintf("IVF%d,%s", lists, kind)

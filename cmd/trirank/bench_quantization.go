@@ -71,6 +71,7 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 		if err := b.checkCodes(b.system, codes); err != nil {
 			return err
 		}
+		full, _ := b.x.Model(b.system)
 		for i, system := range quantized {
 			if system == b.system || slices.Contains(quantized[:i], system) {
 				return usageError("--quantized: %s is compared with already", system)
@@ -81,7 +82,6 @@ func (b *benching) quantization(ctx context.Context, quantized []string, codes, 
 			if err := b.checkCodes(system, codes); err != nil {
 				return err
 			}
-			full, _ := b.x.Model(b.system)
 			if m, _ := b.x.Model(system); full.Precision == "int8" && m.Precision != "int8" {
 				return usageError("--quantized %s is by a model in %s, and --system %s by one in int8: give them the other way round", system, m.Precision, b.system)
 			}
