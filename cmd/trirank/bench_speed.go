@@ -281,7 +281,7 @@ asked twice and each is encoded. With --repeat a share is asked as it is.`,
 			return err
 		}
 		if len(lo.Rates) == 0 && !bench.HasKnee(results) {
-			b.notes = append(b.notes, fmt.Sprintf("No knee was found: at every rate that was tried requests failed, or their p99 was above %v (--limit).", lo.Limit))
+			b.notes = append(b.notes, fmt.Sprintf("No knee was found: no rate held for the whole --duration: requests failed, or their p99 was above %v (--limit).", lo.Limit))
 		}
 		return b.report("Load", bench.Section{
 			Title: "Requests at fixed rates", Results: results,
