@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -43,9 +44,9 @@ type fileInfo struct {
 }
 
 type imported struct {
-	At     time.Time `json:"at"`
-	From   string    `json:"from,omitempty"`
-	Faults Faults    `json:"faults"`
+	At     time.Time   `json:"at"`
+	From   string      `json:"from,omitempty"`
+	Faults faults.List `json:"faults"`
 }
 
 // Catalog is an open catalogue. It holds no file open between calls.

@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // each yields values.
@@ -136,30 +138,30 @@ func TestFaults(t *testing.T) {
 	ok := Product{ID: "1", Title: "t"}
 	nan := func() float64 { z := 0.0; return z / z }()
 	tests := []struct {
-		kind FaultKind
+		kind faults.Kind
 		src  Source
 		want string
 	}{
-		{MissingField, Source{Products: each(ok, Product{ID: " ", Title: "t"})}, "product: line 2: the product id is empty"},
-		{MissingField, Source{Products: each(ok, Product{ID: "2"})}, `product "2" has no title`},
-		{DuplicateID, Source{Products: each(ok, ok)}, `product id "1" was there before`},
-		{NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "\xff"})}, "not valid UTF-8"},
-		{NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "t", Bullets: []string{"\xff"}})}, "not valid UTF-8"},
-		{BadID, Source{Products: each(ok, Product{ID: "2\n3", Title: "t"})}, "control character"},
-		{BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Price: -1})}, "the price -1"},
-		{BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Rating: nan})}, "the rating NaN"},
-		{Malformed, Source{Products: each(ok, Product{ID: "2", Title: "t", Extra: map[string]json.RawMessage{"x": json.RawMessage("{")}})}, "unexpected end"},
-		{MissingField, Source{Products: each(ok), Judgments: each(Judgment{Query: "", ProductID: "1", Label: Exact})}, "judgement: line 1: the query"},
-		{BadLabel, Source{Products: each(ok), Judgments: each(Judgment{Query: "q", ProductID: "1"})}, "no label"},
-		{Contradiction, Source{Products: each(ok), Judgments: each(Judgment{"", "q", "1", Exact, ""}, Judgment{"", "q", "1", Irrelevant, ""})},
+		{faults.MissingField, Source{Products: each(ok, Product{ID: " ", Title: "t"})}, "product: line 2: the product id is empty"},
+		{faults.MissingField, Source{Products: each(ok, Product{ID: "2"})}, `product "2" has no title`},
+		{faults.DuplicateID, Source{Products: each(ok, ok)}, `product id "1" was there before`},
+		{faults.NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "\xff"})}, "not valid UTF-8"},
+		{faults.NotUTF8, Source{Products: each(ok, Product{ID: "2", Title: "t", Bullets: []string{"\xff"}})}, "not valid UTF-8"},
+		{faults.BadID, Source{Products: each(ok, Product{ID: "2\n3", Title: "t"})}, "control character"},
+		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Price: -1})}, "the price -1"},
+		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Rating: nan})}, "the rating NaN"},
+		{faults.Malformed, Source{Products: each(ok, Product{ID: "2", Title: "t", Extra: map[string]json.RawMessage{"x": json.RawMessage("{")}})}, "unexpected end"},
+		{faults.MissingField, Source{Products: each(ok), Judgments: each(Judgment{Query: "", ProductID: "1", Label: Exact})}, "judgement: line 1: the query"},
+		{faults.BadLabel, Source{Products: each(ok), Judgments: each(Judgment{Query: "q", ProductID: "1"})}, "no label"},
+		{faults.Contradiction, Source{Products: each(ok), Judgments: each(Judgment{"", "q", "1", Exact, ""}, Judgment{"", "q", "1", Irrelevant, ""})},
 			`query "q", product "1": label I, but E before`},
-		{Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(Judgment{"7", "q", "1", Exact, ""}, Judgment{"7", "r", "2", Exact, ""})},
+		{faults.Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(Judgment{"7", "q", "1", Exact, ""}, Judgment{"7", "r", "2", Exact, ""})},
 			`query id "7" had another text`},
 	}
 	for _, tt := range tests {
 		dir := filepath.Join(t.TempDir(), "c")
 		_, err := Write(context.Background(), dir, tt.src, WriteOptions{})
-		if f := (*Fault)(nil); !errors.As(err, &f) || f.Kind != tt.kind || !strings.Contains(err.Error(), tt.want) {
+		if f := (*faults.Fault)(nil); !errors.As(err, &f) || f.Kind != tt.kind || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want %q", err, tt.want)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -175,7 +177,7 @@ func TestFaults(t *testing.T) {
 func TestFaultsOfReaderAreCounted(t *testing.T) {
 	src := Source{Products: func(yield func(Product, error) bool) {
 		for i := range 50 {
-			if !yield(Product{}, &Fault{File: "f.jsonl", Line: i + 1, Kind: Malformed, Reason: "bad"}) {
+			if !yield(Product{}, &faults.Fault{File: "f.jsonl", Line: i + 1, Kind: faults.Malformed, Reason: "bad"}) {
 				return
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // checker finds what is wrong with rows, alone and among others. It remembers
@@ -38,12 +40,12 @@ func (c *checker) hash(parts ...string) uint64 {
 }
 
 // product returns what is wrong with p, or nil; a sound product is remembered.
-func (c *checker) product(p *Product) *Fault {
+func (c *checker) product(p *Product) *faults.Fault {
 	if err := checkID(p.ID); err != nil {
 		return err
 	}
 	if strings.TrimSpace(p.Title) == "" {
-		return &Fault{Kind: MissingField, Reason: fmt.Sprintf("product %q has no title", p.ID)}
+		return &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("product %q has no title", p.ID)}
 	}
 	for _, s := range [...]string{p.Title, p.Brand, p.Color, p.Description, p.Image} {
 		if !utf8.ValidString(s) {
@@ -67,12 +69,12 @@ func (c *checker) product(p *Product) *Fault {
 		value float64
 	}{{"price", p.Price}, {"rating", p.Rating}, {"popularity", p.Popularity}} {
 		if math.IsNaN(n.value) || math.IsInf(n.value, 0) || n.value < 0 {
-			return &Fault{Kind: BadNumber, Reason: fmt.Sprintf("product %q has the %s %v", p.ID, n.name, n.value)}
+			return &faults.Fault{Kind: faults.BadNumber, Reason: fmt.Sprintf("product %q has the %s %v", p.ID, n.name, n.value)}
 		}
 	}
 	key := c.hash(p.ID)
 	if _, ok := c.products[key]; ok {
-		return &Fault{Kind: DuplicateID, Reason: fmt.Sprintf("product id %q was there before", p.ID)}
+		return &faults.Fault{Kind: faults.DuplicateID, Reason: fmt.Sprintf("product id %q was there before", p.ID)}
 	}
 	c.products[key] = struct{}{}
 	return nil
@@ -88,32 +90,32 @@ const (
 )
 
 // judgment returns what is wrong with j or, if nothing is, whether to keep it.
-func (c *checker) judgment(j *Judgment) (verdict, *Fault) {
+func (c *checker) judgment(j *Judgment) (verdict, *faults.Fault) {
 	if strings.TrimSpace(j.Query) == "" {
-		return 0, &Fault{Kind: MissingField, Reason: fmt.Sprintf("the query of product %q is empty", j.ProductID)}
+		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query of product %q is empty", j.ProductID)}
 	}
 	if err := checkID(j.ProductID); err != nil {
 		return 0, err
 	}
 	if !utf8.ValidString(j.Query) || !utf8.ValidString(j.QueryID) || !utf8.ValidString(j.Split) {
-		return 0, &Fault{Kind: NotUTF8, Reason: fmt.Sprintf("query %q is not valid UTF-8", j.Query)}
+		return 0, &faults.Fault{Kind: faults.NotUTF8, Reason: fmt.Sprintf("query %q is not valid UTF-8", j.Query)}
 	}
 	if j.Label == Unjudged {
-		return 0, &Fault{Kind: BadLabel, Reason: fmt.Sprintf("query %q, product %q: no label", j.Query, j.ProductID)}
+		return 0, &faults.Fault{Kind: faults.BadLabel, Reason: fmt.Sprintf("query %q, product %q: no label", j.Query, j.ProductID)}
 	}
 	if _, ok := c.products[c.hash(j.ProductID)]; !ok {
 		return unknownProduct, nil
 	}
 	query, text := c.hash(j.QueryID), c.hash(j.Query)
 	if known, ok := c.queries[query]; ok && known != text {
-		return 0, &Fault{Kind: Contradiction, Reason: fmt.Sprintf("query id %q had another text than %q before", j.QueryID, j.Query)}
+		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query id %q had another text than %q before", j.QueryID, j.Query)}
 	}
 	pair := c.hash(j.QueryID, j.ProductID)
 	switch known, ok := c.pairs[pair]; {
 	case ok && known == j.Label:
 		return duplicate, nil
 	case ok:
-		return 0, &Fault{Kind: Contradiction,
+		return 0, &faults.Fault{Kind: faults.Contradiction,
 			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.ProductID, j.Label, known)}
 	}
 	c.queries[query], c.pairs[pair] = text, j.Label
@@ -121,18 +123,18 @@ func (c *checker) judgment(j *Judgment) (verdict, *Fault) {
 }
 
 // checkID refuses what the text formats of ids (runs, tables) cannot carry.
-func checkID(id string) *Fault {
+func checkID(id string) *faults.Fault {
 	switch {
 	case strings.TrimSpace(id) == "":
-		return &Fault{Kind: MissingField, Reason: "the product id is empty"}
+		return &faults.Fault{Kind: faults.MissingField, Reason: "the product id is empty"}
 	case !utf8.ValidString(id):
-		return &Fault{Kind: NotUTF8, Reason: fmt.Sprintf("product id %q is not valid UTF-8", id)}
+		return &faults.Fault{Kind: faults.NotUTF8, Reason: fmt.Sprintf("product id %q is not valid UTF-8", id)}
 	case strings.ContainsFunc(id, unicode.IsControl):
-		return &Fault{Kind: BadID, Reason: fmt.Sprintf("product id %q has a control character", id)}
+		return &faults.Fault{Kind: faults.BadID, Reason: fmt.Sprintf("product id %q has a control character", id)}
 	}
 	return nil
 }
 
-func notUTF8(id string) *Fault {
-	return &Fault{Kind: NotUTF8, Reason: fmt.Sprintf("product %q has text that is not valid UTF-8", id)}
+func notUTF8(id string) *faults.Fault {
+	return &faults.Fault{Kind: faults.NotUTF8, Reason: fmt.Sprintf("product %q has text that is not valid UTF-8", id)}
 }

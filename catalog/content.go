@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // contentHash writes products and judgements in their one canonical spelling and
@@ -33,15 +35,15 @@ func newContentHash(products, judgments io.Writer) *contentHash {
 	return c
 }
 
-// product writes p. What cannot be stored is a *Fault.
+// product writes p. What cannot be stored is a *faults.Fault.
 func (c *contentHash) product(p *Product) error {
 	c.buf.Reset()
 	if err := c.json.Encode(p); err != nil {
-		return &Fault{Kind: Malformed, Reason: fmt.Sprintf("product %q: %v", p.ID, err)}
+		return &faults.Fault{Kind: faults.Malformed, Reason: fmt.Sprintf("product %q: %v", p.ID, err)}
 	}
 	if n := c.buf.Len(); n > maxStored {
 		c.buf = bytes.Buffer{} // gives back what a huge product took
-		return &Fault{Kind: TooLong, Reason: fmt.Sprintf("product %q has %d bytes", p.ID, n)}
+		return &faults.Fault{Kind: faults.TooLong, Reason: fmt.Sprintf("product %q has %d bytes", p.ID, n)}
 	}
 	_, err := c.products.Write(c.buf.Bytes())
 	return err

@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // Source is what a catalogue is made from. Write reads the products to their
@@ -29,6 +30,22 @@ type Source struct {
 	// Where, if not nil, tells the file and line of the row yielded last, so
 	// that faults that only Write can see are named as well as the reader's.
 	Where func() (file string, line int)
+}
+
+// Report says what Write did.
+type Report struct {
+	Name      string `json:"name"`
+	Products  int    `json:"products"`
+	Judgments int    `json:"judgments"`
+	Queries   int    `json:"queries"`
+	Hash      string `json:"hash"`
+	// Faults are the rows that were skipped for being wrong.
+	Faults faults.List `json:"faults"`
+	// UnknownProducts and Duplicates count judgements that were dropped though
+	// nothing is wrong with them: of products that are not in the catalogue,
+	// and repeated word for word.
+	UnknownProducts int `json:"judgments_of_unknown_products"`
+	Duplicates      int `json:"duplicate_judgments"`
 }
 
 // WriteOptions are the options of Write; the zero value will do.
@@ -42,7 +59,7 @@ type WriteOptions struct {
 // Write makes a catalogue of src in dir. The catalogue is built beside dir and
 // takes its place when complete: until then, and after an error, dir is as it
 // was. A dir that exists is replaced only if it is a catalogue or empty. An error
-// of the source, a *Fault among them, is returned as the source gave it.
+// of the source, a *faults.Fault among them, is returned as the source gave it.
 func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report, error) {
 	dir, err := checkTarget(dir)
 	if err != nil {
@@ -173,7 +190,7 @@ func (w *writer) writeProducts(ctx context.Context, content *contentHash, popula
 				err = f
 			} else {
 				err = content.product(&p)
-				if _, isFault := err.(*Fault); err != nil && !isFault {
+				if _, isFault := err.(*faults.Fault); err != nil && !isFault {
 					return err // the disk is full, say
 				}
 			}
@@ -223,7 +240,7 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			if j.QueryID == "" {
 				j.QueryID = j.Query
 			}
-			var f *Fault
+			var f *faults.Fault
 			if v, f = w.check.judgment(&j); f != nil {
 				err = locate(f, w.where("judgement", row))
 			}
@@ -260,7 +277,7 @@ func (w *writer) where(what string, row int) func() (string, int) {
 
 // locate tells a fault its place.
 func locate(err error, where func() (string, int)) error {
-	if f, ok := err.(*Fault); ok {
+	if f, ok := err.(*faults.Fault); ok {
 		f.File, f.Line = where()
 	}
 	return err
@@ -268,7 +285,7 @@ func locate(err error, where func() (string, int)) error {
 
 // fault counts err and returns nil if writing may go on.
 func (w *writer) fault(err error) error {
-	var f *Fault
+	var f *faults.Fault
 	if !errors.As(err, &f) || !w.o.SkipFaults {
 		w.bySource = true
 		return err

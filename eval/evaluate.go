@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // Input is what an evaluation looks at.
@@ -21,8 +22,8 @@ type Input struct {
 	Program string // version
 	Index   *IndexInfo
 	Qrels   *Qrels
-	Faults  catalog.Faults // of the judgements
-	Split   string         // the part of the judgements that Qrels are, if any
+	Faults  faults.List // of the judgements
+	Split   string      // the part of the judgements that Qrels are, if any
 	// Full are the systems' rankings of the whole catalogue, and Pool their
 	// rankings of each query's judged products, of the same systems in the same
 	// order; in Pool a nil stands for a system that has none. Either may be empty.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // smallProducts: brand, popularity, category. p8 has no popularity, p9 belongs to
@@ -540,7 +541,7 @@ func TestReportsAreDeterministic(t *testing.T) {
 func TestReportsSurviveJSON(t *testing.T) {
 	in := small(t)
 	in.Spaces = map[string]Space{"pretrained": randomSpace(1, 40, 8), "finetuned": randomSpace(2, 40, 8)}
-	in.Faults.Add(&catalog.Fault{File: "f", Line: 3, Kind: catalog.BadLabel, Reason: "bad"})
+	in.Faults.Add(&faults.Fault{File: "f", Line: 3, Kind: faults.BadLabel, Reason: "bad"})
 	r := evaluated(t, in, Options{})
 	if !hasNote(r, "Faulty judgements that were left out: 1") {
 		t.Errorf("%q", r.Notes)

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // Judgment is one verdict on how well a product answers a query.
@@ -121,8 +122,8 @@ type QrelsOptions struct {
 
 // Kinds of faults that only show when judgements are put together.
 const (
-	UnknownProduct catalog.FaultKind = "judgement of an unknown product"
-	Duplicate      catalog.FaultKind = "duplicate judgement"
+	UnknownProduct faults.Kind = "judgement of an unknown product"
+	Duplicate      faults.Kind = "duplicate judgement"
 )
 
 // NewQrels puts judgements together. Labels must be all of ESCI (a letter or a
@@ -133,7 +134,7 @@ const (
 // twice for one product is a fault, whether or not the labels agree; the first
 // counts. Where an id of a query has a space in it, as texts do, all queries are
 // named q1, q2 ... in order of their ids.
-func NewQrels(judgments iter.Seq2[Judgment, error], o QrelsOptions) (*Qrels, catalog.Faults, error) {
+func NewQrels(judgments iter.Seq2[Judgment, error], o QrelsOptions) (*Qrels, faults.List, error) {
 	b := qrelsBuilder{options: o, byID: map[string]*queryBuilder{}, values: map[string]float64{}}
 	for j, err := range judgments {
 		if err == nil {
@@ -142,7 +143,7 @@ func NewQrels(judgments iter.Seq2[Judgment, error], o QrelsOptions) (*Qrels, cat
 		if err == nil {
 			continue
 		}
-		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) && o.Skip {
+		if fault := (*faults.Fault)(nil); errors.As(err, &fault) && o.Skip {
 			b.faults.Add(fault)
 			continue
 		}
@@ -161,11 +162,11 @@ type qrelsBuilder struct {
 	options QrelsOptions
 	byID    map[string]*queryBuilder
 	values  map[string]float64 // of numeric labels; NaN: a label of ESCI
-	faults  catalog.Faults
+	faults  faults.List
 }
 
-func (b *qrelsBuilder) fault(kind catalog.FaultKind, format string, args ...any) error {
-	f := &catalog.Fault{Kind: kind, Reason: fmt.Sprintf(format, args...)}
+func (b *qrelsBuilder) fault(kind faults.Kind, format string, args ...any) error {
+	f := &faults.Fault{Kind: kind, Reason: fmt.Sprintf(format, args...)}
 	if b.options.Where != nil {
 		f.File, f.Line = b.options.Where()
 	} else {
@@ -178,9 +179,9 @@ func (b *qrelsBuilder) add(j Judgment) error {
 	id := cmp.Or(j.QueryID, j.Query)
 	switch {
 	case strings.TrimSpace(id) == "":
-		return b.fault(catalog.MissingField, "the judgement names no query")
+		return b.fault(faults.MissingField, "the judgement names no query")
 	case strings.TrimSpace(j.Product) == "":
-		return b.fault(catalog.MissingField, "query %.80q: the judgement names no product", id)
+		return b.fault(faults.MissingField, "query %.80q: the judgement names no product", id)
 	case b.options.Known != nil && !b.options.Known(j.Product):
 		return b.fault(UnknownProduct, "query %.80q: there is no product %.80q", id, j.Product)
 	}
@@ -197,16 +198,16 @@ func (b *qrelsBuilder) add(j Judgment) error {
 		q.text = j.Query
 	}
 	if j.Query != "" && q.text != j.Query {
-		return b.fault(catalog.Contradiction, "query id %.80q has the text %.80q, but %.80q before", id, j.Query, q.text)
+		return b.fault(faults.Contradiction, "query id %.80q has the text %.80q, but %.80q before", id, j.Query, q.text)
 	}
 	if j.Split != q.split {
-		return b.fault(catalog.Contradiction, "query %.80q is in split %.20q, but in %.20q before", id, j.Split, q.split)
+		return b.fault(faults.Contradiction, "query %.80q is in split %.20q, but in %.20q before", id, j.Split, q.split)
 	}
 	switch known, ok := q.labels[j.Product]; {
 	case ok && known == label:
 		return b.fault(Duplicate, "query %.80q: product %.80q is judged twice", id, j.Product)
 	case ok:
-		return b.fault(catalog.Contradiction, "query %.80q: product %.80q is judged %s, but %s before", id, j.Product, label, known)
+		return b.fault(faults.Contradiction, "query %.80q: product %.80q is judged %s, but %s before", id, j.Product, label, known)
 	}
 	q.labels[j.Product] = label
 	b.values[label] = value // of kept judgements only: what is left out must not decide the scale
@@ -224,7 +225,7 @@ func (b *qrelsBuilder) label(s string) (string, float64, error) {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) > 1e6 {
-		return "", 0, b.fault(catalog.BadLabel, "label %.40q is none of E, S, C, I and no number", s)
+		return "", 0, b.fault(faults.BadLabel, "label %.40q is none of E, S, C, I and no number", s)
 	}
 	v = max(0, v) // trec_eval takes a negative judgement for "not relevant"
 	return strconv.FormatFloat(v, 'g', -1, 64), v, nil

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // sequence yields judgements without an error.
@@ -103,44 +103,44 @@ func TestFaultsOfJudgements(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		js   []Judgment
-		kind catalog.FaultKind
+		kind faults.Kind
 		says string
 	}{
-		{"no query", []Judgment{{QueryID: " ", Product: "a", Label: "E"}}, catalog.MissingField, "names no query"},
-		{"no product", []Judgment{{QueryID: "q", Product: "\t", Label: "E"}}, catalog.MissingField, "names no product"},
+		{"no query", []Judgment{{QueryID: " ", Product: "a", Label: "E"}}, faults.MissingField, "names no query"},
+		{"no product", []Judgment{{QueryID: "q", Product: "\t", Label: "E"}}, faults.MissingField, "names no product"},
 		{"unknown product", judgmentsOf("q gone E"), UnknownProduct, `no product "gone"`},
-		{"bad label", judgmentsOf("q a X"), catalog.BadLabel, `label "X"`},
-		{"no label", judgmentsOf("q a "), catalog.BadLabel, `label ""`},
-		{"NaN", judgmentsOf("q a NaN"), catalog.BadLabel, "NaN"},
-		{"infinite", judgmentsOf("q a -Inf"), catalog.BadLabel, "Inf"},
-		{"beyond all scales", judgmentsOf("q a 1000001"), catalog.BadLabel, "1000001"},
+		{"bad label", judgmentsOf("q a X"), faults.BadLabel, `label "X"`},
+		{"no label", judgmentsOf("q a "), faults.BadLabel, `label ""`},
+		{"NaN", judgmentsOf("q a NaN"), faults.BadLabel, "NaN"},
+		{"infinite", judgmentsOf("q a -Inf"), faults.BadLabel, "Inf"},
+		{"beyond all scales", judgmentsOf("q a 1000001"), faults.BadLabel, "1000001"},
 		{"judged twice alike", judgmentsOf("q a E", "q a exact"), Duplicate, "judged twice"},
 		{"judged twice alike, in two spellings", judgmentsOf("q a 1", "q a 1.0"), Duplicate, "judged twice"},
-		{"judged twice, not alike", judgmentsOf("q a E", "q a I"), catalog.Contradiction, "judged I, but E before"},
-		{"two texts", []Judgment{{"1", "lamp", "a", "E", ""}, {"1", "table", "b", "E", ""}}, catalog.Contradiction, `text "table", but "lamp"`},
-		{"two splits", []Judgment{{"1", "lamp", "a", "E", "train"}, {"1", "lamp", "b", "E", "test"}}, catalog.Contradiction, `split "test", but in "train"`},
+		{"judged twice, not alike", judgmentsOf("q a E", "q a I"), faults.Contradiction, "judged I, but E before"},
+		{"two texts", []Judgment{{"1", "lamp", "a", "E", ""}, {"1", "table", "b", "E", ""}}, faults.Contradiction, `text "table", but "lamp"`},
+		{"two splits", []Judgment{{"1", "lamp", "a", "E", "train"}, {"1", "lamp", "b", "E", "test"}}, faults.Contradiction, `split "test", but in "train"`},
 	} {
-		_, faults, err := NewQrels(sequence(c.js), QrelsOptions{Known: known, Where: func() (string, int) { return "file.tsv", 7 }})
-		var fault *catalog.Fault
-		if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "file.tsv: line 7: ") || faults.Count != 0 {
-			t.Errorf("%s: error %v, %d faults", c.name, err, faults.Count)
+		_, left, err := NewQrels(sequence(c.js), QrelsOptions{Known: known, Where: func() (string, int) { return "file.tsv", 7 }})
+		var fault *faults.Fault
+		if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "file.tsv: line 7: ") || left.Count != 0 {
+			t.Errorf("%s: error %v, %d faults", c.name, err, left.Count)
 		}
 		// With Skip the fault is counted and the rest counts.
 		js := append(slices.Clone(c.js), judgmentsOf("other z E")...)
 		if strings.ContainsAny(c.js[0].Label, "0123456789") && c.kind == Duplicate {
 			js[len(js)-1].Label = "1"
 		}
-		q, faults, err := NewQrels(sequence(js), QrelsOptions{Known: known, Skip: true})
-		if err != nil || faults.Count != 1 || faults.ByKind[c.kind] != 1 || faults.First[0].File != "judgements" || q.Count != len(js)-1 {
-			t.Errorf("%s, skipped: error %v, faults %+v", c.name, err, faults)
+		q, left, err := NewQrels(sequence(js), QrelsOptions{Known: known, Skip: true})
+		if err != nil || left.Count != 1 || left.ByKind[c.kind] != 1 || left.First[0].File != "judgements" || q.Count != len(js)-1 {
+			t.Errorf("%s, skipped: error %v, faults %+v", c.name, err, left)
 		}
 	}
 }
 
 func TestSkipKeepsTheFirst(t *testing.T) {
-	q, faults, err := NewQrels(sequence(judgmentsOf("q a S", "q a E", "q a I", "q b E", "q a S")), QrelsOptions{Skip: true})
-	if err != nil || labelsOf(q, 0) != "a=S b=E" || faults.Count != 3 || faults.ByKind[catalog.Contradiction] != 2 || faults.ByKind[Duplicate] != 1 {
-		t.Errorf("%v, %+v, error %v", q, faults, err)
+	q, left, err := NewQrels(sequence(judgmentsOf("q a S", "q a E", "q a I", "q b E", "q a S")), QrelsOptions{Skip: true})
+	if err != nil || labelsOf(q, 0) != "a=S b=E" || left.Count != 3 || left.ByKind[faults.Contradiction] != 2 || left.ByKind[Duplicate] != 1 {
+		t.Errorf("%v, %+v, error %v", q, left, err)
 	}
 }
 
@@ -275,7 +275,7 @@ func FuzzLabel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		q, _, err := NewQrels(sequence([]Judgment{{QueryID: "q", Product: "a", Label: s}}), QrelsOptions{})
 		if err != nil {
-			if fault := (*catalog.Fault)(nil); !errors.As(err, &fault) || fault.Kind != catalog.BadLabel {
+			if fault := (*faults.Fault)(nil); !errors.As(err, &fault) || fault.Kind != faults.BadLabel {
 				t.Fatalf("label %q: %v", s, err)
 			}
 			return

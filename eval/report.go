@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"math"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // Number is a float64 that may not exist: NaN, null in JSON.
@@ -82,12 +82,12 @@ type IndexInfo struct {
 
 // JudgmentsInfo says which judgements were used.
 type JudgmentsInfo struct {
-	Hash    string         `json:"hash"` // SHA-256 of them as TREC qrels with the queries' texts
-	Queries int            `json:"queries"`
-	Count   int            `json:"count"`
-	Scale   string         `json:"scale"`
-	Levels  []LevelInfo    `json:"levels"` // worst first
-	Faults  catalog.Faults `json:"faults"`
+	Hash    string      `json:"hash"` // SHA-256 of them as TREC qrels with the queries' texts
+	Queries int         `json:"queries"`
+	Count   int         `json:"count"`
+	Scale   string      `json:"scale"`
+	Levels  []LevelInfo `json:"levels"` // worst first
+	Faults  faults.List `json:"faults"`
 }
 
 // LevelInfo is a level of the scale, its gain and how often it was given.

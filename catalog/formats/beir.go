@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -50,11 +51,11 @@ func (r *reader) qrels(yield func(catalog.Judgment, error) bool) {
 				text, err = cells[i].asText()
 			}
 			if err != nil {
-				return yield(catalog.Judgment{}, r.fault(catalog.Malformed, "field %s: %v", cells[i].name, err))
+				return yield(catalog.Judgment{}, r.fault(faults.Malformed, "field %s: %v", cells[i].name, err))
 			}
 		}
 		if id == "" {
-			return yield(catalog.Judgment{}, r.fault(catalog.MissingField, "the query has no _id"))
+			return yield(catalog.Judgment{}, r.fault(faults.MissingField, "the query has no _id"))
 		}
 		queries[id] = strings.TrimSpace(text)
 		return true
@@ -82,7 +83,7 @@ func (r *reader) qrels(yield func(catalog.Judgment, error) bool) {
 			}
 			text, ok := queries[query]
 			if !ok {
-				return yield(catalog.Judgment{}, r.fault(catalog.MissingField, "query %q is not in %s", query, r.files.queries))
+				return yield(catalog.Judgment{}, r.fault(faults.MissingField, "query %q is not in %s", query, r.files.queries))
 			}
 			return yield(catalog.Judgment{QueryID: query, Query: text, ProductID: product, Label: labelOf(score, scores), Split: split}, nil)
 		})
@@ -138,7 +139,7 @@ func (r *reader) qrelsFile(path string, each func(query, product string, score i
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(record[score]))
 		if err != nil {
-			return each("", "", 0, r.fault(catalog.BadLabel, "score %.60q is not a whole number", record[score]))
+			return each("", "", 0, r.fault(faults.BadLabel, "score %.60q is not a whole number", record[score]))
 		}
 		return each(strings.Clone(record[query]), strings.Clone(record[product]), n, nil)
 	})

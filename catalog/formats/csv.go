@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -45,7 +46,7 @@ func (r *reader) csvProducts(f *textfile.File, yield func(catalog.Product, error
 			for i, text := range record {
 				cells[i] = cell{name: table.Header[i], text: strings.Clone(text)}
 			}
-			var f *catalog.Fault
+			var f *faults.Fault
 			if p, f = r.mapping.product(cells); f != nil {
 				err = r.located(f)
 			}
@@ -110,14 +111,14 @@ func (r *reader) records(table *textfile.CSV, each func(record []string, err err
 		var bad *csv.ParseError
 		switch {
 		case errors.As(err, &bad):
-			err = r.fault(catalog.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%v", bad.Err)
 		case err != nil:
 			each(nil, r.broken(err))
 			return false
 		default:
 			for _, text := range record {
 				if !utf8.ValidString(text) {
-					err = r.fault(catalog.NotUTF8, "the line is not valid UTF-8")
+					err = r.fault(faults.NotUTF8, "the line is not valid UTF-8")
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // The columns of ESCI. Those of the one-table copy are the union of both.
@@ -39,7 +40,7 @@ func (r *reader) parquetProducts(yield func(catalog.Product, error) bool) {
 				seen[key] = struct{}{}
 			}
 			if bad := notUTF8(cells); bad != "" {
-				return yield(catalog.Product{}, r.fault(catalog.NotUTF8, "column %s is not valid UTF-8", bad))
+				return yield(catalog.Product{}, r.fault(faults.NotUTF8, "column %s is not valid UTF-8", bad))
 			}
 			p, f := r.mapping.product(cells)
 			if f != nil {
@@ -97,7 +98,7 @@ func (r *reader) parquetJudgments(yield func(catalog.Judgment, error) bool) {
 				j.QueryID = j.Query
 			}
 			if j.Label, err = catalog.ParseLabel(cells[2].text); err != nil {
-				err = r.fault(catalog.BadLabel, "%v", err)
+				err = r.fault(faults.BadLabel, "%v", err)
 			}
 			return yield(j, err)
 		})

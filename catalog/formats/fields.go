@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // target is a field of catalog.Product and the names that sources give it, the
@@ -101,7 +102,7 @@ func (c *cell) empty() bool {
 // product makes a product of a row. Of several cells for one field the one with
 // the best name that is not empty counts; the rest and what fits no field
 // become Extra.
-func (m *mapping) product(cells []cell) (catalog.Product, *catalog.Fault) {
+func (m *mapping) product(cells []cell) (catalog.Product, *faults.Fault) {
 	type choice struct{ cell, rank int }
 	var chosen [16]choice // by target; cell is from 1
 	for i := range cells {
@@ -165,26 +166,26 @@ func keepExtra(p *catalog.Product, c *cell) {
 }
 
 // set puts the value of c into a field of p.
-func set(p *catalog.Product, field string, c *cell) *catalog.Fault {
-	bad := func(kind catalog.FaultKind, err error) *catalog.Fault {
-		return &catalog.Fault{Kind: kind, Reason: fmt.Sprintf("field %s: %v", c.name, err)}
+func set(p *catalog.Product, field string, c *cell) *faults.Fault {
+	bad := func(kind faults.Kind, err error) *faults.Fault {
+		return &faults.Fault{Kind: kind, Reason: fmt.Sprintf("field %s: %v", c.name, err)}
 	}
 	var err error
 	switch field {
 	case "category":
 		if p.Category, err = c.asList(splitPath); err != nil {
-			return bad(catalog.Malformed, err)
+			return bad(faults.Malformed, err)
 		}
 		return nil
 	case "bullets":
 		if p.Bullets, err = c.asList(splitLines); err != nil {
-			return bad(catalog.Malformed, err)
+			return bad(faults.Malformed, err)
 		}
 		return nil
 	}
 	text, err := c.asText()
 	if err != nil {
-		return bad(catalog.Malformed, err)
+		return bad(faults.Malformed, err)
 	}
 	text = strings.TrimSpace(text)
 	switch field {
@@ -203,7 +204,7 @@ func set(p *catalog.Product, field string, c *cell) *catalog.Fault {
 	default:
 		n, err := parseNumber(text)
 		if err != nil {
-			return bad(catalog.BadNumber, err)
+			return bad(faults.BadNumber, err)
 		}
 		switch field {
 		case "price":

@@ -5,7 +5,7 @@
 // Readers are iterators: what they hold does not grow with the number of
 // products, but for a 64-bit hash a product where products repeat, one and a
 // number where popularity comes in a file of its own, and the queries of a BEIR
-// folder. A row that cannot be used is yielded as a *catalog.Fault, and reading
+// folder. A row that cannot be used is yielded as a *faults.Fault, and reading
 // goes on; any other error ends it. Unreadable or hostile files give errors,
 // never panics. Sources hold no file open between iterations and may be read
 // again, but by one goroutine at a time.
@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // Format is a kind of source.
@@ -140,12 +141,12 @@ type reader struct {
 func (r *reader) where() (string, int) { return r.file, r.line }
 
 // fault returns a fault of the row at hand.
-func (r *reader) fault(kind catalog.FaultKind, format string, args ...any) *catalog.Fault {
-	return &catalog.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}
+func (r *reader) fault(kind faults.Kind, format string, args ...any) *faults.Fault {
+	return &faults.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}
 }
 
 // located tells f the place of the row at hand.
-func (r *reader) located(f *catalog.Fault) *catalog.Fault {
+func (r *reader) located(f *faults.Fault) *faults.Fault {
 	f.File, f.Line = r.where()
 	return f
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // folder writes files, by name, and returns where.
@@ -42,29 +43,29 @@ func open(t testing.TB, o Options, paths ...string) *Input {
 
 // drain returns what seq yields: values, faults as text, and the error that
 // ended it. Folders are cut from file names.
-func drain[T any](seq iter.Seq2[T, error]) (values []T, faults []string, err error) {
+func drain[T any](seq iter.Seq2[T, error]) (values []T, bad []string, err error) {
 	for v, e := range seq {
-		var f *catalog.Fault
+		var f *faults.Fault
 		switch {
 		case e == nil:
 			values = append(values, v)
 		case errors.As(e, &f):
 			c := *f
 			c.File = filepath.Base(c.File)
-			faults = append(faults, c.Error())
+			bad = append(bad, c.Error())
 		default:
 			err = e
 		}
 	}
-	return values, faults, err
+	return values, bad, err
 }
 
 // sound drains seq, which must have neither fault nor error.
 func sound[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
 	t.Helper()
-	values, faults, err := drain(seq)
-	if faults != nil || err != nil {
-		t.Fatalf("faults %q, error %v", faults, err)
+	values, bad, err := drain(seq)
+	if bad != nil || err != nil {
+		t.Fatalf("faults %q, error %v", bad, err)
 	}
 	return values
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -18,7 +19,7 @@ func (r *reader) jsonl(yield func(catalog.Product, error) bool) {
 		ok := r.objects(path, func(cells []cell, err error) bool {
 			var p catalog.Product
 			if err == nil {
-				var f *catalog.Fault
+				var f *faults.Fault
 				if p, f = r.mapping.product(cells); f != nil {
 					err = r.located(f)
 				}
@@ -55,7 +56,7 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 		r.line = lines.Number()
 		switch {
 		case errors.Is(err, textfile.ErrTooLong):
-			if !each(nil, r.fault(catalog.TooLong, "%v", err)) {
+			if !each(nil, r.fault(faults.TooLong, "%v", err)) {
 				return false
 			}
 			continue
@@ -66,7 +67,7 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 			continue
 		case !utf8.Valid(line):
 			// encoding/json would replace such bytes without a word.
-			if !each(nil, r.fault(catalog.NotUTF8, "the line is not valid UTF-8")) {
+			if !each(nil, r.fault(faults.NotUTF8, "the line is not valid UTF-8")) {
 				return false
 			}
 			continue
@@ -76,7 +77,7 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 			if err == nil {
 				err = errors.New("null")
 			}
-			if !each(nil, r.fault(catalog.Malformed, "not a JSON object: %v", err)) {
+			if !each(nil, r.fault(faults.Malformed, "not a JSON object: %v", err)) {
 				return false
 			}
 			continue

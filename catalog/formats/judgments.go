@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -75,7 +76,7 @@ func (r *reader) csvJudgments(f *textfile.File, yield func(catalog.Judgment, err
 				j.QueryID = j.Query
 			}
 			if j.Label, err = catalog.ParseLabel(record[label]); err != nil {
-				err = r.fault(catalog.BadLabel, "%v", err)
+				err = r.fault(faults.BadLabel, "%v", err)
 			}
 		}
 		return yield(j, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -57,7 +58,7 @@ func (r *reader) readPopularity(keep func(id string, n float64), yield func(cata
 				keep(strings.TrimSpace(record[id]), n)
 				return true
 			}
-			err = r.fault(catalog.BadNumber, "%v", err)
+			err = r.fault(faults.BadNumber, "%v", err)
 		}
 		return yield(catalog.Product{}, err)
 	})

@@ -10,12 +10,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/eval/judge"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 )
 
@@ -81,7 +81,7 @@ func (e *evaluating) readJudgments(context.Context) error {
 		o.Known = e.x.Has
 	}
 	if e.all, e.in.Faults, err = eval.NewQrels(src.Judgments, o); err != nil {
-		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+		if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 			err = fmt.Errorf("%w (correct it, or leave such judgements out with --on-fault skip)", err)
 		}
 		return unreadJudgments(e.index, len(e.judgments) > 0, err)
@@ -154,16 +154,16 @@ func (e *evaluating) readRuns(context.Context) error {
 			if !ok || name == "" || path == "" || strings.ContainsAny(name, "/ \t") {
 				return usageError("--%s %q is not NAME=FILE, such as old=old.trec", flag, v)
 			}
-			run, faults, err := formats.ReadRun(path, name, e.onFault == "skip")
+			run, left, err := formats.ReadRun(path, name, e.onFault == "skip")
 			if err != nil {
-				if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+				if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 					err = fmt.Errorf("%w (correct it, or leave such lines out with --on-fault skip)", err)
 				}
 				return fmt.Errorf("--%s %s: %w", flag, name, err)
 			}
-			printFaults(e.c.ErrOrStderr(), faults)
-			if faults.Count > 0 {
-				e.notes = append(e.notes, fmt.Sprintf("%s: %d faulty lines of its run were left out.", name, faults.Count))
+			printFaults(e.c.ErrOrStderr(), left)
+			if left.Count > 0 {
+				e.notes = append(e.notes, fmt.Sprintf("%s: %d faulty lines of its run were left out.", name, left.Count))
 			}
 			if !slices.ContainsFunc(e.in.Qrels.Queries, func(q eval.Query) bool { _, ok := run.Hits[q.ID]; return ok }) {
 				return fmt.Errorf("--%s %s: no query of %s is judged: its ids are not those of the judgements", flag, name, path)

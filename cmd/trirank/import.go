@@ -13,6 +13,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/catalog/formats"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 )
 
@@ -106,7 +107,7 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 	})
 	if err != nil {
 		p.Stop()
-		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+		if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 			err = fmt.Errorf("%w (correct it, or leave such rows out with --on-fault skip)", err)
 		}
 		return fail(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 )
 
@@ -144,7 +145,7 @@ func plural(n int, unit string) string {
 }
 
 // printFaults says what was left out for being wrong.
-func printFaults(w io.Writer, f catalog.Faults) {
+func printFaults(w io.Writer, f faults.List) {
 	if f.Count == 0 {
 		return
 	}

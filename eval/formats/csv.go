@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -117,7 +117,7 @@ func (r *reader) table(f *textfile.File, split string) error {
 		var bad *csv.ParseError
 		switch {
 		case errors.As(err, &bad):
-			err = r.fault(catalog.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%v", bad.Err)
 		case err != nil:
 			return r.broken(err)
 		default:

@@ -2,7 +2,7 @@
 // read. Files may be compressed by gzip or zstd.
 //
 // Readers of judgements are iterators that hold one query at a time. A row that
-// cannot be used is yielded as a *catalog.Fault, and reading goes on; any other
+// cannot be used is yielded as a *faults.Fault, and reading goes on; any other
 // error ends it. Broken or hostile files give errors, never panics. A Source
 // holds no file open between iterations and may be read again, but by one
 // goroutine at a time.
@@ -17,8 +17,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -88,7 +88,7 @@ type Source struct {
 	// Format is one of All: what was recognised, or asked for.
 	Format string
 	// Judgments yields the judgements in the order of the files. A faulty row is
-	// yielded as a *catalog.Fault, and reading goes on; other errors end it. Both
+	// yielded as a *faults.Fault, and reading goes on; other errors end it. Both
 	// name the file, and leave it to the caller to say what could not be done.
 	Judgments iter.Seq2[eval.Judgment, error]
 	// Where tells the place of the judgement yielded last.
@@ -221,7 +221,7 @@ func (r *reader) emit(j eval.Judgment) error {
 	if j.Query == "" && id != "" && r.queries != nil {
 		text, ok := r.queries.texts[id]
 		if !ok {
-			return r.fault(catalog.MissingField, "query %.80q is not in %s", id, r.queries.path)
+			return r.fault(faults.MissingField, "query %.80q is not in %s", id, r.queries.path)
 		}
 		j.Query = text
 	}
@@ -230,17 +230,17 @@ func (r *reader) emit(j eval.Judgment) error {
 	}
 	switch {
 	case trim(id) == "":
-		return r.fault(catalog.MissingField, "the judgement names no query")
+		return r.fault(faults.MissingField, "the judgement names no query")
 	case trim(j.Product) == "":
-		return r.fault(catalog.MissingField, "query %.80q: the product id is empty", id)
+		return r.fault(faults.MissingField, "query %.80q: the product id is empty", id)
 	case trim(j.Label) == "":
-		return r.fault(catalog.BadLabel, "query %.80q, product %.80q: there is no label", id, j.Product)
+		return r.fault(faults.BadLabel, "query %.80q, product %.80q: there is no label", id, j.Product)
 	case !utf8.ValidString(id), !utf8.ValidString(j.Query), !utf8.ValidString(j.Product), !utf8.ValidString(j.Label), !utf8.ValidString(j.Split):
-		return r.fault(catalog.NotUTF8, "query %.80q, product %.80q: the text is not valid UTF-8 (convert the file)", id, j.Product)
+		return r.fault(faults.NotUTF8, "query %.80q, product %.80q: the text is not valid UTF-8 (convert the file)", id, j.Product)
 	case hasControl(j.QueryID):
-		return r.fault(catalog.BadID, "query id %.80q has a control character", j.QueryID)
+		return r.fault(faults.BadID, "query id %.80q has a control character", j.QueryID)
 	case hasControl(j.Product):
-		return r.fault(catalog.BadID, "product id %.80q has a control character", j.Product)
+		return r.fault(faults.BadID, "product id %.80q has a control character", j.Product)
 	}
 	r.yielded = true
 	if !r.yield(j, nil) {
@@ -250,9 +250,9 @@ func (r *reader) emit(j eval.Judgment) error {
 }
 
 // fault yields what is wrong with the line at hand. An error ends reading.
-func (r *reader) fault(kind catalog.FaultKind, format string, args ...any) error {
+func (r *reader) fault(kind faults.Kind, format string, args ...any) error {
 	r.yielded = true
-	if !r.yield(eval.Judgment{}, &catalog.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}) {
+	if !r.yield(eval.Judgment{}, &faults.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}) {
 		return errStop
 	}
 	return nil

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -28,7 +28,7 @@ func fuzz(f *testing.F, format string, seeds ...string) {
 		}
 		r := &reader{format: format, file: "f"}
 		r.yield = func(j eval.Judgment, err error) bool {
-			if fault := (*catalog.Fault)(nil); errors.As(err, &fault) {
+			if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 				if fault.File == "" || fault.Line < 1 || fault.Kind == "" || fault.Reason == "" {
 					t.Errorf("%+v", fault)
 				}
@@ -84,10 +84,10 @@ func FuzzRun(f *testing.F) {
 	f.Add([]byte("q Q0 d 1 2.5 t\nq Q0 e 2 2.5 t\n"))
 	f.Add([]byte("q Q0 d 1 2.5\n\nq Q0 d 1 nan t\nq Q0 e 1 -1e38 t\nq Q0 \u00a0 1 1 t"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		read := func(b []byte, skip bool) (*eval.Run, catalog.Faults, error) {
+		read := func(b []byte, skip bool) (*eval.Run, faults.List, error) {
 			file, err := textfile.New(bytes.NewReader(b))
 			if err != nil {
-				return nil, catalog.Faults{}, err
+				return nil, faults.List{}, err
 			}
 			return readRun(file, "f", "s", skip)
 		}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // file writes a file and returns where.
@@ -40,7 +40,7 @@ func drain(s *Source) string {
 	var out strings.Builder
 	for j, err := range s.Judgments {
 		path, line := s.Where()
-		var f *catalog.Fault
+		var f *faults.Fault
 		switch {
 		case errors.As(err, &f):
 			out.WriteString(strings.TrimPrefix(f.Error(), filepath.Dir(path)+"/") + "\n")

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -146,7 +146,7 @@ func (d *document) walkFrom(t json.Token, what string, object func(name string) 
 			}
 		}
 	default:
-		if err := d.fault(catalog.Malformed, "%s cannot be %s", what, describe(t)); err != nil {
+		if err := d.fault(faults.Malformed, "%s cannot be %s", what, describe(t)); err != nil {
 			return err
 		}
 		return d.skipFrom(t)

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -122,7 +122,7 @@ func (r *reader) quepidTable(f *textfile.File) error {
 		switch {
 		case errors.As(err, &bad):
 			r.line = bad.StartLine
-			err = r.fault(catalog.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%v", bad.Err)
 		case err != nil:
 			r.line++ // what follows the last good record
 			return r.broken(err)
@@ -164,7 +164,7 @@ func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool)
 		}
 		v, err := strconv.ParseFloat(s, 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return r.fault(catalog.BadLabel, "query %.80q, product %.80q: rating %.40q is no number", j.Query, j.Product, s)
+			return r.fault(faults.BadLabel, "query %.80q, product %.80q: rating %.40q is no number", j.Query, j.Product, s)
 		}
 		given, values = append(given, s), append(values, v)
 		agreed = agreed && s == given[0]

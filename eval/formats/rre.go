@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -93,7 +93,7 @@ func (d *ratingsFile) query() (text string, err error) {
 	case text == "":
 		here := d.line
 		d.line = line
-		err = d.fault(catalog.MissingField, "the query has no text: none of its placeholders is called $query (name the right one with query_placeholder)")
+		err = d.fault(faults.MissingField, "the query has no text: none of its placeholders is called $query (name the right one with query_placeholder)")
 		d.line = here
 		return "", err
 	case own:

@@ -12,31 +12,31 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
 // DuplicateHit is the fault of a run that lists a product twice for a query.
-const DuplicateHit catalog.FaultKind = "duplicate hit"
+const DuplicateHit faults.Kind = "duplicate hit"
 
 // ReadRun reads what a system returned from a run file of TREC: lines of query
 // id, "Q0", product id, rank, score and tag, parted by white space. The order is
 // by score, and by product id where scores are equal; rank and tag count for
-// nothing. The first line that cannot be used is an error, a *catalog.Fault, or,
+// nothing. The first line that cannot be used is an error, a *faults.Fault, or,
 // with skip, such lines are left out and counted.
-func ReadRun(path, system string, skip bool) (*eval.Run, catalog.Faults, error) {
+func ReadRun(path, system string, skip bool) (*eval.Run, faults.List, error) {
 	f, err := textfile.Open(path)
 	if err != nil {
-		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %w", err)
+		return nil, faults.List{}, fmt.Errorf("cannot read the run: %w", err)
 	}
 	defer f.Close()
 	return readRun(f, path, system, skip)
 }
 
-func readRun(f *textfile.File, path, system string, skip bool) (*eval.Run, catalog.Faults, error) {
+func readRun(f *textfile.File, path, system string, skip bool) (*eval.Run, faults.List, error) {
 	if err := legible(f.Peek()); err != nil {
-		return nil, catalog.Faults{}, fmt.Errorf("cannot read the run: %s: %w", path, err)
+		return nil, faults.List{}, fmt.Errorf("cannot read the run: %s: %w", path, err)
 	}
 	r := runReader{file: path, lines: textfile.NewLines(f, maxLine), byID: map[string]*answer{}, products: map[string]int{}}
 	if err := r.read(skip); err != nil {
@@ -57,7 +57,7 @@ func readRun(f *textfile.File, path, system string, skip bool) (*eval.Run, catal
 type runReader struct {
 	file   string
 	lines  *textfile.Lines
-	faults catalog.Faults
+	faults faults.List
 
 	byID map[string]*answer
 	last *answer // of the last line
@@ -85,13 +85,13 @@ func (r *runReader) read(skip bool) error {
 		}
 		switch {
 		case errors.Is(err, textfile.ErrTooLong):
-			err = r.fault(catalog.TooLong, "%v", err)
+			err = r.fault(faults.TooLong, "%v", err)
 		case err != nil:
 			return fmt.Errorf("cannot read the run: %s: line %d: %w", r.file, r.lines.Number()+1, err)
 		default:
 			err = r.add(line)
 		}
-		if fault := (*catalog.Fault)(nil); errors.As(err, &fault) && skip {
+		if fault := (*faults.Fault)(nil); errors.As(err, &fault) && skip {
 			r.faults.Add(fault)
 		} else if err != nil {
 			return err
@@ -106,11 +106,11 @@ func (r *runReader) add(line []byte) error {
 		return nil
 	}
 	if n != 6 {
-		return r.fault(catalog.Malformed, "%s fields, but a line of a run has 6: query, Q0, product, rank, score, tag", count(n, 6))
+		return r.fault(faults.Malformed, "%s fields, but a line of a run has 6: query, Q0, product, rank, score, tag", count(n, 6))
 	}
 	score, err := strconv.ParseFloat(string(words[4]), 64)
 	if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
-		return r.fault(catalog.BadNumber, "score %.40q is no finite number", words[4])
+		return r.fault(faults.BadNumber, "score %.40q is no finite number", words[4])
 	}
 	product, err := r.product(words[2])
 	if err != nil {
@@ -179,17 +179,17 @@ func (r *runReader) id(what string, b []byte) (string, error) {
 	id := string(b)
 	switch {
 	case !utf8.ValidString(id):
-		return "", r.fault(catalog.NotUTF8, "%s id %.80q is not valid UTF-8 (convert the file)", what, id)
+		return "", r.fault(faults.NotUTF8, "%s id %.80q is not valid UTF-8 (convert the file)", what, id)
 	case trim(id) == "":
-		return "", r.fault(catalog.MissingField, "%s id %.80q is empty", what, id)
+		return "", r.fault(faults.MissingField, "%s id %.80q is empty", what, id)
 	case hasControl(id):
-		return "", r.fault(catalog.BadID, "%s id %.80q has a control character", what, id)
+		return "", r.fault(faults.BadID, "%s id %.80q has a control character", what, id)
 	}
 	return id, nil
 }
 
-func (r *runReader) fault(kind catalog.FaultKind, format string, args ...any) error {
-	return &catalog.Fault{File: r.file, Line: r.lines.Number(), Kind: kind, Reason: fmt.Sprintf(format, args...)}
+func (r *runReader) fault(kind faults.Kind, format string, args ...any) error {
+	return &faults.Fault{File: r.file, Line: r.lines.Number(), Kind: kind, Reason: fmt.Sprintf(format, args...)}
 }
 
 // WriteRun writes the hits of queries, in that order, as a run file of TREC: query

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 func TestReadRun(t *testing.T) {
@@ -32,23 +32,23 @@ func TestReadRun(t *testing.T) {
 }
 
 func TestFaultsOfRuns(t *testing.T) {
-	for line, want := range map[string]catalog.Fault{
-		"q Q0 d 1 2":                   {Kind: catalog.Malformed, Reason: "5 fields, but a line of a run has 6: query, Q0, product, rank, score, tag"},
-		"q Q0 d e 1 2 t":               {Kind: catalog.Malformed, Reason: "more than 6 fields, but a line of a run has 6: query, Q0, product, rank, score, tag"},
-		"q Q0 d 1 x t":                 {Kind: catalog.BadNumber, Reason: `score "x" is no finite number`},
-		"q Q0 d 1 NaN t":               {Kind: catalog.BadNumber, Reason: `score "NaN" is no finite number`},
-		"q Q0 d 1 inf t":               {Kind: catalog.BadNumber, Reason: `score "inf" is no finite number`},
-		"q Q0 d 1 1e999 t":             {Kind: catalog.BadNumber, Reason: `score "1e999" is no finite number`},
+	for line, want := range map[string]faults.Fault{
+		"q Q0 d 1 2":                   {Kind: faults.Malformed, Reason: "5 fields, but a line of a run has 6: query, Q0, product, rank, score, tag"},
+		"q Q0 d e 1 2 t":               {Kind: faults.Malformed, Reason: "more than 6 fields, but a line of a run has 6: query, Q0, product, rank, score, tag"},
+		"q Q0 d 1 x t":                 {Kind: faults.BadNumber, Reason: `score "x" is no finite number`},
+		"q Q0 d 1 NaN t":               {Kind: faults.BadNumber, Reason: `score "NaN" is no finite number`},
+		"q Q0 d 1 inf t":               {Kind: faults.BadNumber, Reason: `score "inf" is no finite number`},
+		"q Q0 d 1 1e999 t":             {Kind: faults.BadNumber, Reason: `score "1e999" is no finite number`},
 		"q Q0 a 7 0.5 t":               {Kind: DuplicateHit, Reason: `query "q" lists product "a" twice`},
 		"r Q0 a 7 0.5 t":               {Kind: DuplicateHit, Reason: `query "r" lists product "a" twice`},
-		"q Q0 \xff 1 1 t":              {Kind: catalog.NotUTF8, Reason: `product id "\xff" is not valid UTF-8 (convert the file)`},
-		"\x01 Q0 d 1 1 t":              {Kind: catalog.BadID, Reason: `query id "\x01" has a control character`},
-		strings.Repeat("x", maxLine+9): {Kind: catalog.TooLong, Reason: "it is too long: over 1048576 bytes in one line"},
+		"q Q0 \xff 1 1 t":              {Kind: faults.NotUTF8, Reason: `product id "\xff" is not valid UTF-8 (convert the file)`},
+		"\x01 Q0 d 1 1 t":              {Kind: faults.BadID, Reason: `query id "\x01" has a control character`},
+		strings.Repeat("x", maxLine+9): {Kind: faults.TooLong, Reason: "it is too long: over 1048576 bytes in one line"},
 	} {
 		path := file(t, "run", "q Q0 a 1 1 t\nr Q0 a 1 1 t\n"+line+"\nq Q0 b 2 2 t\n")
 		want.File, want.Line = path, 3
 		_, _, err := ReadRun(path, "s", false)
-		if f := (*catalog.Fault)(nil); !errors.As(err, &f) || *f != want {
+		if f := (*faults.Fault)(nil); !errors.As(err, &f) || *f != want {
 			t.Errorf("%.40q: error %v, want %v", line, err, &want)
 		}
 		run, faults, err := ReadRun(path, "s", true)

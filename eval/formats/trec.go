@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -23,13 +23,13 @@ func (r *reader) trec(f *textfile.File) error {
 		n := split(line, words[:])
 		switch {
 		case errors.Is(err, textfile.ErrTooLong):
-			err = r.fault(catalog.TooLong, "%v", err)
+			err = r.fault(faults.TooLong, "%v", err)
 		case err != nil:
 			return r.broken(err)
 		case n == 0:
 			continue
 		case n != 4:
-			err = r.fault(catalog.Malformed, "%s fields, but a judgement has 4: query, iteration, product, label", count(n, 4))
+			err = r.fault(faults.Malformed, "%s fields, but a judgement has 4: query, iteration, product, label", count(n, 4))
 		default:
 			err = r.emit(eval.Judgment{QueryID: texts.of(words[0]), Product: string(words[2]), Label: texts.of(words[3])})
 		}

@@ -5,8 +5,8 @@ import (
 	"math"
 	"strings"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/faults"
 )
 
 // hostile is what a stranger might call a product or search for.
@@ -33,8 +33,8 @@ func fixture() *eval.Report {
 		Index: &eval.IndexInfo{Hash: "1f0a" + strings.Repeat("3b", 30), Catalogue: "esci-us-catalogue", Contents: "9e77" + strings.Repeat("c4", 30), Products: 1215854},
 		Judgments: eval.JudgmentsInfo{Hash: "77aa" + strings.Repeat("51", 30), Queries: 2956, Count: 61320, Scale: "esci",
 			Levels: []eval.LevelInfo{{Label: "I", Gain: 0, Count: 10123}, {Label: "C", Gain: .01, Count: 1730}, {Label: "S", Gain: .1, Count: 20611, Relevant: true}, {Label: "E", Gain: 1, Count: 28856, Relevant: true}},
-			Faults: catalog.Faults{Count: 3, ByKind: map[catalog.FaultKind]int{catalog.BadLabel: 2, catalog.NotUTF8: 1},
-				First: []*catalog.Fault{{File: "judgments.tsv", Line: 17, Kind: catalog.BadLabel, Reason: `the label "X" is none of E, S, C, I`}, {File: "judgments.tsv", Line: 40, Kind: catalog.NotUTF8, Reason: "the query is not valid UTF-8"}}}},
+			Faults: faults.List{Count: 3, ByKind: map[faults.Kind]int{faults.BadLabel: 2, faults.NotUTF8: 1},
+				First: []*faults.Fault{{File: "judgments.tsv", Line: 17, Kind: faults.BadLabel, Reason: `the label "X" is none of E, S, C, I`}, {File: "judgments.tsv", Line: 40, Kind: faults.NotUTF8, Reason: "the query is not valid UTF-8"}}}},
 		Options: eval.OptionsInfo{Metrics: []string{"ndcg@10", "recall[E+S]@100", "mrr@10"}, PoolMetrics: []string{"ndcg", "map"},
 			Gains:    []eval.GainTable{{Name: "esci", Gains: []float64{0, .01, .1, 1}}, {Name: "exact", Gains: []float64{0, 0, 0, 1}}, {Name: "swapped", Gains: []float64{0, .1, .01, 1}}},
 			Relevant: "E+S", Seed: 20240131, Draws: 10000, Confidence: .95, Tie: .005, Split: "test"},

@@ -90,7 +90,7 @@ type labelPart struct {
 type definition struct{ ID, Metric, Title, Text string }
 
 func newView(r *eval.Report) *view {
-	v := &view{Report: r, Faults: faults(r)}
+	v := &view{Report: r, Faults: faultsText(r)}
 	v.Verdicts = verdicts(r)
 	if n := len(v.Verdicts); n > shownVerdicts+1 {
 		v.Verdicts, v.MoreVerdicts = v.Verdicts[:shownVerdicts], v.Verdicts[shownVerdicts:]

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/browser"
 )

@@ -215,8 +215,8 @@ func best(m *eval.MetricInfo) []bool {
 	return marks
 }
 
-// faults says what was wrong with the judgements, empty if nothing was.
-func faults(r *eval.Report) string {
+// faultsText says what was wrong with the judgements, empty if nothing was.
+func faultsText(r *eval.Report) string {
 	f := r.Judgments.Faults
 	if f.Count == 0 {
 		return ""
