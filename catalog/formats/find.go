@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 // files are the files of a source by what they hold.
@@ -194,7 +195,7 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return other, fmt.Errorf("%s: line 1: %w", path, err)
 	}
 	switch {
-	case table.Column(labelNames...) >= 0 && table.Column(queryNames...) >= 0:
+	case judgments.Recognise(text) != "":
 		return csvJudgments, nil
 	case table.Column(targets[10].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
 		return csvPopularity, nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Format is a kind of source.
@@ -50,10 +51,13 @@ type Options struct {
 	Small bool
 	// Comma parts the fields of CSV. Default: what the header looks like.
 	Comma rune
-	// Scores turns BEIR's scores into labels: a score has the label of the
-	// greatest entry that it reaches, and is Irrelevant below all of them.
-	// Default: by the greatest score of the set, 1: {1: E}; 2: {1: S, 2: E}; more: {1: C, 2: S, 3: E}.
-	Scores map[int]catalog.Label
+	// Queries is a file with the texts of queries, for judgements that name queries
+	// by id only.
+	Queries string
+	// Scores turns numeric labels into those of ESCI: a number has the label of the
+	// greatest entry that it reaches, and is Irrelevant below all of them. Default:
+	// numbers stay numbers.
+	Scores map[int]judgments.Label
 }
 
 // Input is an opened source.
@@ -88,16 +92,18 @@ func Read(paths []string, o Options) (*Input, error) {
 	in.Where = r.where
 	switch f.format {
 	case JSONL:
-		in.Products, in.Judgments = r.jsonl, r.judgments
+		in.Products = r.jsonl
 	case CSV:
-		in.Products, in.Judgments = r.csv, r.judgments
+		in.Products = r.csv
 	case BEIR:
-		in.Products, in.Judgments = r.corpus, r.qrels
+		in.Products = r.corpus
 	default:
-		in.Products, in.Judgments = r.parquetProducts, r.parquetJudgments
+		in.Products = r.parquetProducts
 	}
-	if len(f.judgments) == 0 {
-		in.Judgments = nil
+	if len(f.judgments) > 0 {
+		if in.Judgments, err = r.judgments(); err != nil {
+			return nil, err
+		}
 	}
 	if f.popularity != "" {
 		in.Products = r.withPopularity(in.Products)
@@ -120,7 +126,7 @@ func (o Options) check() error {
 		errs = append(errs, fmt.Errorf("%q cannot part fields", o.Comma))
 	}
 	for score, label := range o.Scores {
-		if label == catalog.Unjudged {
+		if label == judgments.Unlabelled {
 			errs = append(errs, fmt.Errorf("score %d has no label", score))
 		}
 	}

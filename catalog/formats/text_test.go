@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 const esciLine = `{"title": " Mattress 12\"", "description": "", "bullet_points": "FOAM: soft\n\n QUEEN ", "brand": "Ashley", "color": null, ` +
@@ -125,8 +126,8 @@ func TestCSVFaults(t *testing.T) {
 
 func TestJudgments(t *testing.T) {
 	path := filepath.Join(folder(t, map[string]string{"j": "qid\tSplit\tasin\tlabel\tquery\n7\ttest\tB1\tExact\t 5\" vase \n\ttest\tB1\tsubstitute\tpot\n"}), "j")
-	want := []catalog.Judgment{{QueryID: "7", Query: `5" vase`, ProductID: "B1", Label: catalog.Exact, Split: "test"},
-		{QueryID: "pot", Query: "pot", ProductID: "B1", Label: catalog.Substitute, Split: "test"}}
+	want := []judgments.Judgment{{QueryID: "7", Query: `5" vase`, ProductID: "B1", Label: judgments.Exact, Split: "test"},
+		{QueryID: "pot", Query: "pot", ProductID: "B1", Label: judgments.Substitute, Split: "test"}}
 	if got := sound(t, Judgments(path)); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}

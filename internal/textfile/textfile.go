@@ -97,6 +97,22 @@ func (t *File) Close() error {
 	return errors.Join(errs...)
 }
 
+// Legible refuses a file, by its beginning, that is no text, for which every parser would have an error
+// that helps nobody.
+func Legible(start []byte) error {
+	switch {
+	case len(bytes.TrimSpace(start)) == 0:
+		return errors.New("it is empty")
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
+		return errors.New("it is in UTF-16: save it as UTF-8")
+	case bytes.HasPrefix(start, []byte("PAR1")):
+		return errors.New("it is a Parquet file, and text is wanted")
+	case bytes.IndexByte(start, 0) >= 0:
+		return errors.New("it is no text")
+	}
+	return nil
+}
+
 // explain says in plain words what decompressors report.
 func explain(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {

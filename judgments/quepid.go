@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
@@ -46,7 +45,7 @@ func (d *document) quepidExport() error {
 
 // quepidPair reads a query and a product with what each judge of a book says.
 func (d *document) quepidPair(implicit bool) error {
-	var j eval.Judgment
+	var j Judgment
 	var ratings []string
 	line := d.line
 	err := d.walk("a pair of query and document", func(name string) (err error) {
@@ -111,7 +110,7 @@ func (r *reader) quepidTable(f *textfile.File) error {
 	if !isQuepid(header) {
 		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(header, ", ")))
 	}
-	c := findColumns(header)
+	c := findColumns(header, nil)
 	for {
 		limit.n = 0
 		record, err := t.Read()
@@ -128,11 +127,11 @@ func (r *reader) quepidTable(f *textfile.File) error {
 			return r.broken(err)
 		case c.label >= 0:
 			r.line, _ = t.FieldPos(0)
-			j := eval.Judgment{Query: field(record, c.query), Product: field(record, c.product), Label: quepidRating(field(record, c.label))}
-			err = r.emit(j)
+			j := Judgment{Query: field(record, c.query), Product: field(record, c.product)}
+			err = r.emit(j, quepidRating(field(record, c.label)))
 		default:
 			r.line, _ = t.FieldPos(0)
-			j := eval.Judgment{Query: field(record, 0), Product: field(record, 1)}
+			j := Judgment{Query: field(record, 0), Product: field(record, 1)}
 			err = r.quepidRatings(j, record[min(2, len(record)):], false)
 		}
 		if err != nil {
@@ -144,7 +143,7 @@ func (r *reader) quepidTable(f *textfile.File) error {
 // isQuepid reports whether a header is of a table of Quepid: of a case, or of a
 // book, where columns are named for judges.
 func isQuepid(header []string) bool {
-	c := findColumns(header)
+	c := findColumns(header, nil)
 	if c.label < 0 {
 		return len(header) > 2 && strings.EqualFold(header[0], "query") && strings.EqualFold(header[1], "docid")
 	}
@@ -154,7 +153,7 @@ func isQuepid(header []string) bool {
 // quepidRatings yields the judgement j with the rating that Quepid makes of those
 // of several judges. Whole ratings stay whole, unless they are implicit, which is
 // to say derived from clicks.
-func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool) error {
+func (r *reader) quepidRatings(j Judgment, ratings []string, implicit bool) error {
 	var given []string
 	var values []float64
 	agreed, whole := true, true
@@ -174,8 +173,7 @@ func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool)
 	case len(given) == 0:
 		return nil
 	case agreed:
-		j.Label = strings.Clone(given[0])
-		return r.emit(j)
+		return r.emit(j, strings.Clone(given[0]))
 	}
 	slices.Sort(values)
 	rating := values[max(0, len(values)-3)]
@@ -185,8 +183,7 @@ func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool)
 	if whole && !implicit {
 		rating = math.Round(rating)
 	}
-	j.Label = strconv.FormatFloat(rating, 'g', -1, 64)
-	return r.emit(j)
+	return r.emit(j, strconv.FormatFloat(rating, 'g', -1, 64))
 }
 
 // quepidRating returns "" for what stands where nothing is rated.

@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
@@ -281,7 +280,7 @@ func (d *document) emitAll(query string, list []rated) error {
 	defer func() { d.line = here }()
 	for _, r := range list {
 		d.line = r.line
-		if err := d.emit(eval.Judgment{Query: query, Product: r.product, Label: r.label}); err != nil {
+		if err := d.emit(Judgment{Query: query, Product: r.product}, r.label); err != nil {
 			return err
 		}
 	}

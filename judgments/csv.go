@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
@@ -21,6 +21,8 @@ var (
 	productNames = []string{"productid", "docid", "documentid", "corpusid", "asin", "productuid", "itemid", "sku"}
 	labelNames   = []string{"escilabel", "label", "relevancelabel", "rating", "relevance", "grade", "judgment", "judgement", "score"}
 	splitNames   = []string{"split"}
+	judgeNames   = []string{"judge", "rater", "annotator", "assessor", "useremail"}
+	timeNames    = []string{"time", "judgedat", "timestamp"}
 )
 
 // errNoHeader is met where the first line of a table is a judgement already.
@@ -38,14 +40,25 @@ func plain(name string) string {
 }
 
 // columns are the places of columns in a table; -1 is not there.
-type columns struct{ query, queryID, product, label, split int }
+type columns struct{ query, queryID, product, label, split, judge, time int }
 
-func findColumns(header []string) columns {
+// fields are what ReadOptions.Fields may name.
+var fields = []string{"query", "query_id", "product", "label", "split", "judge"}
+
+// findColumns finds the columns of a header by their usual names, or by those that
+// own gives.
+func findColumns(header []string, own map[string]string) columns {
 	names := make([]string, len(header))
 	for i, h := range header {
 		names[i] = plain(h)
 	}
-	find := func(wanted []string) int {
+	find := func(field string, wanted []string) int {
+		if name, ok := own[field]; ok {
+			if i := slices.Index(header, name); i >= 0 {
+				return i
+			}
+			wanted = []string{plain(name)}
+		}
 		for _, name := range wanted {
 			if i := slices.Index(names, name); i >= 0 {
 				return i
@@ -53,7 +66,10 @@ func findColumns(header []string) columns {
 		}
 		return -1
 	}
-	return columns{find(queryNames), find(queryIDNames), find(productNames), find(labelNames), find(splitNames)}
+	return columns{
+		find("query", queryNames), find("query_id", queryIDNames), find("product", productNames), find("label", labelNames),
+		find("split", splitNames), find("judge", judgeNames), find("time", timeNames),
+	}
 }
 
 // missing lists the columns that judgements need and c lacks.
@@ -72,11 +88,17 @@ func (c columns) missing() string {
 }
 
 // judgment returns the judgement of a record. It keeps no part of the record.
-func (c columns) judgment(record []string) eval.Judgment {
-	return eval.Judgment{
+func (c columns) judgment(record []string) Judgment {
+	return Judgment{
 		QueryID: field(record, c.queryID), Query: field(record, c.query),
-		Product: field(record, c.product), Label: field(record, c.label), Split: field(record, c.split),
+		Product: field(record, c.product), Split: field(record, c.split), Judge: field(record, c.judge), Time: moment(field(record, c.time)),
 	}
+}
+
+// moment reads a time; what cannot be read is no time, which nothing depends on.
+func moment(s string) time.Time {
+	t, _ := time.Parse(time.RFC3339, s)
+	return t
 }
 
 // field returns a copy of a field of a record, "" if there is none.
@@ -92,6 +114,19 @@ func (r *reader) csv(f *textfile.File) error { return r.table(f, "") }
 
 // table yields the judgements of a table, of split where no column tells.
 func (r *reader) table(f *textfile.File, split string) error {
+	return r.records(f, func(c columns, record []string) error {
+		j := c.judgment(record)
+		if c.split < 0 {
+			j.Split = split
+		}
+		return r.emit(j, field(record, c.label))
+	}, func(err error) error { return r.fault(faults.Malformed, "%v", err) }, columns.missing)
+}
+
+// records calls each for the records of a table, with what its columns are, and
+// faulty for those that cannot be read. missing names the columns that are needed and
+// are not there.
+func (r *reader) records(f *textfile.File, each func(c columns, record []string) error, faulty func(error) error, missing func(columns) string) error {
 	comma := r.comma
 	if comma == 0 {
 		comma = guessComma(firstLine(f.Peek()))
@@ -100,13 +135,13 @@ func (r *reader) table(f *textfile.File, split string) error {
 	if err != nil {
 		return r.broken(err)
 	}
-	c := findColumns(t.Header)
-	if missing := c.missing(); missing != "" {
+	c := findColumns(t.Header, r.o.Fields)
+	if names := missing(c); names != "" {
 		if isRow(t.Header) {
 			return r.broken(errNoHeader)
 		}
-		return r.broken(fmt.Errorf("there is no column %s, only %.200s (name the columns query, product_id and label)",
-			missing, strings.Join(t.Header, ", ")))
+		return r.broken(fmt.Errorf("there is no column %s, only %.200s (name the columns query, product_id and label, or say with --field which they are)",
+			names, strings.Join(t.Header, ", ")))
 	}
 	for {
 		record, err := t.Next()
@@ -117,15 +152,11 @@ func (r *reader) table(f *textfile.File, split string) error {
 		var bad *csv.ParseError
 		switch {
 		case errors.As(err, &bad):
-			err = r.fault(faults.Malformed, "%v", bad.Err)
+			err = faulty(bad.Err)
 		case err != nil:
 			return r.broken(err)
 		default:
-			j := c.judgment(record)
-			if c.split < 0 {
-				j.Split = split
-			}
-			err = r.emit(j)
+			err = each(c, record)
 		}
 		if err != nil {
 			return err
@@ -145,7 +176,7 @@ func guessComma(header []byte) rune {
 	best, most := ',', -1
 	for _, comma := range ",\t;|" {
 		n := bytes.Count(header, []byte(string(comma)))
-		if fields := splitHeader(header, comma); findColumns(fields).missing() == "" || isQuepid(fields) {
+		if fields := splitHeader(header, comma); findColumns(fields, nil).missing() == "" || isQuepid(fields) {
 			n = len(header) + 1
 		}
 		if n > most {
