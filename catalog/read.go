@@ -1,14 +1,13 @@
 package catalog
 
 import (
-	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
 
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -82,7 +81,12 @@ func (c *Catalog) readJudgments() iter.Seq2[Judgment, error] {
 			return
 		}
 		defer f.Close()
-		table, err := textfile.NewCSV(f, ',', maxStored)
+		t, err := textfile.New(f)
+		if err != nil {
+			yield(Judgment{}, err)
+			return
+		}
+		table, err := table.New(t, table.Options{Comma: ',', Quotes: table.QuotesDouble, Max: maxStored})
 		if err != nil {
 			yield(Judgment{}, err)
 			return
@@ -99,19 +103,15 @@ func (c *Catalog) readJudgments() iter.Seq2[Judgment, error] {
 			if err == io.EOF {
 				return
 			}
-			if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
-				err = bad.Err
-			}
 			var j Judgment
 			if err == nil {
 				j = Judgment{
 					QueryID: strings.Clone(record[columns[0]]), Query: strings.Clone(record[columns[1]]),
 					ProductID: strings.Clone(record[columns[2]]), Split: strings.Clone(record[columns[4]]),
 				}
-				j.Label, err = ParseLabel(record[columns[3]])
-			}
-			if err != nil {
-				err = fmt.Errorf("line %d: %w", table.Line(), err)
+				if j.Label, err = ParseLabel(record[columns[3]]); err != nil {
+					err = fmt.Errorf("line %d: %w", table.Line(), err)
+				}
 			}
 			if !yield(j, err) || err != nil {
 				return

@@ -2,7 +2,6 @@ package formats
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -92,11 +92,7 @@ func (r *reader) csv(f *textfile.File) error { return r.table(f, "") }
 
 // table yields the judgements of a table, of split where no column tells.
 func (r *reader) table(f *textfile.File, split string) error {
-	comma := r.comma
-	if comma == 0 {
-		comma = guessComma(firstLine(f.Peek()))
-	}
-	t, err := textfile.NewCSV(f, comma, maxRow)
+	t, err := table.New(f, table.Options{Comma: r.comma, Max: maxRow, Known: isKnown})
 	if err != nil {
 		return r.broken(err)
 	}
@@ -114,10 +110,10 @@ func (r *reader) table(f *textfile.File, split string) error {
 			return nil
 		}
 		r.line = t.Line()
-		var bad *csv.ParseError
+		var bad *table.Error
 		switch {
 		case errors.As(err, &bad):
-			err = r.fault(faults.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%s", bad.Reason)
 		case err != nil:
 			return r.broken(err)
 		default:
@@ -139,35 +135,11 @@ func firstLine(start []byte) []byte {
 	return line
 }
 
-// guessComma returns what parts a header into columns that are known or, if
-// nothing does, what there is most of.
-func guessComma(header []byte) rune {
-	best, most := ',', -1
-	for _, comma := range ",\t;|" {
-		n := bytes.Count(header, []byte(string(comma)))
-		if fields := splitHeader(header, comma); findColumns(fields).missing() == "" || isQuepid(fields) {
-			n = len(header) + 1
-		}
-		if n > most {
-			best, most = comma, n
-		}
-	}
-	return best
-}
+// isKnown reports whether the columns of a header are those of judgements.
+func isKnown(header []string) bool { return findColumns(header).missing() == "" || isQuepid(header) }
 
 // splitHeader returns the fields of the first line of a table.
-func splitHeader(line []byte, comma rune) []string {
-	if comma == 0 {
-		comma = guessComma(line)
-	}
-	c := csv.NewReader(bytes.NewReader(line))
-	c.Comma, c.LazyQuotes = comma, true
-	fields, _ := c.Read()
-	for i := range fields {
-		fields[i] = strings.TrimSpace(fields[i])
-	}
-	return fields
-}
+func splitHeader(line []byte, comma rune) []string { return table.Split(line, comma, isKnown) }
 
 // isRow reports whether fields look like a judgement rather than like a header.
 func isRow(fields []string) bool { return len(fields) >= 3 && isLabel(fields[len(fields)-1]) }

@@ -38,8 +38,6 @@ func legible(start []byte) error {
 	switch {
 	case len(bytes.TrimSpace(start)) == 0:
 		return fmt.Errorf("it is empty")
-	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
-		return fmt.Errorf("it is in UTF-16: save it as UTF-8")
 	case bytes.HasPrefix(start, []byte("PAR1")):
 		return fmt.Errorf("it is a Parquet file: save it as CSV with the columns query, product_id and label")
 	case bytes.IndexByte(start, 0) >= 0:
