@@ -2,7 +2,6 @@ package judgments
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,11 @@ import (
 	"time"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
-// The names of columns, as plain spells them, best first.
+// The names of columns, folded (table.Fold), best first.
 var (
 	queryNames   = []string{"query", "querytext", "searchterm"}
 	queryIDNames = []string{"queryid", "qid"}
@@ -28,17 +28,6 @@ var (
 // errNoHeader is met where the first line of a table is a judgement already.
 var errNoHeader = errors.New("the first line must name the columns: put the line query,product_id,label before it, parted as the others are")
 
-// plain leaves of a name what spellings have in common: "Query ID", query_id and
-// query-id are queryid.
-func plain(name string) string {
-	return strings.Map(func(c rune) rune {
-		if strings.ContainsRune(" _-", c) {
-			return -1
-		}
-		return c
-	}, strings.ToLower(name))
-}
-
 // columns are the places of columns in a table; -1 is not there.
 type columns struct{ query, queryID, product, label, split, judge, time int }
 
@@ -50,14 +39,14 @@ var fields = []string{"query", "query_id", "product", "label", "split", "judge"}
 func findColumns(header []string, own map[string]string) columns {
 	names := make([]string, len(header))
 	for i, h := range header {
-		names[i] = plain(h)
+		names[i] = table.Fold(h)
 	}
 	find := func(field string, wanted []string) int {
 		if name, ok := own[field]; ok {
 			if i := slices.Index(header, name); i >= 0 {
 				return i
 			}
-			wanted = []string{plain(name)}
+			wanted = []string{table.Fold(name)}
 		}
 		for _, name := range wanted {
 			if i := slices.Index(names, name); i >= 0 {
@@ -120,18 +109,14 @@ func (r *reader) table(f *textfile.File, split string) error {
 			j.Split = split
 		}
 		return r.emit(j, field(record, c.label))
-	}, func(err error) error { return r.fault(faults.Malformed, "%v", err) }, columns.missing)
+	}, columns.missing)
 }
 
-// records calls each for the records of a table, with what its columns are, and
-// faulty for those that cannot be read. missing names the columns that are needed and
-// are not there.
-func (r *reader) records(f *textfile.File, each func(c columns, record []string) error, faulty func(error) error, missing func(columns) string) error {
-	comma := r.comma
-	if comma == 0 {
-		comma = guessComma(firstLine(f.Peek()))
-	}
-	t, err := textfile.NewCSV(f, comma, maxRow)
+// records calls each for the records of a table, with what its columns are; those
+// that cannot be read are faults. missing names the columns that are needed and are
+// not there.
+func (r *reader) records(f *textfile.File, each func(c columns, record []string) error, missing func(columns) string) error {
+	t, err := table.New(f, table.Options{Comma: r.comma, Quotes: r.o.Quotes, Max: maxRow, Known: r.isKnown})
 	if err != nil {
 		return r.broken(err)
 	}
@@ -149,10 +134,10 @@ func (r *reader) records(f *textfile.File, each func(c columns, record []string)
 			return nil
 		}
 		r.line = t.Line()
-		var bad *csv.ParseError
+		var bad *table.Error
 		switch {
 		case errors.As(err, &bad):
-			err = faulty(bad.Err)
+			err = r.fault(faults.Malformed, "%s", bad.Reason)
 		case err != nil:
 			return r.broken(err)
 		default:
@@ -170,34 +155,12 @@ func firstLine(start []byte) []byte {
 	return line
 }
 
-// guessComma returns what parts a header into columns that are known or, if
-// nothing does, what there is most of.
-func guessComma(header []byte) rune {
-	best, most := ',', -1
-	for _, comma := range ",\t;|" {
-		n := bytes.Count(header, []byte(string(comma)))
-		if fields := splitHeader(header, comma); findColumns(fields, nil).missing() == "" || isQuepid(fields) {
-			n = len(header) + 1
-		}
-		if n > most {
-			best, most = comma, n
-		}
-	}
-	return best
-}
-
 // splitHeader returns the fields of the first line of a table.
-func splitHeader(line []byte, comma rune) []string {
-	if comma == 0 {
-		comma = guessComma(line)
-	}
-	c := csv.NewReader(bytes.NewReader(line))
-	c.Comma, c.LazyQuotes = comma, true
-	fields, _ := c.Read()
-	for i := range fields {
-		fields[i] = strings.TrimSpace(fields[i])
-	}
-	return fields
+func (r *reader) splitHeader(line []byte) []string { return table.Split(line, r.comma, r.isKnown) }
+
+// isKnown reports whether the columns of a header are those of judgements.
+func (r *reader) isKnown(header []string) bool {
+	return findColumns(header, r.o.Fields).missing() == "" || isQuepid(header)
 }
 
 // isRow reports whether fields look like a judgement rather than like a header.

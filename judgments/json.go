@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -224,7 +225,7 @@ func (d *document) ratedQuery(other func(name string) error, list func() error) 
 	var query string
 	var all []rated
 	err := d.walk("a query", func(name string) (err error) {
-		switch plain(name) {
+		switch table.Fold(name) {
 		case "query", "querytext":
 			query, _, err = d.text()
 		case "ratings":
@@ -253,7 +254,7 @@ func (d *document) ratings() ([]rated, error) {
 	}, func() error {
 		r, null := rated{line: d.line}, false
 		err := d.walk("a rating", func(name string) (err error) {
-			switch plain(name) {
+			switch table.Fold(name) {
 			case "docid":
 				r.product, _, err = d.text()
 				r.line = d.line

@@ -2,7 +2,6 @@ package judgments
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -49,7 +49,7 @@ func (d *document) quepidPair(implicit bool) error {
 	var ratings []string
 	line := d.line
 	err := d.walk("a pair of query and document", func(name string) (err error) {
-		switch plain(name) {
+		switch table.Fold(name) {
 		case "query", "querytext":
 			j.Query, _, err = d.text()
 			line = d.line
@@ -93,44 +93,30 @@ func (d *document) quepidPair(implicit bool) error {
 // CSV: a query without ratings is a row of one field, and quotes may stand in
 // fields that are not quoted.
 func (r *reader) quepidTable(f *textfile.File) error {
-	limit := &limited{r: f}
-	t := csv.NewReader(limit)
-	t.Comma, t.LazyQuotes, t.FieldsPerRecord, t.ReuseRecord = r.comma, true, -1, true
-	if r.comma == 0 {
-		t.Comma = guessComma(firstLine(f.Peek()))
-	}
-	first, err := t.Read()
+	t, err := table.New(f, table.Options{Comma: r.comma, Max: maxRow, Known: r.isKnown, Lax: true, Short: true})
 	if err != nil {
 		return r.broken(fmt.Errorf("the first line must name the columns: %w", err))
 	}
-	header := make([]string, len(first))
-	for i := range first {
-		header[i] = strings.Clone(trim(first[i]))
+	if !isQuepid(t.Header) {
+		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(t.Header, ", ")))
 	}
-	if !isQuepid(header) {
-		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(header, ", ")))
-	}
-	c := findColumns(header, nil)
+	c := findColumns(t.Header, nil)
 	for {
-		limit.n = 0
-		record, err := t.Read()
+		record, err := t.Next()
 		if err == io.EOF {
 			return nil
 		}
-		var bad *csv.ParseError
+		r.line = t.Line()
+		var bad *table.Error
 		switch {
 		case errors.As(err, &bad):
-			r.line = bad.StartLine
-			err = r.fault(faults.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%s", bad.Reason)
 		case err != nil:
-			r.line++ // what follows the last good record
 			return r.broken(err)
 		case c.label >= 0:
-			r.line, _ = t.FieldPos(0)
 			j := Judgment{Query: field(record, c.query), Product: field(record, c.product)}
 			err = r.emit(j, quepidRating(field(record, c.label)))
 		default:
-			r.line, _ = t.FieldPos(0)
 			j := Judgment{Query: field(record, 0), Product: field(record, 1)}
 			err = r.quepidRatings(j, record[min(2, len(record)):], false)
 		}
@@ -147,7 +133,7 @@ func isQuepid(header []string) bool {
 	if c.label < 0 {
 		return len(header) > 2 && strings.EqualFold(header[0], "query") && strings.EqualFold(header[1], "docid")
 	}
-	return c.query >= 0 && c.product >= 0 && c.queryID < 0 && c.split < 0 && plain(header[c.product]) == "docid" && plain(header[c.label]) == "rating"
+	return c.query >= 0 && c.product >= 0 && c.queryID < 0 && c.split < 0 && table.Fold(header[c.product]) == "docid" && table.Fold(header[c.label]) == "rating"
 }
 
 // quepidRatings yields the judgement j with the rating that Quepid makes of those
@@ -193,20 +179,4 @@ func quepidRating(s string) string {
 		return ""
 	}
 	return s
-}
-
-// limited fails when one record is longer than records may be: one quote that is
-// never closed would otherwise make a record of the whole file.
-type limited struct {
-	r io.Reader
-	n int // bytes since the last record
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	if l.n > maxRow {
-		return 0, fmt.Errorf("%w: over %d bytes in one record (is a quote left open?)", textfile.ErrTooLong, maxRow)
-	}
-	n, err := l.r.Read(p)
-	l.n += n
-	return n, err
 }

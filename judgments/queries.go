@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -35,7 +36,7 @@ func ReadQueries(path string) ([]QueryText, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	q := &queryReader{path: path}
-	header := splitHeader(firstLine(start), 0)
+	header := table.Split(firstLine(start), 0, func(header []string) bool { return findColumns(header, nil).query >= 0 })
 	if c := findColumns(header, nil); c.query >= 0 && (c.queryID >= 0 || len(header) == 1) && start[0] != '{' {
 		err = q.table(f)
 	} else {
@@ -58,20 +59,27 @@ type queryReader struct {
 }
 
 func (q *queryReader) table(f *textfile.File) error {
-	r := &reader{file: q.path, format: CSV}
-	return r.records(f, func(c columns, record []string) error {
-		text := field(record, c.query)
-		if text == "" {
-			return fmt.Errorf("%s: line %d: the query has no text", q.path, r.line)
+	t, err := table.New(f, table.Options{Max: maxRow, Known: func(header []string) bool { return findColumns(header, nil).query >= 0 }})
+	if err != nil {
+		return fmt.Errorf("%s: %w", q.path, err)
+	}
+	c := findColumns(t.Header, nil)
+	for {
+		record, err := t.Next()
+		if err == io.EOF {
+			return nil
 		}
-		q.list = append(q.list, QueryText{field(record, c.queryID), text})
-		return nil
-	}, func(err error) error { return r.broken(err) }, func(c columns) string {
-		if c.query < 0 {
-			return "query"
+		if err == nil && field(record, c.query) == "" {
+			err = &table.Error{Line: t.Line(), Reason: "the query has no text"}
 		}
-		return ""
-	})
+		if err == nil && !utf8.ValidString(record[c.query]) {
+			err = &table.Error{Line: t.Line(), Reason: "the line is not valid UTF-8 (convert the file)"}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.path, err)
+		}
+		q.list = append(q.list, QueryText{field(record, c.queryID), field(record, c.query)})
+	}
 }
 
 func (q *queryReader) lines(f *textfile.File) error {

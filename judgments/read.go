@@ -73,6 +73,9 @@ type ReadOptions struct {
 	// Delimiter parts the fields of tables: one character or "tab". Default: what
 	// the header looks like.
 	Delimiter string
+	// Quotes says how a quote within quotes is written in tables: "double" or
+	// "backslash". Default: what the first rows look like.
+	Quotes string
 	// Queries is a file with the texts of queries, for judgements that name
 	// queries by id only: lines of id, tab and text, or BEIR's queries.jsonl. For
 	// BEIR the default is queries.jsonl beside the judgements or one folder up.
@@ -196,8 +199,8 @@ func (r *reader) files(paths []string, yield func(Judgment, error) bool) {
 
 func (r *reader) one(path string) error {
 	r.file, r.line, r.format = path, 0, r.formats[path]
-	if false {
-		return nil
+	if r.format == Parquet {
+		return r.parquet(path)
 	}
 	f, err := textfile.Open(path)
 	if err != nil {

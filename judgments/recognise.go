@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -30,7 +31,7 @@ func examine(path, format string, r *reader) (string, error) {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	if format == "" {
-		if format, err = recognise(start, r.comma, r.o.Fields); err != nil {
+		if format, err = r.recognise(start); err != nil {
 			return "", fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -43,12 +44,12 @@ func Recognise(start []byte) string {
 	if textfile.Legible(start) != nil {
 		return ""
 	}
-	format, _ := recognise(start, 0, nil)
+	format, _ := new(reader).recognise(start)
 	return format
 }
 
 // recognise tells the format of a file by its beginning.
-func recognise(start []byte, comma rune, own map[string]string) (string, error) {
+func (r *reader) recognise(start []byte) (string, error) {
 	unknown := fmt.Errorf("its format cannot be recognised: say with --judgments-format which of %s it is", strings.Join(All, ", "))
 	if text := bytes.TrimSpace(start); text[0] == '{' || text[0] == '[' {
 		if format := recogniseJSON(text); format != "" {
@@ -57,12 +58,12 @@ func recognise(start []byte, comma rune, own map[string]string) (string, error) 
 		return "", unknown
 	}
 	line := firstLine(start)
-	header := splitHeader(line, comma)
-	c := findColumns(header, own)
+	header := r.splitHeader(line)
+	c := findColumns(header, r.o.Fields)
 	switch {
 	case isQuepid(header):
 		return Quepid, nil
-	case c.queryID >= 0 && c.product >= 0 && plain(header[c.product]) == "corpusid":
+	case c.queryID >= 0 && c.product >= 0 && table.Fold(header[c.product]) == "corpusid":
 		return BEIR, nil
 	case c.missing() == "":
 		return CSV, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/parquetfile"
 )
 
 // The columns of ESCI. Those of the one-table copy are the union of both.
@@ -74,38 +75,42 @@ func (r *reader) ownColumns() []string {
 // go on with the next file. A file without locales is taken whole.
 func (r *reader) parquetRows(path string, needed, optional []string, locales map[string]bool, each func(cells []cell, err error) bool) bool {
 	r.file, r.line = path, 0
-	t, err := openTable(path)
+	t, err := parquetfile.Open(path)
 	if err != nil {
 		each(nil, err)
 		return false
 	}
-	defer t.close()
-	if !t.has(needed...) {
-		each(nil, r.broken(fmt.Errorf("the columns %s are needed; there are %s", strings.Join(needed, ", "), t.columns())))
+	defer t.Close()
+	if !t.Has(needed...) {
+		each(nil, r.broken(fmt.Errorf("the columns %s are needed; there are %s", strings.Join(needed, ", "), strings.Join(t.Columns(), ", "))))
 		return false
 	}
 	names := slices.Clone(needed)
 	for _, name := range optional {
-		if t.has(name) && !slices.Contains(names, name) {
+		if t.Has(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		} else if slices.Contains(r.ownColumns(), name) {
-			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, t.columns())))
+			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, strings.Join(t.Columns(), ", "))))
 			return false
 		}
 	}
 	shown := len(names)
-	if t.has(esciLocale) {
+	if t.Has(esciLocale) {
 		names = append(names, esciLocale)
 	}
-	goOn, err := t.rows(names, func(row int, cells []cell) bool {
+	kept := make([]cell, shown)
+	goOn, err := t.Rows(names, func(row int, cells []parquetfile.Cell) bool {
 		r.line = row
-		if shown < len(cells) && cells[shown].text != r.o.Locale {
+		if shown < len(cells) && cells[shown].Text != r.o.Locale {
 			if len(locales) < 20 {
-				locales[cells[shown].text] = true
+				locales[cells[shown].Text] = true
 			}
 			return true
 		}
-		return each(cells[:shown], nil)
+		for i, c := range cells[:shown] {
+			kept[i] = cell{name: c.Name, text: c.Text, list: c.List}
+		}
+		return each(kept, nil)
 	})
 	if err != nil {
 		each(nil, fmt.Errorf("%s: %w", path, err))

@@ -15,10 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -51,6 +51,9 @@ type Options struct {
 	Small bool
 	// Comma parts the fields of CSV. Default: what the header looks like.
 	Comma rune
+	// Quotes says how a quote within quotes is written in CSV: "double" or
+	// "backslash". Default: what the first rows look like.
+	Quotes string
 	// Queries is a file with the texts of queries, for judgements that name queries
 	// by id only.
 	Queries string
@@ -122,8 +125,11 @@ func (o Options) check() error {
 			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, targetNames()))
 		}
 	}
-	if strings.ContainsRune("\n\r\"\ufeff", o.Comma) && o.Comma != 0 {
+	if o.Comma != 0 && !table.Delimiter(o.Comma) {
 		errs = append(errs, fmt.Errorf("%q cannot part fields", o.Comma))
+	}
+	if o.Quotes != "" && o.Quotes != table.QuotesDouble && o.Quotes != table.QuotesBackslash {
+		errs = append(errs, fmt.Errorf("quotes %q are none of %s and %s", o.Quotes, table.QuotesDouble, table.QuotesBackslash))
 	}
 	for score, label := range o.Scores {
 		if label == judgments.Unlabelled {

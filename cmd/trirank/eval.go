@@ -81,6 +81,8 @@ With --run, rankings made elsewhere take part, as TREC run files; without
 	f.StringArrayVar(&o.added, "add-judgments", nil, "judgements to add to those, such as unjudged.csv with its column label filled in; may be repeated")
 	f.StringVar(&o.prefer, "prefer", "", "which label counts where --add-judgments contradicts what is there: new or old (default: that is an error)")
 	f.StringVar(&o.formats.Format, "judgments-format", "", strings.Join(judgments.All, ", ")+" (default: recognized)")
+	f.StringVar(&o.formats.Locale, "locale", "us", "judgements of this locale, of ESCI's Parquet files")
+	f.StringVar(&o.formats.Quotes, "quotes", "", "how a quote within quotes is written in a table: double or backslash (default: recognized)")
 	f.StringVar(&o.formats.Delimiter, "delimiter", "", "what parts the fields of a table of judgements, such as ; or tab (default: recognized)")
 	f.StringVar(&o.formats.Queries, "queries", "", "texts of the queries, for judgements that have ids only; without --judgments, a log of queries that nobody judged: how alike the rankings are, without metrics")
 	f.StringArrayVar(&o.fields, "field", nil, "FIELD=COLUMN: what a table of judgements calls query, query_id, product, label, split or judge; may be repeated")
