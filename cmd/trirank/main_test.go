@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       updating(),
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"external": externalCommand},
 		Setup: func(e *testscript.Env) error {
 			// An index of the sample that scripts may read.
 			e.Setenv("SHOP", shop)
