@@ -21,7 +21,7 @@ import (
 
 // Format is the version of the index directory that this program reads and
 // writes. Changes of it are listed in docs/formats.md.
-const Format = 2
+const Format = 3
 
 const manifestFile = "manifest.json"
 

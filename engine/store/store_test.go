@@ -404,7 +404,7 @@ func TestManifestErrors(t *testing.T) {
 	for want, dir := range map[string]string{
 		"it is not an index directory": t.TempDir(),
 		"no such file":                 missing,
-		"its format is 99":             change(`"format": 2`, `"format": 99`),
+		"its format is 99":             change(`"format": 3`, `"format": 99`),
 		"unexpected EOF":               change("}\n}\n", ""),
 		"names a file outside":         change(`"bm25/bm25.json"`, `"../bm25.json"`),
 		"cannot be":                    change(`"system": "pretrained"`, `"system": "../x"`),
