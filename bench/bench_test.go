@@ -13,9 +13,9 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/judgments"
 )
 
 const dim = 32
@@ -60,14 +60,14 @@ func judged(t testing.TB, s *Space) *Judge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	qrels, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
+	qrels, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
 		for q, hits := range near {
 			for i, h := range hits {
-				label := catalog.Exact
+				label := judgments.Exact
 				if i%2 == 1 {
-					label = catalog.Irrelevant
+					label = judgments.Irrelevant
 				}
-				if !yield(eval.Judgment{QueryID: fmt.Sprintf("q%03d", q), Query: fmt.Sprintf("query %d", q), Product: id(int(h.ID)), Label: label.String()}, nil) {
+				if !yield(judgments.Judgment{QueryID: fmt.Sprintf("q%03d", q), Query: fmt.Sprintf("query %d", q), Product: id(int(h.ID)), Label: label.String()}, nil) {
 					return
 				}
 			}

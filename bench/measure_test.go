@@ -18,6 +18,7 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/httpapi"
+	"github.com/trirank/trirank/judgments"
 )
 
 // These benchmarks measure what trirank bench measures, by the same code, on the
@@ -27,7 +28,7 @@ const measuredRows = 20_000
 const modelName = "e5-small-v2"
 
 // large opens the sample enlarged to so many products, with vectors of E5-small-v2.
-func large(b *testing.B, rows int) (x *store.Index, qrels *eval.Qrels, dir string) {
+func large(b *testing.B, rows int) (x *store.Index, qrels *judgments.Set, dir string) {
 	b.Helper()
 	model, err := store.FindModel(modelName)
 	if err != nil {
@@ -49,11 +50,11 @@ func cache(b *testing.B, names ...string) string {
 
 // largeBy opens the sample enlarged to so many products, with vectors of a model. It is
 // built where the cache lacks it or has it in another format.
-func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *eval.Qrels, dir string) {
+func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *judgments.Set, dir string) {
 	b.Helper()
-	qrels, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
+	qrels, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
 		for j, err := range catalog.Sample().Judgments() {
-			if !yield(eval.Judgment{QueryID: j.QueryID, Query: j.Query, Split: j.Split, Product: j.ProductID, Label: j.Label.String()}, err) {
+			if !yield(j, err) {
 				return
 			}
 		}
@@ -78,7 +79,7 @@ func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *eval.
 	return x, qrels, dir
 }
 
-func build(b *testing.B, dir, model string, rows int, qrels *eval.Qrels) {
+func build(b *testing.B, dir, model string, rows int, qrels *judgments.Set) {
 	b.Helper()
 	if err := os.RemoveAll(dir); err != nil {
 		b.Fatal(err)
@@ -124,7 +125,7 @@ func report(b *testing.B, results []bench.Result) {
 	}
 }
 
-func texts(qrels *eval.Qrels) (out []string) {
+func texts(qrels *judgments.Set) (out []string) {
 	for i := range qrels.Queries {
 		out = append(out, qrels.Queries[i].Text)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/internal/processors"
+	"github.com/trirank/trirank/judgments"
 )
 
 type shelf struct{}
@@ -29,7 +30,7 @@ func (shelf) Row(string) (uint32, bool)                       { return 0, false 
 func (shelf) CompareIDs(a, b uint32) int                      { return cmp.Compare(a, b) }
 func (shelf) Product(row uint32) (p catalog.Product, _ error) { p.ID = id(int(row)); return p, nil }
 func (shelf) Filter(engine.Filter) *bitset.BitSet             { return nil }
-func (shelf) Judged(string) map[uint32]catalog.Label          { return nil }
+func (shelf) Judged(string) map[uint32]judgments.Label        { return nil }
 
 type slow struct {
 	err error

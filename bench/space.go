@@ -10,6 +10,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Space is what a dense ranking searches: the vectors of products by one model, and
@@ -39,7 +40,7 @@ func (s *Space) check() error {
 
 // Judge says how good the answers to judged queries are, by nDCG@10.
 type Judge struct {
-	Qrels *eval.Qrels
+	Qrels *judgments.Set
 	// ID names the product of a row.
 	ID func(row int) string
 
@@ -48,7 +49,7 @@ type Judge struct {
 }
 
 // NewJudge makes a judge of the queries of qrels, in their order.
-func NewJudge(qrels *eval.Qrels, id func(row int) string) (*Judge, error) {
+func NewJudge(qrels *judgments.Set, id func(row int) string) (*Judge, error) {
 	o, err := eval.Options{}.WithDefaults(qrels.Scale)
 	if err != nil {
 		return nil, err

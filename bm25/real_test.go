@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // The tests in this file need the ESCI sample: 6,764 products of the US
@@ -27,7 +28,7 @@ const realData = "../../shared/data"
 
 type judged struct {
 	query  string
-	labels map[uint32]catalog.Label // by row
+	labels map[uint32]judgments.Label // by row
 }
 
 func loadReal(t testing.TB) ([]catalog.Product, []judged) {
@@ -48,18 +49,18 @@ func loadReal(t testing.TB) ([]catalog.Product, []judged) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byQuery := map[string]map[uint32]catalog.Label{}
+	byQuery := map[string]map[uint32]judgments.Label{}
 	for _, r := range records[1:] {
 		row, ok := rows[r[1]]
 		if !ok {
 			t.Fatalf("judged product %s is not in the catalogue", r[1])
 		}
-		label, err := catalog.ParseLabel(r[2])
+		label, err := judgments.ParseLabel(r[2])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if byQuery[r[0]] == nil {
-			byQuery[r[0]] = map[uint32]catalog.Label{}
+			byQuery[r[0]] = map[uint32]judgments.Label{}
 		}
 		byQuery[r[0]][row] = label
 	}
@@ -138,7 +139,7 @@ type quality struct {
 	r100   float64 // share of the E products among the first hundred
 }
 
-var gains = map[catalog.Label]float64{catalog.Exact: 1, catalog.Substitute: .1, catalog.Complement: .01}
+var gains = map[judgments.Label]float64{judgments.Exact: 1, judgments.Substitute: .1, judgments.Complement: .01}
 
 func dcg(gains []float64, k int) float64 {
 	var sum float64
@@ -158,7 +159,7 @@ func measure(t *testing.T, queries []judged, rank func(query string) []Hit) qual
 		exact := 0
 		for _, l := range q.labels {
 			ideal = append(ideal, gains[l])
-			if l == catalog.Exact {
+			if l == judgments.Exact {
 				exact++
 			}
 		}
@@ -174,7 +175,7 @@ func measure(t *testing.T, queries []judged, rank func(query string) []Hit) qual
 				pool = append(pool, gains[label])
 				inPool[h.Row] = true
 			}
-			if i < 100 && label == catalog.Exact {
+			if i < 100 && label == judgments.Exact {
 				found++
 			}
 		}

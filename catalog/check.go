@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // checker finds what is wrong with rows, alone and among others. It remembers
@@ -18,14 +19,24 @@ import (
 type checker struct {
 	seed     maphash.Seed
 	products map[uint64]struct{}
-	pairs    map[uint64]Label  // query id and product id
-	queries  map[uint64]uint64 // query id to query text
+	pairs    map[uint64]judgments.Label // query, product and judge
+	ids      map[uint64]uint64          // query id to query
+	queries  map[uint64]*query          // by the hash of their text
+	labels   map[judgments.Label]judgments.Label
+	scale    string // of the labels so far: "letters" or "numbers"
+	sameText int    // ids of a query besides its first
+}
+
+// query is what is known of a query.
+type query struct {
+	hasID bool
+	split string
 }
 
 func newChecker() *checker {
 	return &checker{
-		seed: maphash.MakeSeed(), products: map[uint64]struct{}{},
-		pairs: map[uint64]Label{}, queries: map[uint64]uint64{},
+		seed: maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]judgments.Label{},
+		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, labels: map[judgments.Label]judgments.Label{},
 	}
 }
 
@@ -87,38 +98,67 @@ const (
 	keep verdict = iota
 	unknownProduct
 	duplicate
+	unlabelled
 )
 
-// judgment returns what is wrong with j or, if nothing is, whether to keep it.
-func (c *checker) judgment(j *Judgment) (verdict, *faults.Fault) {
-	if strings.TrimSpace(j.Query) == "" {
-		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query of product %q is empty", j.ProductID)}
+// judgment returns what is wrong with j, whose query is normalized, or, if nothing
+// is, whether to keep it.
+func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
+	if j.Label == judgments.Unlabelled {
+		return unlabelled, nil
 	}
-	if err := checkID(j.ProductID); err != nil {
+	if j.Query == "" {
+		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query of product %q has no text", j.Product)}
+	}
+	if err := checkID(j.Product); err != nil {
 		return 0, err
 	}
-	if !utf8.ValidString(j.Query) || !utf8.ValidString(j.QueryID) || !utf8.ValidString(j.Split) {
+	if !utf8.ValidString(j.Query) || !utf8.ValidString(j.QueryID) || !utf8.ValidString(j.Split) || !utf8.ValidString(j.Judge) {
 		return 0, &faults.Fault{Kind: faults.NotUTF8, Reason: fmt.Sprintf("query %q is not valid UTF-8", j.Query)}
 	}
-	if j.Label == Unjudged {
-		return 0, &faults.Fault{Kind: faults.BadLabel, Reason: fmt.Sprintf("query %q, product %q: no label", j.Query, j.ProductID)}
-	}
-	if _, ok := c.products[c.hash(j.ProductID)]; !ok {
+	if _, ok := c.products[c.hash(j.Product)]; !ok {
 		return unknownProduct, nil
 	}
-	query, text := c.hash(j.QueryID), c.hash(j.Query)
-	if known, ok := c.queries[query]; ok && known != text {
+	scale := "letters"
+	if _, ok := j.Label.Number(); ok {
+		scale = "numbers"
+	}
+	if c.scale != "" && c.scale != scale {
+		return 0, &faults.Fault{Kind: faults.BadLabel, Reason: fmt.Sprintf("query %q, product %q: label %v, but labels before are %s (judge on one scale)", j.Query, j.Product, j.Label, c.scale)}
+	}
+	text, id := c.hash(j.Query), c.hash(j.QueryID)
+	if known, ok := c.ids[id]; ok && known != text && j.QueryID != "" {
 		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query id %q had another text than %q before", j.QueryID, j.Query)}
 	}
-	pair := c.hash(j.QueryID, j.ProductID)
-	switch known, ok := c.pairs[pair]; {
-	case ok && known == j.Label:
-		return duplicate, nil
-	case ok:
-		return 0, &faults.Fault{Kind: faults.Contradiction,
-			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.ProductID, j.Label, known)}
+	q := c.queries[text]
+	if q != nil && j.Split != "" && q.split != "" && j.Split != q.split {
+		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query %q is in split %q, but in %q before", j.Query, j.Split, q.split)}
 	}
-	c.queries[query], c.pairs[pair] = text, j.Label
+	pair := c.hash(j.Query, j.Product, j.Judge)
+	if known, ok := c.pairs[pair]; ok && known != j.Label {
+		return 0, &faults.Fault{Kind: faults.Contradiction,
+			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, known)}
+	} else if ok {
+		return duplicate, nil
+	}
+	if q == nil {
+		q = &query{}
+		c.queries[text] = q
+	}
+	if q.split == "" {
+		q.split = j.Split
+	}
+	if _, ok := c.ids[id]; !ok && j.QueryID != "" {
+		c.ids[id] = text
+		if q.hasID {
+			c.sameText++
+		}
+		q.hasID = true
+	}
+	if _, ok := c.labels[j.Label]; !ok {
+		c.labels[j.Label] = j.Label // each label is held once
+	}
+	c.scale, c.pairs[pair] = scale, c.labels[j.Label]
 	return keep, nil
 }
 

@@ -3,7 +3,6 @@ package catalog
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,27 +10,27 @@ import (
 	"io"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // contentHash writes products and judgements in their one canonical spelling and
 // hashes what it writes, so that the hash does not depend on compression, on the
 // version of a library, or on how the source spelled things.
 type contentHash struct {
-	products, judgments io.Writer
+	products, judged    io.Writer
 	productSum, judgSum hash.Hash
 	buf                 bytes.Buffer
 	json                *json.Encoder
-	csv                 *csv.Writer
+	table               *judgments.Writer
 }
 
-func newContentHash(products, judgments io.Writer) *contentHash {
+func newContentHash(products, judged io.Writer) *contentHash {
 	c := &contentHash{productSum: sha256.New(), judgSum: sha256.New()}
 	c.products = io.MultiWriter(products, c.productSum)
-	c.judgments = io.MultiWriter(judgments, c.judgSum)
+	c.judged = io.MultiWriter(judged, c.judgSum)
 	c.json = json.NewEncoder(&c.buf)
 	c.json.SetEscapeHTML(false)
-	c.csv = csv.NewWriter(c.judgments)
-	c.csv.Write(judgmentColumns[:])
+	c.table = judgments.NewWriter(c.judged)
 	return c
 }
 
@@ -49,15 +48,10 @@ func (c *contentHash) product(p *Product) error {
 	return err
 }
 
-func (c *contentHash) judgment(j *Judgment) error {
-	return c.csv.Write([]string{j.QueryID, j.Query, j.ProductID, j.Label.String(), j.Split})
-}
+func (c *contentHash) judgment(j *judgments.Judgment) error { return c.table.Write(j) }
 
 // flush writes out what is buffered.
-func (c *contentHash) flush() error {
-	c.csv.Flush()
-	return c.csv.Error()
-}
+func (c *contentHash) flush() error { return c.table.Flush() }
 
 // sum returns the hash of all that was written.
 func (c *contentHash) sum() string {

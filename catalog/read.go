@@ -1,15 +1,13 @@
 package catalog
 
 import (
-	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 // maxStored is the longest product, in bytes of JSON, that a catalogue holds.
@@ -54,12 +52,21 @@ func (c *Catalog) Products() iter.Seq2[Product, error] {
 
 // Judgments yields the judgements in the order of the source. It stops after the
 // first error.
-func (c *Catalog) Judgments() iter.Seq2[Judgment, error] {
-	return func(yield func(Judgment, error) bool) {
+func (c *Catalog) Judgments() iter.Seq2[judgments.Judgment, error] {
+	return func(yield func(judgments.Judgment, error) bool) {
+		fail := func(err error) {
+			yield(judgments.Judgment{}, fmt.Errorf("cannot read catalogue %s: %s: %w", c.where, judgmentsFile, err))
+		}
+		f, err := c.open(judgmentsFile)
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer f.Close()
 		rows := 0
-		for j, err := range c.readJudgments() {
+		for j, err := range judgments.ReadTable(f, judgmentsFile) {
 			if err != nil {
-				yield(Judgment{}, fmt.Errorf("cannot read catalogue %s: %s: %w", c.where, judgmentsFile, err))
+				fail(fmt.Errorf("%w (import again)", err))
 				return
 			}
 			rows++
@@ -68,57 +75,13 @@ func (c *Catalog) Judgments() iter.Seq2[Judgment, error] {
 			}
 		}
 		if rows != c.judgments {
-			yield(Judgment{}, fmt.Errorf("cannot read catalogue %s: %s: %d judgements instead of %d (import again)",
-				c.where, judgmentsFile, rows, c.judgments))
+			fail(fmt.Errorf("%d judgements instead of %d (import again)", rows, c.judgments))
 		}
 	}
 }
 
-func (c *Catalog) readJudgments() iter.Seq2[Judgment, error] {
-	return func(yield func(Judgment, error) bool) {
-		f, err := c.open(judgmentsFile)
-		if err != nil {
-			yield(Judgment{}, err)
-			return
-		}
-		defer f.Close()
-		table, err := textfile.NewCSV(f, ',', maxStored)
-		if err != nil {
-			yield(Judgment{}, err)
-			return
-		}
-		var columns [5]int
-		for i, name := range judgmentColumns {
-			if columns[i] = table.Column(name); columns[i] < 0 {
-				yield(Judgment{}, fmt.Errorf("column %s is missing (import again)", name))
-				return
-			}
-		}
-		for {
-			record, err := table.Next()
-			if err == io.EOF {
-				return
-			}
-			if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
-				err = bad.Err
-			}
-			var j Judgment
-			if err == nil {
-				j = Judgment{
-					QueryID: strings.Clone(record[columns[0]]), Query: strings.Clone(record[columns[1]]),
-					ProductID: strings.Clone(record[columns[2]]), Split: strings.Clone(record[columns[4]]),
-				}
-				j.Label, err = ParseLabel(record[columns[3]])
-			}
-			if err != nil {
-				err = fmt.Errorf("line %d: %w", table.Line(), err)
-			}
-			if !yield(j, err) || err != nil {
-				return
-			}
-		}
-	}
+// JudgmentSet puts the judgements together.
+func (c *Catalog) JudgmentSet() (*judgments.Set, error) {
+	s, _, err := judgments.NewSet(judgments.Of(c.Judgments()), judgments.Options{})
+	return s, err
 }
-
-// judgmentColumns is the header of judgments.csv.
-var judgmentColumns = [5]string{"query_id", "query", "product_id", "esci_label", "split"}

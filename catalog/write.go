@@ -13,20 +13,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Source is what a catalogue is made from. Write reads the products to their
 // end, then the judgements, which may be nil.
 type Source struct {
 	Products  iter.Seq2[Product, error]
-	Judgments iter.Seq2[Judgment, error]
+	Judgments iter.Seq2[judgments.Judgment, error]
 	// Where, if not nil, tells the file and line of the row yielded last, so
 	// that faults that only Write can see are named as well as the reader's.
 	Where func() (file string, line int)
@@ -41,11 +41,14 @@ type Report struct {
 	Hash      string `json:"hash"`
 	// Faults are the rows that were skipped for being wrong.
 	Faults faults.List `json:"faults"`
-	// UnknownProducts and Duplicates count judgements that were dropped though
-	// nothing is wrong with them: of products that are not in the catalogue,
-	// and repeated word for word.
+	// UnknownProducts, Duplicates and Unlabelled count judgements that were dropped
+	// though nothing is wrong with them: of products that are not in the catalogue,
+	// repeated, and without a label.
 	UnknownProducts int `json:"judgments_of_unknown_products"`
 	Duplicates      int `json:"duplicate_judgments"`
+	Unlabelled      int `json:"judgments_without_label"`
+	// SameText counts ids of queries whose text has another id already.
+	SameText int `json:"query_ids_of_the_same_text"`
 }
 
 // WriteOptions are the options of Write; the zero value will do.
@@ -233,12 +236,11 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 		}
 		var v verdict
 		if err == nil {
-			// CSV does not tell a carriage return within a field from a line end.
-			for _, field := range []*string{&j.Query, &j.QueryID, &j.Split} {
-				*field = strings.ReplaceAll(*field, "\r", " ")
+			for _, field := range []*string{&j.Query, &j.QueryID, &j.Split, &j.Judge} {
+				*field = judgments.Normalize(*field)
 			}
-			if j.QueryID == "" {
-				j.QueryID = j.Query
+			if j.QueryID == j.Query || j.QueryID == judgments.ID(j.Query) {
+				j.QueryID = "" // it says no more than the text
 			}
 			var f *faults.Fault
 			if v, f = w.check.judgment(&j); f != nil {
@@ -256,6 +258,8 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			w.report.UnknownProducts++
 		case duplicate:
 			w.report.Duplicates++
+		case unlabelled:
+			w.report.Unlabelled++
 		default:
 			w.report.Judgments++
 			if err := content.judgment(&j); err != nil {
@@ -263,7 +267,7 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			}
 		}
 	}
-	w.report.Queries = len(w.check.queries)
+	w.report.Queries, w.report.SameText = len(w.check.queries), w.check.sameText
 	return ctx.Err()
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/processors"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Products is what the engine needs of a catalogue at hand. Implementations are
@@ -32,7 +33,7 @@ type Products interface {
 	Filter(f Filter) *bitset.BitSet
 	// Judged returns the labels of the products judged for a query, by row;
 	// nil if there are none. The caller does not change them.
-	Judged(query string) map[uint32]catalog.Label
+	Judged(query string) map[uint32]judgments.Label
 }
 
 // System is a named ranking.
@@ -415,7 +416,7 @@ func (e *Engine) fuse(f *Fusion, components []component) ([]fused, error) {
 }
 
 // fill turns scored rows into hits.
-func (e *Engine) fill(out *Ranking, hits []fused, wanted []string, ranks map[string]map[uint32]int, labels map[uint32]catalog.Label) error {
+func (e *Engine) fill(out *Ranking, hits []fused, wanted []string, ranks map[string]map[uint32]int, labels map[uint32]judgments.Label) error {
 	defer processors.Work()()
 	out.Hits = make([]Hit, len(hits))
 	for i, h := range hits {

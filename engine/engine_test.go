@@ -17,12 +17,13 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/processors"
+	"github.com/trirank/trirank/judgments"
 )
 
 // shop is a catalogue of n products named p00, p01, ...
 type shop struct {
 	n      int
-	labels map[string]map[uint32]catalog.Label
+	labels map[string]map[uint32]judgments.Label
 	broken bool
 }
 
@@ -48,7 +49,7 @@ func (s shop) Filter(f Filter) *bitset.BitSet {
 	}
 	return b
 }
-func (s shop) Judged(q string) map[uint32]catalog.Label { return s.labels[q] }
+func (s shop) Judged(q string) map[uint32]judgments.Label { return s.labels[q] }
 
 // table ranks by fixed scores.
 type table struct {
@@ -94,7 +95,7 @@ func (r *scorer) Scores(_ context.Context, _ Query, rows []uint32, dst []float64
 }
 
 func newEngine(t *testing.T, f *Fusion, rankers map[string]Ranker) *Engine {
-	c := Config{Name: "test", Products: shop{n: 10, labels: map[string]map[uint32]catalog.Label{"q": {1: catalog.Exact, 9: catalog.Irrelevant}}}, Fusion: f}
+	c := Config{Name: "test", Products: shop{n: 10, labels: map[string]map[uint32]judgments.Label{"q": {1: judgments.Exact, 9: judgments.Irrelevant}}}, Fusion: f}
 	for _, name := range []string{"bm25", "pretrained"} {
 		if r := rankers[name]; r != nil {
 			c.Systems = append(c.Systems, System{Name: name, Ranker: r})
@@ -141,7 +142,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("components of p04: %+v", c)
 	}
 	first := r.Rankings[0].Hits[0]
-	if first.Label != catalog.Exact || r.Judged != 2 || first.Ranks["pretrained"] != 1 || first.Ranks[Hybrid] != 1 {
+	if first.Label != judgments.Exact || r.Judged != 2 || first.Ranks["pretrained"] != 1 || first.Ranks[Hybrid] != 1 {
 		t.Errorf("first hit: %+v", first)
 	}
 	if _, ok := r.Rankings[0].Hits[2].Ranks["pretrained"]; ok {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Bounds of a request.
@@ -122,7 +122,7 @@ type Hit struct {
 	Rating     float64  `json:"rating,omitempty"`
 	Popularity float64  `json:"popularity,omitempty"`
 
-	Label catalog.Label `json:"label"`
+	Label judgments.Label `json:"label"`
 	// Ranks holds the product's rank in each other ranking of the response
 	// that has it among its first Depth.
 	Ranks map[string]int `json:"ranks,omitempty"`

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // Significance below which a difference counts, and the power of which the
@@ -371,7 +373,7 @@ func pValue(p float64) string {
 // ComparePaired compares paired values of two systems, b against a; a pair with a
 // value that is NaN is left out.
 func ComparePaired(a, b []float64, o Options) Comparison {
-	o, err := o.WithDefaults(ESCI())
+	o, err := o.WithDefaults(judgments.ESCI())
 	if err != nil || len(a) != len(b) {
 		panic(fmt.Sprintf("eval: cannot compare %d with %d values: %v", len(a), len(b), err))
 	}

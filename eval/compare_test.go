@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 func TestHolm(t *testing.T) {
@@ -286,7 +288,7 @@ func TestComparisonsOfManySystems(t *testing.T) {
 		}
 	}
 	tab.row(7, 1)[2] = math.NaN()
-	o, err := Options{Draws: 1000}.WithDefaults(ESCI())
+	o, err := Options{Draws: 1000}.WithDefaults(judgments.ESCI())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,17 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // movedK is how many first hits movements, popularity and overlaps look at: what
 // a shopper sees.
 const movedK = 10
+
+// mostBands is how many rows tables by label have: scales with more labels are shown
+// in bands.
+const mostBands = 12
 
 // movements counts what changed among the first hits: from the baseline to the
 // candidate, and from the control to both.
@@ -48,17 +54,17 @@ func (e *evaluation) run(system string) *Run {
 
 func (e *evaluation) movement(from, to, control string) Movement {
 	m := Movement{From: from, To: to, Control: control, K: movedK}
-	levels := e.Qrels.Scale.Levels
-	m.Rows = make([]MovementRow, len(levels)+1) // the last: unjudged
-	for i := range levels {
-		m.Rows[i].Label = levels[len(levels)-1-i].Label
+	bands, of := e.Qrels.Scale.Bands(mostBands)
+	m.Rows = make([]MovementRow, len(bands)+1) // the last: unjudged
+	for i := range bands {
+		m.Rows[i].Label = bands[len(bands)-1-i]
 	}
-	m.Rows[len(levels)].Label = "unjudged"
-	row := func(q *Query, product string) *MovementRow {
-		if l := q.Level(product); l != Unjudged {
-			return &m.Rows[len(levels)-1-l]
+	m.Rows[len(bands)].Label = "unjudged"
+	row := func(q *judgments.Query, product string) *MovementRow {
+		if l := q.Level(product); l != judgments.NoLevel {
+			return &m.Rows[len(bands)-1-of[l]]
 		}
-		return &m.Rows[len(levels)]
+		return &m.Rows[len(bands)]
 	}
 	a, b, c := e.run(from), e.run(to), e.run(control)
 	for i := range e.unseen.Queries {
@@ -167,30 +173,30 @@ const mostSegments = 12
 func (e *evaluation) segments(context.Context) error {
 	t, _ := e.deciding()
 	queries := e.unseen.Queries
-	if slices.ContainsFunc(queries, func(q Query) bool { return q.Text == "" }) {
+	if slices.ContainsFunc(queries, func(q judgments.Query) bool { return q.Text == "" }) {
 		return nil // there are ids only
 	}
 	type property struct {
 		by     string
 		values []string // in the order in which they are shown; nil: by number of queries
-		of     func(q *Query) string
+		of     func(q *judgments.Query) string
 	}
 	properties := []property{
-		{"words in the query", []string{"1", "2", "3", "4", "5 or more"}, func(q *Query) string {
+		{"words in the query", []string{"1", "2", "3", "4", "5 or more"}, func(q *judgments.Query) string {
 			n := max(1, len(strings.Fields(q.Text)))
 			if n >= 5 {
 				return "5 or more"
 			}
 			return fmt.Sprint(n)
 		}},
-		{"digits in the query", []string{"yes", "no"}, func(q *Query) string { return yes(strings.ContainsFunc(q.Text, unicode.IsDigit)) }},
+		{"digits in the query", []string{"yes", "no"}, func(q *judgments.Query) string { return yes(strings.ContainsFunc(q.Text, unicode.IsDigit)) }},
 	}
 	if e.Product != nil {
 		facts := e.facts()
 		properties = append(properties,
-			property{"a brand in the query", []string{"yes", "no"}, func(q *Query) string { return yes(facts[q.ID].brand) }},
-			property{"popularity of what is relevant", []string{"head", "tail"}, func(q *Query) string { return facts[q.ID].popularity }},
-			property{"department", nil, func(q *Query) string { return facts[q.ID].department }},
+			property{"a brand in the query", []string{"yes", "no"}, func(q *judgments.Query) string { return yes(facts[q.ID].brand) }},
+			property{"popularity of what is relevant", []string{"head", "tail"}, func(q *judgments.Query) string { return facts[q.ID].popularity }},
+			property{"department", nil, func(q *judgments.Query) string { return facts[q.ID].department }},
 		)
 	}
 	b, c := slices.Index(e.systems, e.report.Baseline), slices.Index(e.systems, e.report.Candidate)
@@ -263,7 +269,7 @@ type facts struct {
 
 // facts finds the facts of all queries.
 func (e *evaluation) facts() map[string]facts {
-	relevant, _ := e.Qrels.Scale.relevant(e.options.Relevant)
+	relevant, _ := e.options.relevant(e.Qrels.Scale)
 	out := make(map[string]facts, len(e.unseen.Queries))
 	popular := map[string]float64{} // by query: mean log popularity of the relevant products
 	for i := range e.unseen.Queries {
@@ -440,13 +446,13 @@ func (e *evaluation) leakage(context.Context) error {
 			l.Recorded = true
 			queries, products := map[string]bool{}, map[string]bool{}
 			for _, q := range t.Queries {
-				queries[Fold(q)] = true
+				queries[judgments.Fold(q)] = true
 			}
 			for _, id := range t.Products {
 				products[id] = true
 			}
 			for _, q := range e.Qrels.Queries {
-				if queries[Fold(q.Text)] {
+				if queries[judgments.Fold(q.Text)] {
 					l.Queries++
 				}
 			}
@@ -463,7 +469,7 @@ func (e *evaluation) leakage(context.Context) error {
 				l.SeenProducts = e.only(run, func(id string) bool { return products[id] })
 				l.UnseenProducts = e.only(run, func(id string) bool { return !products[id] })
 			}
-			if n := len(e.Qrels.Only(func(q *Query) bool { return q.Text == "" }).Queries); n > 0 && len(t.Queries) > 0 {
+			if n := len(e.Qrels.Only(func(q *judgments.Query) bool { return q.Text == "" }).Queries); n > 0 && len(t.Queries) > 0 {
 				e.report.Notes = append(e.report.Notes, fmt.Sprintf("%d of the %d judged queries have no text, so that nobody can tell whether %s saw them in training.", n, len(e.Qrels.Queries), s.Name))
 			}
 			if l.Queries > 0 {

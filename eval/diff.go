@@ -2,12 +2,15 @@ package eval
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // Outcome is a report with its values by query: one side of a Diff. Values that
@@ -132,7 +135,7 @@ func (c *Condition) About(metric string) bool { return c.metric.String() == metr
 // randomisation test): what chance explains does not fail. It fails as well where
 // it cannot be held: what it guards is gone, or measured by another rule.
 func Diff(a, b Outcome, options DiffOptions) (*DiffReport, error) {
-	o, err := options.Statistics.WithDefaults(ESCI())
+	o, err := options.Statistics.WithDefaults(judgments.ESCI())
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +250,10 @@ func (r *DiffReport) inputs(a, b *Report) {
 }
 
 // spell writes a gain table, worst label first: "I 0, C 0.01, S 0.1, E 1".
-func (r *Report) spell(t GainTable) string {
+func (r *Report) spell(t judgments.GainTable) string {
+	if n := len(t.Gains); n > len(r.Judgments.Levels) { // the levels are shown in bands
+		return fmt.Sprintf("%d gains of %x", n, sha256.Sum256([]byte(fmt.Sprint(t.Gains))))
+	}
 	var parts []string
 	for i, g := range t.Gains {
 		label := fmt.Sprintf("level %d", i)
@@ -269,7 +275,7 @@ type pairing struct {
 // pair finds the queries that two lists share: those of one id and one text; of
 // one id where a side has no text; and of one text where ids differ, since lists
 // without ids of their own are numbered anew with each query that is added.
-func pair(a, b []Query) (p pairing) {
+func pair(a, b []judgments.Query) (p pairing) {
 	ids, texts := map[string]int{}, map[string]int{}
 	free := make([]bool, len(b)) // not paired yet
 	for j, q := range b {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // outcomeOf is an evaluation of one system over queries, its values shifted.
@@ -21,7 +23,7 @@ func outcomeOf(t testing.TB, name string, queries int, shift, noise float64) Out
 			v.Metrics = metricsOf(t, "ndcg", "judged@10")
 		}
 		for i := range queries {
-			v.Queries = append(v.Queries, Query{ID: string(rune('A' + i)), Text: "text"})
+			v.Queries = append(v.Queries, judgments.Query{ID: string(rune('A' + i)), Text: "text"})
 			row := make([]float64, len(v.Metrics))
 			for m := range row {
 				row[m] = same.Float64() + shift + noise*r.NormFloat64()
@@ -153,7 +155,7 @@ func TestDiffNamesChangedInputs(t *testing.T) {
 	report := func(c string, gains float64, program string) *Report {
 		return &Report{Program: program, Judgments: JudgmentsInfo{Hash: hash(c), Levels: []LevelInfo{{Label: "I"}, {Label: "C"}, {Label: "S"}, {Label: "E"}}}, Index: &IndexInfo{Hash: hash(c), Contents: hash("9")},
 			Systems: []SystemInfo{{Name: "dense", Model: hash(c)}, {Name: "only " + c}},
-			Options: OptionsInfo{Relevant: "E", Gains: []GainTable{{"esci", []float64{0, .01, .1, gains}}, {"exp", []float64{0, 6 + gains}}, {"exact", []float64{0}}}}}
+			Options: OptionsInfo{Relevant: "E", Gains: []judgments.GainTable{{"esci", []float64{0, .01, .1, gains}}, {"exp", []float64{0, 6 + gains}}, {"exact", []float64{0}}}}}
 	}
 	a, b := outcomeOf(t, "a", 5, 0, 0), outcomeOf(t, "b", 5, 0, 0)
 	a.Report, b.Report = report("0", 1, "v0.0.0-20250101000000-aaaa"), report("1", 2, "v0.0.0-20250101000000-bbbb")
@@ -304,7 +306,7 @@ func TestDiffUnlike(t *testing.T) {
 	for kind, change := range map[string]func(*Report){
 		"judgements":      func(r *Report) { r.Judgments.Hash = "other" },
 		"relevant labels": func(r *Report) { r.Options.Relevant = "E+S" },
-		"gains":           func(r *Report) { r.Options.Gains = []GainTable{{"own", []float64{0, 1}}} },
+		"gains":           func(r *Report) { r.Options.Gains = []judgments.GainTable{{"own", []float64{0, 1}}} },
 	} {
 		b := outcomeOf(t, "b", 30, 0, 0)
 		change(b.Report)
@@ -329,15 +331,15 @@ func TestDiffUnlike(t *testing.T) {
 // Queries are found by id and text, by id where a text is missing, and by text where
 // the ids are others.
 func TestPair(t *testing.T) {
-	q := func(pairs ...string) (list []Query) {
+	q := func(pairs ...string) (list []judgments.Query) {
 		for i := 0; i < len(pairs); i += 2 {
-			list = append(list, Query{ID: pairs[i], Text: pairs[i+1]})
+			list = append(list, judgments.Query{ID: pairs[i], Text: pairs[i+1]})
 		}
 		return list
 	}
 	for _, c := range []struct {
 		name string
-		a, b []Query
+		a, b []judgments.Query
 		want pairing
 	}{
 		{"the same", q("1", "x", "2", "y"), q("2", "y", "1", "x"), pairing{rows: [][2]int{{0, 1}, {1, 0}}}},

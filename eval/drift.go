@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // Space is what the report must know of a model's vectors. Implementations are
@@ -203,11 +205,12 @@ func participation(vectors []float32, dim int) float64 {
 // scores parts the scores of a pool run by label, and says how often a relevant
 // product of a query scores above one that is not.
 func (e *evaluation) scores(run *Run) ([]LabelScores, Number) {
-	relevant, err := e.Qrels.Scale.relevant(e.options.Relevant)
+	relevant, err := e.options.relevant(e.Qrels.Scale)
 	if err != nil {
 		return nil, Number(math.NaN())
 	}
-	byLevel := make([][]float64, len(e.Qrels.Scale.Levels))
+	bands, of := e.Qrels.Scale.Bands(mostBands)
+	byLevel := make([][]float64, len(bands))
 	var auc mean
 	low, high := math.Inf(1), math.Inf(-1)
 	for i := range e.unseen.Queries {
@@ -218,7 +221,7 @@ func (e *evaluation) scores(run *Run) ([]LabelScores, Number) {
 		for first := 0; first < len(hits); { // a group of equal scores at a time
 			last, goodHere, othersHere := first, 0., 0.
 			for ; last < len(hits) && hits[last].Score == hits[first].Score; last++ {
-				if l := q.Level(hits[last].Product); l == Unjudged {
+				if l := q.Level(hits[last].Product); l == judgments.NoLevel {
 					continue
 				} else if relevant[l] {
 					goodHere++
@@ -234,8 +237,8 @@ func (e *evaluation) scores(run *Run) ([]LabelScores, Number) {
 			auc.add(above / pairs)
 		}
 		for _, h := range hits {
-			if l := q.Level(h.Product); l != Unjudged {
-				byLevel[l] = append(byLevel[l], h.Score)
+			if l := q.Level(h.Product); l != judgments.NoLevel {
+				byLevel[of[l]] = append(byLevel[of[l]], h.Score)
 				low, high = min(low, h.Score), max(high, h.Score)
 			}
 		}
@@ -245,7 +248,7 @@ func (e *evaluation) scores(run *Run) ([]LabelScores, Number) {
 		if len(values) == 0 {
 			continue
 		}
-		s := LabelScores{Label: e.Qrels.Scale.Levels[l].Label, Count: len(values), Spread: spread(values), From: low, To: high, Bins: make([]int, histogramBins)}
+		s := LabelScores{Label: bands[l], Count: len(values), Spread: spread(values), From: low, To: high, Bins: make([]int, histogramBins)}
 		for _, v := range values {
 			b := 0
 			if high > low {

@@ -3,17 +3,15 @@ package eval
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Input is what an evaluation looks at.
@@ -21,7 +19,7 @@ type Input struct {
 	Name    string // of the catalogue, or whatever the reader knows the data by
 	Program string // version
 	Index   *IndexInfo
-	Qrels   *Qrels
+	Qrels   *judgments.Set
 	Faults  faults.List // of the judgements
 	Split   string      // the part of the judgements that Qrels are, if any
 	// Full are the systems' rankings of the whole catalogue, and Pool their
@@ -47,7 +45,7 @@ type Input struct {
 type Values struct {
 	Task, System string
 	Metrics      []Metric
-	Queries      []Query
+	Queries      []judgments.Query
 	// Rows holds the metrics of each query; NaN where one does not exist.
 	Rows [][]float64
 }
@@ -59,7 +57,7 @@ type evaluation struct {
 	report  *Report
 	systems []string
 	// unseen and seen are the queries apart: main results are of the unseen.
-	unseen, seen *Qrels
+	unseen, seen *judgments.Set
 	full, pool   *table // of unseen queries; nil without runs
 }
 
@@ -136,21 +134,28 @@ func (e *evaluation) check() error {
 func (e *evaluation) describe(context.Context) error {
 	r, o, q := e.report, e.options, e.Qrels
 	r.Judgments = JudgmentsInfo{Hash: q.Hash(), Queries: len(q.Queries), Count: q.Count, Scale: q.Scale.Name, Faults: e.Faults}
-	relevant, err := q.Scale.relevant(o.Relevant)
+	relevant, err := o.relevant(q.Scale)
 	if err != nil {
 		return err
 	}
 	if n := len(o.Tables[0].Gains); n != len(q.Scale.Levels) {
 		return fmt.Errorf("gain table %q has %d gains for a scale of %d levels", o.Tables[0].Name, n, len(q.Scale.Levels))
 	}
-	counts := make([]int, len(q.Scale.Levels))
+	bands, of := q.Scale.Bands(mostBands)
+	r.Judgments.Levels = make([]LevelInfo, len(bands))
+	for i := range q.Scale.Levels {
+		l := &r.Judgments.Levels[of[i]]
+		l.Label, l.Gain, l.Relevant = bands[of[i]], o.Tables[0].Gains[i], relevant[i]
+	}
 	for _, query := range q.Queries {
 		for _, l := range query.Levels {
-			counts[l]++
+			r.Judgments.Levels[of[l]].Count++
 		}
 	}
-	for i, l := range q.Scale.Levels {
-		r.Judgments.Levels = append(r.Judgments.Levels, LevelInfo{Label: l.Label, Gain: o.Tables[0].Gains[i], Count: counts[i], Relevant: relevant[i]})
+	if o.Relevant == "" {
+		greatest := q.Scale.Levels[len(q.Scale.Levels)-1]
+		r.Notes = append(r.Notes, fmt.Sprintf("No label reaches 1 (the greatest is %s), so none counts as relevant: recall and the other metrics that count relevant products are left out. Say which labels are relevant, such as --relevant '>=%.2g'.",
+			greatest.Label, greatest.Grade/2))
 	}
 	r.Options = OptionsInfo{Gains: o.Tables, Relevant: o.Relevant, Seed: o.Seed, Draws: o.Draws, Confidence: confidence, Tie: o.Tie, Split: e.Split}
 	if len(e.Full) > 0 {
@@ -208,33 +213,16 @@ func (e *evaluation) pair() (baseline, candidate string) {
 	return e.systems[0], e.systems[1]
 }
 
-// Hash is the SHA-256 of the judgements, in hexadecimal: of a line for each with
-// the query's id and text, the product and the label, tabs between.
-func (q *Qrels) Hash() string {
-	h := sha256.New()
-	for _, query := range q.Queries {
-		for i, p := range query.Products {
-			fmt.Fprintf(h, "%s\t%s\t%s\t%s\n", query.ID, query.Text, p, q.Scale.Levels[query.Levels[i]].Label)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// Fold makes texts of queries comparable.
-func Fold(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToLower(s), unicode.IsSpace), " ")
-}
-
 // apart parts the queries that some model saw in training from the others.
 func (e *evaluation) apart(context.Context) error {
 	seen := map[string]bool{}
 	for _, t := range e.Training {
 		for _, q := range t.Queries {
-			seen[Fold(q)] = true
+			seen[judgments.Fold(q)] = true
 		}
 	}
-	e.unseen = e.Qrels.Only(func(q *Query) bool { return !seen[Fold(q.Text)] })
-	e.seen = e.Qrels.Only(func(q *Query) bool { return seen[Fold(q.Text)] })
+	e.unseen = e.Qrels.Only(func(q *judgments.Query) bool { return !seen[judgments.Fold(q.Text)] })
+	e.seen = e.Qrels.Only(func(q *judgments.Query) bool { return seen[judgments.Fold(q.Text)] })
 	if len(e.unseen.Queries) == 0 {
 		return errors.New("every judged query was seen in training, so that nothing can be said of queries that were not (judge others, or keep some from training)")
 	}
@@ -273,7 +261,7 @@ var titles = map[string]string{
 }
 
 // task measures runs on queries.
-func (e *evaluation) task(name string, q *Qrels, runs []*Run, metrics []Metric) (*Task, *table, error) {
+func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []Metric) (*Task, *table, error) {
 	c, err := NewCalculator(q.Scale, metrics, e.options.Tables, e.options.Relevant)
 	if err != nil {
 		return nil, nil, err
@@ -432,7 +420,7 @@ func (e *evaluation) values() (out []Values) {
 func (e *evaluation) queries(context.Context) error {
 	t, runs := e.deciding()
 	b, c := slices.Index(e.systems, e.report.Baseline), slices.Index(e.systems, e.report.Candidate)
-	relevant, err := e.Qrels.Scale.relevant(e.options.Relevant)
+	relevant, err := e.options.relevant(e.Qrels.Scale)
 	if err != nil {
 		return err
 	}
@@ -486,8 +474,8 @@ func (e *evaluation) queries(context.Context) error {
 			result := QueryResult{Value: Number(t.at(p.at, s, 0)), Hits: []HitReport{}}
 			for _, h := range cut(run.Hits[q.ID], e.options.Depth) {
 				hit := HitReport{Product: h.Product, Score: h.Score, Title: e.title(titles, h.Product)}
-				if l := q.Level(h.Product); l != Unjudged {
-					hit.Label = e.Qrels.Scale.Levels[l].Label
+				if l := q.Level(h.Product); l != judgments.NoLevel {
+					hit.Label = string(e.Qrels.Scale.Levels[l].Label)
 				}
 				result.Hits = append(result.Hits, hit)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // smallProducts: brand, popularity, category. p8 has no popularity, p9 belongs to
@@ -31,7 +32,7 @@ var smallProducts = map[string]catalog.Product{
 	"p9": {ID: "p9", Title: "Seen", Popularity: 7000},
 	// p10 is irrelevant for a query that nothing answers
 	"p10": {ID: "p10", Title: "Thing", Popularity: 2},
-	"p20": {ID: "p20", Title: "Unjudged", Popularity: 500},
+	"p20": {ID: "p20", Title: "judgments.NoLevel", Popularity: 500},
 }
 
 // small is an evaluation small enough to check by hand. Full lists, by query:
@@ -245,7 +246,7 @@ func TestEvaluateSegments(t *testing.T) {
 	}
 	// The query in the middle belongs to the head: without q4 that is q3.
 	in := small(t)
-	in.Qrels = in.Qrels.Only(func(q *Query) bool { return q.ID != "q4" })
+	in.Qrels = in.Qrels.Only(func(q *judgments.Query) bool { return q.ID != "q4" })
 	for _, s := range evaluated(t, in, Options{}).Segments {
 		if s.By == "popularity of what is relevant" && (s.Rows[0].Value != "head" || s.Rows[0].Queries != 2 || s.Rows[1].Queries != 1) {
 			t.Errorf("%+v", s.Rows)
@@ -402,7 +403,7 @@ func TestEvaluateQueries(t *testing.T) {
 		t.Errorf("%s, %d left out", s, r.Omitted)
 	}
 	q := r.Queries[0]
-	if q.Text != "acme drill" || q.Judged != 3 || q.Relevant != 1 || q.Systems[1].Hits[2] != (HitReport{Product: "p20", Title: "Unjudged", Score: 1}) || q.Systems[2].Hits[0].Label != "E" {
+	if q.Text != "acme drill" || q.Judged != 3 || q.Relevant != 1 || q.Systems[1].Hits[2] != (HitReport{Product: "p20", Title: "judgments.NoLevel", Score: 1}) || q.Systems[2].Hits[0].Label != "E" {
 		t.Errorf("%+v", q)
 	}
 	// Half are gains and half losses: a query without a value must not take the
@@ -461,7 +462,7 @@ func TestEvaluateErrors(t *testing.T) {
 		says   string
 	}{
 		{func(in *Input, _ *Options) { in.Qrels = nil }, "there are no judgements"},
-		{func(in *Input, _ *Options) { in.Qrels = &Qrels{Scale: ESCI()} }, "there are no judgements"},
+		{func(in *Input, _ *Options) { in.Qrels = &judgments.Set{Scale: judgments.ESCI()} }, "there are no judgements"},
 		{func(in *Input, _ *Options) { in.Full, in.Pool = nil, nil }, "there are no rankings"},
 		{func(in *Input, _ *Options) { in.Full[1].System = "bm25" }, `"bm25" is empty or given twice`},
 		{func(in *Input, _ *Options) { in.Full[1].System = "" }, `"" is empty or given twice`},
@@ -472,7 +473,9 @@ func TestEvaluateErrors(t *testing.T) {
 				in.Training["finetuned"].Queries = append(in.Training["finetuned"].Queries, q.Text)
 			}
 		}, "every judged query was seen in training"},
-		{func(in *Input, _ *Options) { in.Qrels = in.Qrels.Only(func(q *Query) bool { return q.ID == "q6" }) }, "the judgements hold no relevant product"},
+		{func(in *Input, _ *Options) {
+			in.Qrels = in.Qrels.Only(func(q *judgments.Query) bool { return q.ID == "q6" })
+		}, "the judgements hold no relevant product"},
 		{func(in *Input, _ *Options) { in.Full[2].Hits["q3"][0].Score = math.Inf(1) }, "is not a finite number"},
 		{func(in *Input, _ *Options) { in.Pool[2].Hits["q3"][0].Score = math.NaN() }, "is not a finite number"},
 		{func(_ *Input, o *Options) { o.Draws = 99 }, "99 draws"},
@@ -480,7 +483,7 @@ func TestEvaluateErrors(t *testing.T) {
 		{func(_ *Input, o *Options) { o.Depth = 101 }, "101 hits"},
 		{func(_ *Input, o *Options) { o.Shown = -1 }, "-1 queries"},
 		{func(_ *Input, o *Options) { o.Relevant = "X" }, `"X" is no label`},
-		{func(_ *Input, o *Options) { o.Tables = []GainTable{{"short", []float64{1}}} }, "1 gains for a scale of 4 levels"},
+		{func(_ *Input, o *Options) { o.Tables = []judgments.GainTable{{"short", []float64{1}}} }, "1 gains for a scale of 4 levels"},
 		{func(_ *Input, o *Options) { o.Metrics = metricsOf(t, "ndcg{mine}@10") }, `no gain table "mine"`},
 		{func(_ *Input, o *Options) { o.Metrics = metricsOf(t, "mrr@10", "ndcg@10", "mrr@10") }, "mrr@10 is given twice"},
 		{func(_ *Input, o *Options) { o.PoolMetrics = metricsOf(t, "judged@10") }, "judged@10 cannot decide"},

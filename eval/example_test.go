@@ -5,14 +5,15 @@ import (
 	"fmt"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Two systems are compared on twelve queries that each have one exact product.
 func Example() {
-	judgments := func(yield func(eval.Judgment, error) bool) {
+	judgments := func(yield func(judgments.Judgment, error) bool) {
 		for i := range 12 {
 			id := fmt.Sprintf("q%02d", i)
-			for _, j := range []eval.Judgment{{QueryID: id, Product: "lamp", Label: "E"}, {QueryID: id, Product: "bulb", Label: "C"}} {
+			for _, j := range []judgments.Judgment{{QueryID: id, Product: "lamp", Label: "E"}, {QueryID: id, Product: "bulb", Label: "C"}} {
 				if !yield(j, nil) {
 					return
 				}

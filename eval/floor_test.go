@@ -57,7 +57,7 @@ func TestFloorIsTheMeanOfAllOrders(t *testing.T) {
 			list = append(list, fmt.Sprint("u", i))
 		}
 		q := &qrelsOf(t, judgments).Queries[0]
-		calculator := calculatorOf(t, ESCI(), names...)
+		calculator := calculatorOf(t, judgments.ESCI(), names...)
 		sums, one, orders := make([]float64, len(names)), make([]float64, len(names)), 0.
 		permutations(list, func() {
 			calculator.Query(q, ranked(list...), one)

@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 func pow2(x float64) float64 { return math.Exp2(x) }
 
 // ranking is a ranked list reduced to what metrics look at: the level of each hit,
-// Unjudged where nobody judged it.
+// judgments.NoLevel where nobody judged it.
 type ranking struct {
-	levels []int8
+	levels []int32
 	// judgedLevels are the hits that were judged, for condensed metrics.
-	judgedLevels []int8
+	judgedLevels []int32
 }
 
 // target is what is to be found for one query, as one metric sees it.
@@ -52,7 +54,7 @@ func discount(i int) float64 {
 	return 1 / math.Log2(float64(i)+2)
 }
 
-func dcg(levels []int8, gains []float64) (sum float64) {
+func dcg(levels []int32, gains []float64) (sum float64) {
 	for i, l := range levels {
 		if l >= 0 {
 			sum += gains[l] * discount(i)
@@ -183,7 +185,7 @@ func mergedIDCG(a, b []float64, k int) (sum float64) {
 	return sum
 }
 
-func (t *target) is(level int8) bool { return level >= 0 && t.relevant[level] }
+func (t *target) is(level int32) bool { return level >= 0 && t.relevant[level] }
 
 func (r *ranking) found(t *target, k int) (n int) {
 	for _, l := range cut(r.levels, k) {
@@ -326,18 +328,18 @@ func (r *ranking) judged(_ *target, k int) float64 {
 // Calculator computes a fixed list of metrics. It may be used by one goroutine at
 // a time.
 type Calculator struct {
-	scale    Scale
+	scale    judgments.Scale
 	metrics  []Metric
 	measures []func(*ranking, *target, int) float64
 	targets  []target
-	last     *Query // what the targets are of
+	last     *judgments.Query // what the targets are of
 	r        ranking
 }
 
 // NewCalculator prepares metrics for judgements on a scale. tables are the gain
 // tables that metrics may name, the first being the default; relevant names the
 // labels that count as relevant where a metric does not say.
-func NewCalculator(scale Scale, metrics []Metric, tables []GainTable, relevant string) (*Calculator, error) {
+func NewCalculator(scale judgments.Scale, metrics []Metric, tables []judgments.GainTable, relevant string) (*Calculator, error) {
 	c := &Calculator{scale: scale, metrics: metrics, targets: make([]target, len(metrics))}
 	grades := make([]float64, len(scale.Levels))
 	for i, l := range scale.Levels {
@@ -353,7 +355,7 @@ func NewCalculator(scale Scale, metrics []Metric, tables []GainTable, relevant s
 		t.grades, t.persistence = grades, m.Persistence
 		at := 0
 		if m.Gains != "" {
-			at = slices.IndexFunc(tables, func(g GainTable) bool { return g.Name == m.Gains })
+			at = slices.IndexFunc(tables, func(g judgments.GainTable) bool { return g.Name == m.Gains })
 		}
 		if at < 0 || at >= len(tables) {
 			return nil, fmt.Errorf("metric %v: there is no gain table %q", m, m.Gains)
@@ -370,8 +372,15 @@ func NewCalculator(scale Scale, metrics []Metric, tables []GainTable, relevant s
 			text = relevant
 		}
 		var err error
-		if t.relevant, err = scale.relevant(text); err != nil {
-			return nil, fmt.Errorf("metric %v: %w", m, err)
+		switch {
+		case text == "" && kind.binary:
+			return nil, fmt.Errorf("metric %v: no label counts as relevant, since none reaches 1 (say which do with --relevant, such as --relevant '>=0.5')", m)
+		case text == "":
+			t.relevant = make([]bool, len(scale.Levels))
+		default:
+			if t.relevant, err = scale.Relevant(text); err != nil {
+				return nil, fmt.Errorf("metric %v: %w", m, err)
+			}
 		}
 	}
 	return c, nil
@@ -379,10 +388,10 @@ func NewCalculator(scale Scale, metrics []Metric, tables []GainTable, relevant s
 
 // Query writes the metrics of one ranked list to dst, one for each metric of the
 // calculator. It is faster if the lists of one query follow each other.
-func (c *Calculator) Query(q *Query, hits []Hit, dst []float64) {
+func (c *Calculator) Query(q *judgments.Query, hits []Hit, dst []float64) {
 	c.r.levels, c.r.judgedLevels = c.r.levels[:0], c.r.judgedLevels[:0]
 	for _, h := range hits {
-		l := int8(q.Level(h.Product))
+		l := int32(q.Level(h.Product))
 		c.r.levels = append(c.r.levels, l)
 		if l >= 0 {
 			c.r.judgedLevels = append(c.r.judgedLevels, l)
@@ -400,7 +409,7 @@ func (c *Calculator) Query(q *Query, hits []Hit, dst []float64) {
 }
 
 // aim fills in what t says of query q.
-func (t *target) aim(q *Query) {
+func (t *target) aim(q *judgments.Query) {
 	t.R, t.N, t.best = 0, 0, 0
 	t.ideal = t.ideal[:0]
 	for _, l := range q.Levels {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // ranked makes hits of products, best first.
@@ -29,7 +31,7 @@ func metricsOf(t testing.TB, names ...string) (out []Metric) {
 }
 
 // relevantOf is the default of a scale.
-func relevantOf(s Scale) string {
+func relevantOf(s judgments.Scale) string {
 	o, err := Options{}.WithDefaults(s)
 	if err != nil {
 		panic(err)
@@ -37,7 +39,7 @@ func relevantOf(s Scale) string {
 	return o.Relevant
 }
 
-func calculatorOf(t testing.TB, s Scale, names ...string) *Calculator {
+func calculatorOf(t testing.TB, s judgments.Scale, names ...string) *Calculator {
 	t.Helper()
 	c, err := NewCalculator(s, metricsOf(t, names...), s.Tables(), relevantOf(s))
 	if err != nil {
@@ -47,7 +49,7 @@ func calculatorOf(t testing.TB, s Scale, names ...string) *Calculator {
 }
 
 // measured computes metrics of one list by name.
-func measured(t testing.TB, s Scale, q *Query, hits []Hit, names ...string) []float64 {
+func measured(t testing.TB, s judgments.Scale, q *judgments.Query, hits []Hit, names ...string) []float64 {
 	t.Helper()
 	out := make([]float64, len(names))
 	calculatorOf(t, s, names...).Query(q, hits, out)
@@ -155,7 +157,7 @@ func TestMetricsThatDoNotExist(t *testing.T) {
 		}
 	}
 	// A query value that nobody built with NewQrels must not end the program.
-	for i, v := range measured(t, ESCI(), &Query{ID: "q"}, ranked("a"), names...) {
+	for i, v := range measured(t, judgments.ESCI(), &judgments.Query{ID: "q"}, ranked("a"), names...) {
 		if m, _ := ParseMetric(names[i]); !math.IsNaN(v) && v != 0 {
 			t.Errorf("no judgements: %v is %g", m, v)
 		}
@@ -201,7 +203,7 @@ func randomCase(r *rand.Rand) (judgments []Judgment, list []string) {
 func TestMetricsLieBetweenZeroAndOne(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	names := slices.DeleteFunc(allNames(), func(n string) bool { return n[:3] == "dcg" })
-	c := calculatorOf(t, ESCI(), names...)
+	c := calculatorOf(t, judgments.ESCI(), names...)
 	got := make([]float64, len(names))
 	for range 3000 {
 		judgments, list := randomCase(r)
@@ -230,7 +232,7 @@ func TestIdealOrderHasAnNDCGOfOne(t *testing.T) {
 }
 
 // measuredIdeal measures the ideal order, which depends on the gains.
-func measuredIdeal(t *testing.T, q *Qrels, names []string) (out []float64) {
+func measuredIdeal(t *testing.T, q *judgments.Set, names []string) (out []float64) {
 	for _, n := range names {
 		m, _ := ParseMetric(n)
 		table := q.Scale.Tables()[0]
@@ -258,7 +260,7 @@ func measuredIdeal(t *testing.T, q *Qrels, names []string) (out []float64) {
 func TestBetterProductsFirstNeverHurt(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 3))
 	names := []string{"ndcg", "ndcg@3", "ndcg@5", "dcg@5", "err", "err@3", "rbp", "rbp@4", "map", "map@3", "mrr", "mrr@3", "recall@3", "precision@3", "success@3", "ndcg{exp}@5"}
-	c := calculatorOf(t, ESCI(), names...)
+	c := calculatorOf(t, judgments.ESCI(), names...)
 	before, after := make([]float64, len(names)), make([]float64, len(names))
 	raised := make([]int, len(names))
 	for range 3000 {
@@ -332,12 +334,12 @@ func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 // least and the greatest nDCG must be the bounds.
 func TestBoundsAgainstAllLabellings(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 5))
-	scale := ESCI()
+	scale := judgments.ESCI()
 	tables := append(scale.Tables(), GainTable{"odd", []float64{.3, 0, 2, .3}}) // the worst label has a gain, two are equal
 	for _, table := range tables {
 		for _, k := range []int{1, 2, 4, 6} {
 			metrics := []Metric{{Name: "ndcg", K: k}, {Name: "ndcglow", K: k}, {Name: "ndcghigh", K: k}, {Name: "cndcg", K: k}}
-			c, err := NewCalculator(scale, metrics, []GainTable{table}, "E")
+			c, err := NewCalculator(scale, metrics, []judgments.GainTable{table}, "E")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -348,7 +350,7 @@ func TestBoundsAgainstAllLabellings(t *testing.T) {
 				c.Query(q, ranked(list...), got)
 				var open []string
 				for _, p := range cut(list, k) {
-					if q.Level(p) == Unjudged {
+					if q.Level(p) == judgments.NoLevel {
 						open = append(open, p)
 					}
 				}
@@ -389,7 +391,7 @@ func TestCondensedIsNDCGWhereAllIsJudged(t *testing.T) {
 	for range 300 {
 		judgments, list := randomCase(r)
 		q := qrelsOf(t, judgments)
-		list = slices.DeleteFunc(list, func(p string) bool { return q.Queries[0].Level(p) == Unjudged })
+		list = slices.DeleteFunc(list, func(p string) bool { return q.Queries[0].Level(p) == judgments.NoLevel })
 		v := measured(t, q.Scale, &q.Queries[0], ranked(list...), "ndcg", "cndcg", "ndcg@3", "cndcg@3")
 		if !same(v[0], v[1]) || !same(v[2], v[3]) {
 			t.Fatalf("%v: %v, %v", v, judgments, list)
@@ -439,12 +441,12 @@ func TestScalesOfManyLevels(t *testing.T) {
 }
 
 func TestCalculatorErrors(t *testing.T) {
-	scale := ESCI()
+	scale := judgments.ESCI()
 	many := numeric([]float64{0, 1, 50})
 	for _, c := range []struct {
-		scale    Scale
+		scale    judgments.Scale
 		metric   Metric
-		tables   []GainTable
+		tables   []judgments.GainTable
 		relevant string
 	}{
 		{scale, Metric{Name: "gain"}, scale.Tables(), "E"},
@@ -467,7 +469,7 @@ func TestCalculatorErrors(t *testing.T) {
 // for which queries it exists.
 func TestERRDoesNotDependOnGains(t *testing.T) {
 	q := qrelsOf(t, judgmentsOf("q a S", "q b I"))
-	c, err := NewCalculator(q.Scale, metricsOf(t, "err", "ndcg"), []GainTable{{"exact", []float64{0, 0, 0, 1}}}, "E")
+	c, err := NewCalculator(q.Scale, metricsOf(t, "err", "ndcg"), []judgments.GainTable{{"exact", []float64{0, 0, 0, 1}}}, "E")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -480,11 +482,11 @@ func TestERRDoesNotDependOnGains(t *testing.T) {
 
 func BenchmarkCalculator(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 7))
-	o, err := Options{}.WithDefaults(ESCI())
+	o, err := Options{}.WithDefaults(judgments.ESCI())
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := NewCalculator(ESCI(), o.Metrics, o.Tables, o.Relevant)
+	c, err := NewCalculator(judgments.ESCI(), o.Metrics, o.Tables, o.Relevant)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -141,87 +140,3 @@ func (m Metric) suffix() string {
 // Neutral reports whether the metric describes a ranking without saying that more
 // is better.
 func (m Metric) Neutral() bool { return m.Name == "judged" }
-
-// GainTable gives each level of a scale its gain.
-type GainTable struct {
-	Name  string    `json:"name"`
-	Gains []float64 `json:"gains"` // by level, worst first
-}
-
-// Tables returns the gain tables that the default options hold: the scale's own
-// and those that show how much a verdict depends on it. The one called "exact"
-// counts the best level only, "swapped" is ESCI's with S and C exchanged (as a
-// widespread preparation script has it), "exp" is 2^grade-1.
-func (s Scale) Tables() []GainTable {
-	own, exact, exp := make([]float64, len(s.Levels)), make([]float64, len(s.Levels)), make([]float64, len(s.Levels))
-	for i, l := range s.Levels {
-		own[i], exp[i] = l.Gain, pow2(l.Grade)-1
-	}
-	exact[len(exact)-1] = 1
-	tables := []GainTable{{s.Name, own}, {"exact", exact}}
-	if s.Name == "esci" {
-		tables = append(tables, GainTable{"swapped", []float64{0, .1, .01, 1}})
-	}
-	if s.Levels[len(s.Levels)-1].Grade <= 30 { // beyond, 2^grade says nothing any more
-		tables = append(tables, GainTable{"exp", exp})
-	}
-	return tables
-}
-
-// ParseGains reads a gain table such as "E=1,S=0.1,C=0.01,I=0". Each label of the
-// scale must be given once, with a gain that is not negative.
-func (s Scale) ParseGains(name, text string) (GainTable, error) {
-	bad := func(format string, args ...any) (GainTable, error) {
-		return GainTable{}, fmt.Errorf("gains %.80q %s (write them as E=1,S=0.1,C=0.01,I=0, each label of the judgements once)", text, fmt.Sprintf(format, args...))
-	}
-	t := GainTable{Name: name, Gains: make([]float64, len(s.Levels))}
-	seen := make([]bool, len(s.Levels))
-	for _, part := range strings.Split(text, ",") {
-		label, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		gain, err := strconv.ParseFloat(value, 64)
-		if !ok || err != nil || !(gain >= 0 && gain <= 1e9) {
-			return bad("have a part %.20q that is not LABEL=GAIN", part)
-		}
-		at, ok := s.Level(label)
-		if !ok || seen[at] {
-			return bad("name %.20q, which is no label of the judgements, or twice", label)
-		}
-		seen[at], t.Gains[at] = true, gain
-	}
-	if i := slices.Index(seen, false); i >= 0 {
-		return bad("leave out label %s", s.Levels[i].Label)
-	}
-	if slices.Max(t.Gains) == 0 {
-		return bad("are all 0")
-	}
-	return t, nil
-}
-
-// relevant finds which levels a text such as "E+S" or ">=2" names.
-func (s Scale) relevant(text string) ([]bool, error) {
-	out := make([]bool, len(s.Levels))
-	if bound, ok := strings.CutPrefix(text, ">="); ok {
-		v, err := strconv.ParseFloat(bound, 64)
-		if err != nil {
-			return nil, fmt.Errorf("relevant labels %.40q: what follows >= is not a number", text)
-		}
-		for i, l := range s.Levels {
-			out[i] = l.Grade >= v
-		}
-	} else {
-		for _, label := range strings.Split(text, "+") {
-			at, ok := s.Level(label)
-			if !ok {
-				return nil, fmt.Errorf("relevant labels %.40q: %.20q is no label of the judgements", text, label)
-			}
-			out[at] = true
-		}
-	}
-	if !slices.Contains(out, true) {
-		return nil, fmt.Errorf("relevant labels %.40q: the judgements have no such label", text)
-	}
-	if !slices.Contains(out, false) {
-		return nil, errors.New("relevant labels " + text + ": then every judged product would be relevant")
-	}
-	return out, nil
-}

@@ -2,9 +2,12 @@ package eval
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // Options of an evaluation. The zero value means the defaults.
@@ -13,9 +16,11 @@ type Options struct {
 	// of each deciding.
 	Metrics, PoolMetrics []Metric
 	// Tables of gains; the first is used where a metric names none.
-	Tables []GainTable
+	Tables []judgments.GainTable
 	// Relevant names the labels that count as relevant where a metric does not
-	// say: "E" for ESCI, ">=1" for numbers.
+	// say: "E" for ESCI, ">=1" for numbers. WithDefaults leaves it empty where no
+	// label is that great: then none counts, and metrics that count them are not among
+	// the defaults.
 	Relevant string
 	Seed     uint64
 	Draws    int     // of the bootstrap and of the randomisation test
@@ -34,7 +39,7 @@ const (
 )
 
 // WithDefaults fills in what is not set.
-func (o Options) WithDefaults(s Scale) (Options, error) {
+func (o Options) WithDefaults(s judgments.Scale) (Options, error) {
 	if len(o.Tables) == 0 {
 		o.Tables = s.Tables()
 	}
@@ -43,6 +48,9 @@ func (o Options) WithDefaults(s Scale) (Options, error) {
 		o.Relevant = ">=1"
 		if s.Name == "esci" {
 			o.Relevant, loose = "E", "[E+S]"
+		}
+		if _, err := s.Relevant(o.Relevant); errors.Is(err, judgments.ErrNoneRelevant) {
+			o.Relevant = ""
 		}
 	}
 	var err error
@@ -54,6 +62,9 @@ func (o Options) WithDefaults(s Scale) (Options, error) {
 			m, bad := ParseMetric(n)
 			if bad != nil {
 				err = bad
+			}
+			if o.Relevant == "" && kinds[m.Name].binary {
+				continue
 			}
 			*metrics = append(*metrics, m)
 		}
@@ -82,6 +93,14 @@ func (o Options) WithDefaults(s Scale) (Options, error) {
 		err = o.check()
 	}
 	return o, err
+}
+
+// relevant returns which levels count as relevant.
+func (o *Options) relevant(s judgments.Scale) ([]bool, error) {
+	if o.Relevant == "" {
+		return make([]bool, len(s.Levels)), nil
+	}
+	return s.Relevant(o.Relevant)
 }
 
 func (o *Options) check() error {

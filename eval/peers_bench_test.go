@@ -16,11 +16,12 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/internal/peers"
+	"github.com/trirank/trirank/judgments"
 )
 
 // bigCase is of the size of ESCI's test set: queries with 20 judged products each,
 // and systems that find them more or less well.
-func bigCase(b *testing.B, queries, systems, depth int) (*eval.Qrels, []*eval.Run) {
+func bigCase(b *testing.B, queries, systems, depth int) (*judgments.Set, []*eval.Run) {
 	g := rand.New(rand.NewPCG(1, 2))
 	runs := make([]*eval.Run, systems)
 	for s := range runs {
@@ -30,12 +31,12 @@ func bigCase(b *testing.B, queries, systems, depth int) (*eval.Qrels, []*eval.Ru
 	for i := range products {
 		products[i] = fmt.Sprintf("p%04d", i)
 	}
-	judgments := func(yield func(eval.Judgment, error) bool) {
+	judgments := func(yield func(judgments.Judgment, error) bool) {
 		for q := range queries {
 			id := strconv.Itoa(q)
 			for i := range 20 {
 				label := []string{"0", "1", "2", "3"}[g.IntN(4)]
-				if !yield(eval.Judgment{QueryID: id, Product: products[i], Label: label}, nil) {
+				if !yield(judgments.Judgment{QueryID: id, Product: products[i], Label: label}, nil) {
 					return
 				}
 			}

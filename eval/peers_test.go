@@ -16,6 +16,7 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/internal/peers"
+	"github.com/trirank/trirank/judgments"
 )
 
 var update = flag.Bool("update", false, "store what the other implementations compute (they must be there: make test-peers)")
@@ -30,9 +31,9 @@ type reference struct {
 // peerCase is a random evaluation with all that makes implementations differ: ties,
 // unjudged hits, queries without hits, without relevant products and missing ones,
 // short and long lists.
-func peerCase(t testing.TB) (q *eval.Qrels, run, other *eval.Run) {
+func peerCase(t testing.TB) (q *judgments.Set, run, other *eval.Run) {
 	g := rand.New(rand.NewPCG(11, 12))
-	var judgments []eval.Judgment
+	var judgments []judgments.Judgment
 	run = &eval.Run{System: "run", Hits: map[string][]eval.Hit{}}
 	other = &eval.Run{System: "other", Hits: map[string][]eval.Hit{}}
 	for i := range 80 {
@@ -46,9 +47,9 @@ func peerCase(t testing.TB) (q *eval.Qrels, run, other *eval.Run) {
 			if i%13 == 0 {
 				label = 0 // nothing to be found
 			}
-			judgments = append(judgments, eval.Judgment{QueryID: id, Product: fmt.Sprintf("p%03d", p), Label: fmt.Sprint(label)})
+			judgments = append(judgments, judgments.Judgment{QueryID: id, Product: fmt.Sprintf("p%03d", p), Label: fmt.Sprint(label)})
 		}
-		judgments = append(judgments, eval.Judgment{QueryID: id, Product: "never-returned", Label: fmt.Sprint(i % 4 * min(1, i%13))})
+		judgments = append(judgments, judgments.Judgment{QueryID: id, Product: "never-returned", Label: fmt.Sprint(i % 4 * min(1, i%13))})
 		for _, r := range []*eval.Run{run, other} {
 			if i%17 == 3 && r == run {
 				continue // not answered
@@ -72,9 +73,9 @@ func peerCase(t testing.TB) (q *eval.Qrels, run, other *eval.Run) {
 	return qrelsOf(t, judgments), run, other
 }
 
-func qrelsOf(t testing.TB, judgments []eval.Judgment) *eval.Qrels {
+func qrelsOf(t testing.TB, judgments []judgments.Judgment) *judgments.Set {
 	t.Helper()
-	q, _, err := eval.NewQrels(func(yield func(eval.Judgment, error) bool) {
+	q, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
 		for _, j := range judgments {
 			if !yield(j, nil) {
 				return
@@ -103,7 +104,7 @@ func samples() (out []map[string][]float64) {
 }
 
 // peerFolder writes the case as any tool reads it.
-func peerFolder(t testing.TB, q *eval.Qrels, run, other *eval.Run) string {
+func peerFolder(t testing.TB, q *judgments.Set, run, other *eval.Run) string {
 	dir := t.TempDir()
 	write := func(name string, write func(b *bytes.Buffer) error) {
 		var b bytes.Buffer
@@ -156,7 +157,7 @@ func TestPeers(t *testing.T) {
 	t.Run("stored", func(t *testing.T) { checkPeers(t, q, run, other, &stored) })
 }
 
-func checkPeers(t *testing.T, q *eval.Qrels, run, other *eval.Run, want *reference) {
+func checkPeers(t *testing.T, q *judgments.Set, run, other *eval.Run, want *reference) {
 	var metrics []eval.Metric
 	var names []string
 	for name := range want.Metrics {
@@ -176,8 +177,8 @@ func checkPeers(t *testing.T, q *eval.Qrels, run, other *eval.Run, want *referen
 	// gdeval, which computes ERR, takes 4 for the greatest grade; so does a scale
 	// with that label.
 	four := q.Scale
-	four.Levels = append(slices.Clone(four.Levels), eval.Level{Label: "4", Gain: 4, Grade: 4})
-	calculator := func(s eval.Scale) *eval.Calculator {
+	four.Levels = append(slices.Clone(four.Levels), judgments.Level{Label: "4", Gain: 4, Grade: 4})
+	calculator := func(s judgments.Scale) *eval.Calculator {
 		c, err := eval.NewCalculator(s, metrics, s.Tables(), ">=1")
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Number is a float64 that may not exist: NaN, null in JSON.
@@ -82,7 +83,7 @@ type IndexInfo struct {
 
 // JudgmentsInfo says which judgements were used.
 type JudgmentsInfo struct {
-	Hash    string      `json:"hash"` // SHA-256 of them as TREC qrels with the queries' texts
+	Hash    string      `json:"hash"` // SHA-256 of them (judgments.Set.Hash)
 	Queries int         `json:"queries"`
 	Count   int         `json:"count"`
 	Scale   string      `json:"scale"`
@@ -90,7 +91,8 @@ type JudgmentsInfo struct {
 	Faults  faults.List `json:"faults"`
 }
 
-// LevelInfo is a level of the scale, its gain and how often it was given.
+// LevelInfo is a level of the scale, its gain and how often it was given; or a band
+// of levels of a long scale, with the gain of the best.
 type LevelInfo struct {
 	Label string  `json:"label"`
 	Gain  float64 `json:"gain"`
@@ -101,15 +103,15 @@ type LevelInfo struct {
 
 // OptionsInfo records the options of an evaluation.
 type OptionsInfo struct {
-	Metrics     []string    `json:"metrics"`      // of the full catalogue, the first deciding
-	PoolMetrics []string    `json:"pool_metrics"` // of the judged pool
-	Gains       []GainTable `json:"gains"`        // the first is used where a metric names none
-	Relevant    string      `json:"relevant"`
-	Seed        uint64      `json:"seed"`
-	Draws       int         `json:"draws"`
-	Confidence  float64     `json:"confidence"`
-	Tie         float64     `json:"tie"` // differences below are called a tie
-	Split       string      `json:"split,omitempty"`
+	Metrics     []string              `json:"metrics"`      // of the full catalogue, the first deciding
+	PoolMetrics []string              `json:"pool_metrics"` // of the judged pool
+	Gains       []judgments.GainTable `json:"gains"`        // the first is used where a metric names none
+	Relevant    string                `json:"relevant"`
+	Seed        uint64                `json:"seed"`
+	Draws       int                   `json:"draws"`
+	Confidence  float64               `json:"confidence"`
+	Tie         float64               `json:"tie"` // differences below are called a tie
+	Split       string                `json:"split,omitempty"`
 }
 
 // SystemInfo describes a system.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // folds of the cross-validation, and the fewest queries that make it worth while.
@@ -29,7 +31,7 @@ type Tuner struct {
 }
 
 // NewTuner prepares to choose among settings, the texts of fusions, by a metric.
-func NewTuner(settings []string, metric Metric, scale Scale, o Options) (*Tuner, error) {
+func NewTuner(settings []string, metric Metric, scale judgments.Scale, o Options) (*Tuner, error) {
 	o, err := o.WithDefaults(scale)
 	if err != nil {
 		return nil, err
@@ -43,19 +45,19 @@ func NewTuner(settings []string, metric Metric, scale Scale, o Options) (*Tuner,
 
 // DevQueries says which queries serve for choosing: those of a split called train
 // or dev where there are enough, else half of all, by the hash of their text.
-func DevQueries(q *Qrels) func(*Query) bool {
-	split := func(q *Query) bool { return q.Split == "train" || q.Split == "dev" }
+func DevQueries(q *judgments.Set) func(*judgments.Query) bool {
+	split := func(q *judgments.Query) bool { return q.Split == "train" || q.Split == "dev" }
 	if len(q.Only(split).Queries) >= fewestDev {
 		return split
 	}
-	return func(q *Query) bool {
-		sum := sha256.Sum256([]byte(cmp.Or(Fold(q.Text), q.ID)))
+	return func(q *judgments.Query) bool {
+		sum := sha256.Sum256([]byte(cmp.Or(judgments.Fold(q.Text), q.ID)))
 		return sum[0]%2 == 0
 	}
 }
 
 // Add takes in a query with the ranking of each setting.
-func (t *Tuner) Add(q *Query, rankings [][]Hit, dev bool) {
+func (t *Tuner) Add(q *judgments.Query, rankings [][]Hit, dev bool) {
 	values := make([]float64, len(t.settings))
 	for i, hits := range rankings {
 		t.calculator.Query(q, hits, values[i:i+1])

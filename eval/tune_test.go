@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // tuned is a query with the rank at which each of three settings puts its only
@@ -21,7 +23,7 @@ type tuned struct {
 func tuneCase(dev, test int) (out []tuned) {
 	r := rand.New(rand.NewPCG(6, 1))
 	for i := range dev + test {
-		t := tuned{query: Query{ID: fmt.Sprint("q", i), Text: fmt.Sprint("text ", i), Products: []string{"p"}, Levels: []uint8{3}}, dev: i < dev}
+		t := tuned{query: judgments.Query{ID: fmt.Sprint("q", i), Text: fmt.Sprint("text ", i), Products: []string{"p"}, Levels: []uint8{3}}, dev: i < dev}
 		for s := range 3 {
 			list := []string{"x", "y", "z"}
 			at := []int{1, 2, 0}[s]
@@ -41,7 +43,7 @@ var tuneSettings = []string{"plain", "wrong", "right"}
 func tunerOf(t *testing.T, settings []string, metric string, o Options, queries []tuned) *Tuner {
 	t.Helper()
 	o.Draws = 500
-	tuner, err := NewTuner(settings, metricsOf(t, metric)[0], ESCI(), o)
+	tuner, err := NewTuner(settings, metricsOf(t, metric)[0], judgments.ESCI(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,21 +164,21 @@ func TestTunerErrors(t *testing.T) {
 	if _, err := tunerOf(t, tuneSettings, "mrr@10", Options{}, tuneCase(60, 40)).Choose("other"); err == nil {
 		t.Error("a current setting that was not tried was compared")
 	}
-	if _, err := NewTuner(tuneSettings[:1], metricsOf(t, "mrr@10")[0], ESCI(), Options{}); err == nil {
+	if _, err := NewTuner(tuneSettings[:1], metricsOf(t, "mrr@10")[0], judgments.ESCI(), Options{}); err == nil {
 		t.Error("one setting is no choice")
 	}
-	if _, err := NewTuner(tuneSettings, metricsOf(t, "ndcg{none}@10")[0], ESCI(), Options{}); err == nil {
+	if _, err := NewTuner(tuneSettings, metricsOf(t, "ndcg{none}@10")[0], judgments.ESCI(), Options{}); err == nil {
 		t.Error("there is no such gain table")
 	}
-	if _, err := NewTuner(tuneSettings, metricsOf(t, "mrr@10")[0], ESCI(), Options{Draws: 1}); err == nil {
+	if _, err := NewTuner(tuneSettings, metricsOf(t, "mrr@10")[0], judgments.ESCI(), Options{Draws: 1}); err == nil {
 		t.Error("one draw is too few")
 	}
 }
 
 func TestDevQueries(t *testing.T) {
-	queries := func(n int, split, text string) (out []Query) {
+	queries := func(n int, split, text string) (out []judgments.Query) {
 		for i := range n {
-			q := Query{ID: fmt.Sprint(split, i), Split: split}
+			q := judgments.Query{ID: fmt.Sprint(split, i), Split: split}
 			if text != "" {
 				q.Text = fmt.Sprint(text, i)
 			}
@@ -184,9 +186,11 @@ func TestDevQueries(t *testing.T) {
 		}
 		return out
 	}
-	share := func(q *Qrels) float64 { return float64(len(q.Only(DevQueries(q)).Queries)) / float64(len(q.Queries)) }
+	share := func(q *judgments.Set) float64 {
+		return float64(len(q.Only(DevQueries(q)).Queries)) / float64(len(q.Queries))
+	}
 	// Those of a split meant for it, where there are enough.
-	q := &Qrels{Queries: slices.Concat(queries(fewestDev, "train", "t"), queries(30, "test", "t"))}
+	q := &judgments.Set{Queries: slices.Concat(queries(fewestDev, "train", "t"), queries(30, "test", "t"))}
 	for _, dev := range q.Only(DevQueries(q)).Queries {
 		if dev.Split != "train" {
 			t.Errorf("%+v serves for choosing", dev)
@@ -197,14 +201,14 @@ func TestDevQueries(t *testing.T) {
 	}
 	// Else half, also where there are ids only.
 	for _, text := range []string{"t", ""} {
-		if got := share(&Qrels{Queries: slices.Concat(queries(fewestDev-1, "train", text), queries(300, "test", text))}); got < .4 || got > .6 {
+		if got := share(&judgments.Set{Queries: slices.Concat(queries(fewestDev-1, "train", text), queries(300, "test", text))}); got < .4 || got > .6 {
 			t.Errorf("%g of the queries serve for choosing", got)
 		}
 	}
 	// One text is on one side, however it is written.
-	dev := DevQueries(&Qrels{})
+	dev := DevQueries(&judgments.Set{})
 	for i := range 50 {
-		a, b := &Query{ID: "1", Text: fmt.Sprint("Red  lamp ", i)}, &Query{ID: "2", Text: fmt.Sprint(" red LAMP ", i)}
+		a, b := &judgments.Query{ID: "1", Text: fmt.Sprint("Red  lamp ", i)}, &judgments.Query{ID: "2", Text: fmt.Sprint(" red LAMP ", i)}
 		if dev(a) != dev(b) {
 			t.Errorf("%q and %q are on two sides", a.Text, b.Text)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // WriteUnjudged writes the products that nobody judged among the first ten hits of
@@ -19,7 +21,7 @@ func WriteUnjudged(w io.Writer, in Input) error {
 		systems []string
 	}
 	type gaps struct {
-		query *Query
+		query *judgments.Query
 		list  []*missing
 	}
 	var all []gaps
@@ -28,7 +30,7 @@ func WriteUnjudged(w io.Writer, in Input) error {
 		found := map[string]*missing{}
 		for _, run := range in.Full {
 			for rank, h := range cut(run.Hits[q.ID], movedK) {
-				if q.Level(h.Product) != Unjudged {
+				if q.Level(h.Product) != judgments.NoLevel {
 					continue
 				}
 				m := found[h.Product]

@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // The columns of a table by query that come before its metrics.
@@ -116,7 +118,7 @@ func ReadValues(r io.Reader) ([]Values, error) {
 				return nil, fmt.Errorf("cannot read the values by query: line %d: %.40q is not a number", line, s)
 			}
 		}
-		v.Queries = append(v.Queries, Query{ID: record[2], Text: record[3], Split: record[4]})
+		v.Queries = append(v.Queries, judgments.Query{ID: record[2], Text: record[3], Split: record[4]})
 		v.Rows = append(v.Rows, row)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 func equalValues(a, b Values) bool {
@@ -19,7 +21,7 @@ func equalValues(a, b Values) bool {
 
 func TestValuesByQuery(t *testing.T) {
 	nan := math.NaN()
-	queries := []Query{{ID: "1", Text: "a, \"b\"", Split: "test"}, {ID: "2", Text: "two\nlines"}, {ID: "3"}}
+	queries := []judgments.Query{{ID: "1", Text: "a, \"b\"", Split: "test"}, {ID: "2", Text: "two\nlines"}, {ID: "3"}}
 	full := Values{Task: FullTask, System: "a b", Metrics: metricsOf(t, "ndcg@10", "rbp(0.000000001)"), Queries: queries, Rows: [][]float64{{.1 + .2, 0}, {nan, 1. / 3}, {1, math.SmallestNonzeroFloat64}}}
 	pool := Values{Task: PoolTask, System: "a b", Metrics: metricsOf(t, "ndcg", "ndcg@10"), Queries: queries[:2], Rows: [][]float64{{-1e300, .5}, {nan, nan}}}
 	var b bytes.Buffer
@@ -69,7 +71,7 @@ func TestValuesErrors(t *testing.T) {
 	if got, err := ReadValues(strings.NewReader(header)); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
-	v := Values{Metrics: metricsOf(t, "ndcg"), Queries: []Query{{ID: "1"}}, Rows: [][]float64{{1}}}
+	v := Values{Metrics: metricsOf(t, "ndcg"), Queries: []judgments.Query{{ID: "1"}}, Rows: [][]float64{{1}}}
 	if err := WriteValues(brokenWriter{}, []Values{v}); err == nil {
 		t.Error("no error of a writer that broke")
 	}
@@ -80,7 +82,7 @@ func TestValuesErrors(t *testing.T) {
 func TestCheckValues(t *testing.T) {
 	nan := math.NaN()
 	made := func() (*Report, []Values) {
-		queries := []Query{{ID: "1"}, {ID: "2"}, {ID: "3"}}
+		queries := []judgments.Query{{ID: "1"}, {ID: "2"}, {ID: "3"}}
 		metrics := metricsOf(t, "ndcg@10", "judged@10")
 		all := []Values{
 			{Task: FullTask, System: "a", Metrics: metrics, Queries: queries, Rows: [][]float64{{.1, 1}, {nan, .5}, {.4, nan}}},

@@ -4,8 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/trirank/trirank/catalog"
 )
 
 // batch is what one step looks at: size queries with own products each.
@@ -42,7 +40,9 @@ func (d *Data) batch(examples []example, c *Config, step int) *batch {
 			at := i*own + j
 			chosen[at] = p
 			b.texts[size+at] = d.Products[p].Tokens
-			b.grades[at] = grade(q.label(p))
+			if m, ok := d.meaning(q, p); ok {
+				b.grades[at] = m.Grade
+			}
 		}
 		if c.TeacherWeight > 0 || c.Objective == Distill {
 			q.teach(chosen[i*own:(i+1)*own], b.teacher[i*own:(i+1)*own], c.TeacherTemperature)
@@ -80,7 +80,7 @@ func (d *Data) own(q *Query, e example, c *Config, g *rand.Rand) []int {
 		return out
 	}
 	for _, j := range q.Judged {
-		if c.wants(j.Label) {
+		if m, ok := d.means(j.Label); ok && c.wants(m.Role) {
 			judged = append(judged, j.Product)
 		}
 	}
@@ -89,33 +89,16 @@ func (d *Data) own(q *Query, e example, c *Config, g *rand.Rand) []int {
 	return out
 }
 
-// wants reports whether products with a label are among a query's own, besides the
+// wants reports whether products of a role are among a query's own, besides the
 // one to be found.
-func (c *Config) wants(l catalog.Label) bool {
-	switch l {
-	case catalog.Irrelevant, catalog.Complement:
-		return true
-	case catalog.Substitute:
+func (c *Config) wants(r Role) bool {
+	switch r {
+	case Near:
 		return c.Objective == ListNet || c.SubstituteWeight > 0 || c.CoSENT > 0
-	case catalog.Exact:
+	case Right:
 		return c.Objective == ListNet || c.PopularityWeight > 0
 	}
-	return false
-}
-
-// grade orders labels for CoSENT; -1 for what nobody judged.
-func grade(l catalog.Label) float32 {
-	switch l {
-	case catalog.Exact:
-		return 3
-	case catalog.Substitute:
-		return 2
-	case catalog.Complement:
-		return 1
-	case catalog.Irrelevant:
-		return 0
-	}
-	return -1
+	return true
 }
 
 // teach sets the teacher's probabilities of a query's own products.
@@ -143,10 +126,7 @@ func (q *Query) teach(own []int, out []float32, temperature float64) {
 	}
 }
 
-// gains of ESCI's authors, which ListNet's targets follow.
-var gains = map[catalog.Label]float32{catalog.Exact: 1, catalog.Substitute: .1, catalog.Complement: .01}
-
-// fill sets target and allowed of row i. What is judged exact or a substitute for
+// fill sets target and allowed of row i. What is judged right or nearly so for
 // the query is never a negative: it takes no part, unless it is among the query's
 // own products and has a share of its own.
 func (d *Data) fill(b *batch, chosen []int, i int, e example, c *Config) {
@@ -161,25 +141,25 @@ func (d *Data) fill(b *batch, chosen []int, i int, e example, c *Config) {
 		if p < 0 || seen[p] {
 			continue
 		}
-		label := q.label(p)
+		m, judged := d.meaning(q, p)
 		mine := j < b.own
 		share := float32(-1) // none: takes no part
 		switch {
 		case mine && p == e.product:
 			share = 1
 		case mine && c.Objective == ListNet:
-			share = gains[label]
-		case mine && label == catalog.Exact && c.PopularityWeight > 0:
+			share = m.Gain
+		case mine && m.Role == Right && c.PopularityWeight > 0:
 			share = 1
-		case mine && label == catalog.Substitute && c.SubstituteWeight > 0:
+		case mine && m.Role == Near && c.SubstituteWeight > 0:
 			share = float32(c.SubstituteWeight)
-		case q.negative(p):
+		case d.negative(q, p):
 			share = 0
 		}
 		if share < 0 {
 			continue
 		}
-		if label == catalog.Exact || label == catalog.Substitute {
+		if judged && m.Role != Wrong {
 			share *= liked(p)
 		}
 		allowed[at], target[at] = 1, share
@@ -196,7 +176,7 @@ func (d *Data) liking(q *Query, c *Config) func(product int) float32 {
 	most := 0.
 	if c.PopularityWeight > 0 {
 		for _, j := range q.Judged {
-			if j.Label == catalog.Exact || j.Label == catalog.Substitute {
+			if m, _ := d.means(j.Label); m.Role != Wrong {
 				most = max(most, math.Log1p(d.Products[j.Product].Popularity))
 			}
 		}

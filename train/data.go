@@ -8,13 +8,14 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Data is what a model is trained on: queries with the products judged for them.
 type Data struct {
 	Queries  []Query
 	Products []Product
+	Meanings *Meanings // of the labels; nil: those of ESCI
 }
 
 // Query is a query in tokens.
@@ -22,7 +23,7 @@ type Query struct {
 	Text   string
 	Tokens []int32
 	Judged []Judged // in order of product
-	// Right are products judged exact or a substitute for the query in whatever
+	// Right are products judged right or nearly so for the query in whatever
 	// split and spelling: never a negative, though it may not be learnt that they
 	// are right.
 	Right map[int]bool
@@ -43,7 +44,7 @@ type Scored struct {
 // Judged is a judgement of a product of Data.Products.
 type Judged struct {
 	Product int
-	Label   catalog.Label
+	Label   judgments.Label
 }
 
 // Product is a product in tokens.
@@ -55,8 +56,8 @@ type Product struct {
 
 // Objectives.
 const (
-	// InfoNCE: a query's exact product against its own hard negatives (judged I or
-	// C, and mined) and all products of the batch (van den Oord et al., 2018).
+	// InfoNCE: a query's right product against its own hard negatives (judged wrong,
+	// and mined) and all products of the batch (van den Oord et al., 2018).
 	InfoNCE = "infonce"
 	// ListNet: the probabilities of a query's own products follow their gains
 	// (Cao et al., 2007), against all products of the batch.
@@ -75,11 +76,11 @@ type example struct {
 	product int
 }
 
-// examples returns one example for each exact judgement.
+// examples returns one example for each product that is right for a query.
 func (d *Data) examples() (out []example) {
 	for q := range d.Queries {
 		for _, judged := range d.Queries[q].Judged {
-			if judged.Label == catalog.Exact {
+			if m, _ := d.means(judged.Label); m.Role == Right {
 				out = append(out, example{q, judged.Product})
 			}
 		}
@@ -141,7 +142,7 @@ func (d *Data) check(c *Config) error {
 		return errors.New("there is nothing to learn from: the teacher scored no two products of any query")
 	}
 	if c.Objective != Distill && len(d.examples()) == 0 {
-		return errors.New("there is nothing to learn from: no query has a product judged exact")
+		return errors.New("there is nothing to learn from: no query has a product whose label counts as right")
 	}
 	return nil
 }
@@ -165,23 +166,13 @@ func order(examples []example, seed uint64, epoch int) []example {
 }
 
 // negative reports whether a product may be taken for wrong.
-func (q *Query) negative(product int) bool {
-	l := q.label(product)
-	if l == catalog.Exact || l == catalog.Substitute || q.Right[product] {
+func (d *Data) negative(q *Query, product int) bool {
+	m, judged := d.meaning(q, product)
+	if m.Role != Wrong || q.Right[product] {
 		return false
 	}
 	// A teacher that scored what nobody judged may find it right.
-	return l != catalog.Unjudged || !slices.ContainsFunc(q.Scored, func(x Scored) bool { return x.Product == product })
-}
-
-// label of a product for the query.
-func (q *Query) label(product int) catalog.Label {
-	for _, j := range q.Judged {
-		if j.Product == product {
-			return j.Label
-		}
-	}
-	return catalog.Unjudged
+	return judged || !slices.ContainsFunc(q.Scored, func(x Scored) bool { return x.Product == product })
 }
 
 // eights rounds a number of tokens up.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // maskCase is two queries whose products stand in one batch: A's are 0 exact,
@@ -16,8 +16,8 @@ func maskCase() *Data {
 		d.Products = append(d.Products, Product{ID: "p", Tokens: []int32{1, 2}})
 	}
 	d.Queries = []Query{
-		{Text: "a", Tokens: []int32{1}, Judged: []Judged{{0, catalog.Exact}, {1, catalog.Substitute}, {2, catalog.Irrelevant}}},
-		{Text: "b", Tokens: []int32{2}, Judged: []Judged{{1, catalog.Substitute}, {3, catalog.Exact}, {4, catalog.Irrelevant}}},
+		{Text: "a", Tokens: []int32{1}, Judged: []Judged{{0, judgments.Exact}, {1, judgments.Substitute}, {2, judgments.Irrelevant}}},
+		{Text: "b", Tokens: []int32{2}, Judged: []Judged{{1, judgments.Substitute}, {3, judgments.Exact}, {4, judgments.Irrelevant}}},
 	}
 	return d
 }
@@ -95,7 +95,7 @@ func TestShortBatch(t *testing.T) {
 // target, and by how much.
 func TestPopularity(t *testing.T) {
 	d := &Data{Products: []Product{{ID: "a", Tokens: []int32{1}, Popularity: 9}, {ID: "b", Tokens: []int32{2}, Popularity: 99}, {ID: "c", Tokens: []int32{3}, Popularity: 999}}}
-	d.Queries = []Query{{Text: "q", Tokens: []int32{4}, Judged: []Judged{{0, catalog.Exact}, {1, catalog.Exact}, {2, catalog.Irrelevant}}}}
+	d.Queries = []Query{{Text: "q", Tokens: []int32{4}, Judged: []Judged{{0, judgments.Exact}, {1, judgments.Exact}, {2, judgments.Irrelevant}}}}
 	cfg := tinyConfig()
 	cfg.Batch, cfg.Negatives, cfg.PopularityWeight = 2, 2, 3
 	b := d.batch(d.examples()[:1], &cfg, 0)

@@ -20,8 +20,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/peers"
+	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train/bert"
 	"github.com/trirank/trirank/train/device"
 	"github.com/trirank/trirank/train/heap"
@@ -525,7 +525,7 @@ func fullCase(t testing.TB, pairs, steps int, vary bool) *peerCase {
 	d := &Data{}
 	for i := range pairs {
 		d.Products = append(d.Products, Product{ID: fmt.Sprint(i), Tokens: text(48)})
-		d.Queries = append(d.Queries, Query{Text: fmt.Sprint(i), Tokens: text(16), Judged: []Judged{{i, catalog.Exact}}})
+		d.Queries = append(d.Queries, Query{Text: fmt.Sprint(i), Tokens: text(16), Judged: []Judged{{i, judgments.Exact}}})
 	}
 	c := DefaultConfig()
 	c.Train, c.Batch, c.Negatives, c.Rate = "all", pairs, 0, 2e-5

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 func tinyJob(t *testing.T, dir string) *Job {
@@ -144,7 +144,7 @@ func TestNothingLearnt(t *testing.T) {
 				best = p
 			}
 		}
-		d.Queries[i].Judged = []Judged{{best, catalog.Exact}}
+		d.Queries[i].Judged = []Judged{{best, judgments.Exact}}
 	}
 	if j.Validation, err = NewValidation(d); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train/bert"
 	"github.com/trirank/trirank/train/device"
 )
@@ -72,7 +72,7 @@ func tinyData() *Data {
 	for i := range 24 {
 		d.Products = append(d.Products, Product{ID: fmt.Sprint(i), Tokens: tokens(g, 3+g.IntN(9))})
 	}
-	labels := []catalog.Label{catalog.Exact, catalog.Substitute, catalog.Complement, catalog.Irrelevant}
+	labels := []judgments.Label{judgments.Exact, judgments.Substitute, judgments.Complement, judgments.Irrelevant}
 	for i := range 6 {
 		q := Query{Text: fmt.Sprint("query ", i), Tokens: tokens(g, 2+g.IntN(5))}
 		for j := range 4 {

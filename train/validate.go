@@ -12,15 +12,15 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Validation measures a model on queries that it is not trained on: each is ranked
 // against all products of the data.
 type Validation struct {
 	data    *Data
-	queries []eval.Query
+	queries []judgments.Query
 	metrics []eval.Metric
 	example []example
 }
@@ -32,16 +32,16 @@ func NewValidation(d *Data) (*Validation, error) {
 		return nil, err
 	}
 	v := &Validation{data: d, example: d.examples()}
-	scale := eval.ESCI()
 	for _, q := range d.Queries {
-		e := eval.Query{Text: q.Text}
+		e := judgments.Query{Text: q.Text}
 		judged := slices.Clone(q.Judged)
 		slices.SortFunc(judged, func(a, b Judged) int {
 			return strings.Compare(d.Products[a.Product].ID, d.Products[b.Product].ID)
 		})
 		for _, j := range judged {
-			level, _ := scale.Level(j.Label.String())
-			e.Products, e.Levels = append(e.Products, d.Products[j.Product].ID), append(e.Levels, uint8(level))
+			if m, ok := d.means(j.Label); ok {
+				e.Products, e.Levels = append(e.Products, d.Products[j.Product].ID), append(e.Levels, m.level)
+			}
 		}
 		v.queries = append(v.queries, e)
 	}
@@ -56,8 +56,14 @@ func NewValidation(d *Data) (*Validation, error) {
 
 // calculator measures one ranking after the other; each worker needs its own.
 func (v *Validation) calculator() *eval.Calculator {
-	scale := eval.ESCI()
-	c, err := eval.NewCalculator(scale, v.metrics, scale.Tables(), "E")
+	m := v.data.meanings()
+	var relevant []string
+	for i, is := range m.relevant {
+		if is {
+			relevant = append(relevant, string(m.scale.Levels[i].Label))
+		}
+	}
+	c, err := eval.NewCalculator(m.scale, v.metrics, []judgments.GainTable{m.gains}, strings.Join(relevant, "+"))
 	if err != nil {
 		panic(err) // of metrics that are always the same
 	}
@@ -179,7 +185,8 @@ func (v *Validation) lossOf(e example, q, d []float32, dim int, c *Config) float
 	score := func(p int) float64 { return dot(vector, d[p*dim:(p+1)*dim]) / c.Temperature }
 	good := map[int]bool{}
 	for _, j := range query.Judged {
-		good[j.Product] = j.Label == catalog.Exact || j.Label == catalog.Substitute
+		m, _ := v.data.means(j.Label)
+		good[j.Product] = m.Role != Wrong
 	}
 	wanted := score(e.product)
 	most, total := wanted, 1. // log-sum-exp; the product itself is the first

@@ -12,7 +12,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
-	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Options say what is made. Zero values mean the defaults.
@@ -22,7 +22,7 @@ type Options struct {
 	Factory string // of the vector indexes; default as store.Build has it
 	// Qrels are the judgements that go over to the new index, and their queries
 	// those by which it is tuned.
-	Qrels *eval.Qrels
+	Qrels *judgments.Set
 	Step  func(what, unit string, total int) store.Step
 }
 
@@ -123,13 +123,12 @@ func remembering(ctx context.Context, x *store.Index, system string, template *c
 }
 
 // judgements yields judgements as a catalogue has them.
-func judgements(qrels *eval.Qrels) func(yield func(catalog.Judgment, error) bool) {
-	return func(yield func(catalog.Judgment, error) bool) {
+func judgements(qrels *judgments.Set) func(yield func(judgments.Judgment, error) bool) {
+	return func(yield func(judgments.Judgment, error) bool) {
 		for i := range qrels.Queries {
 			q := &qrels.Queries[i]
 			for j, product := range q.Products {
-				label, err := catalog.ParseLabel(qrels.Scale.Levels[q.Levels[j]].Label)
-				if !yield(catalog.Judgment{Query: q.Text, QueryID: q.ID, ProductID: product, Label: label, Split: q.Split}, err) || err != nil {
+				if !yield(judgments.Judgment{Query: q.Text, QueryID: q.ID, Product: product, Label: qrels.Label(q, j), Split: q.Split}, nil) {
 					return
 				}
 			}

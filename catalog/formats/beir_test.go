@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 func beir(t *testing.T, scores string) string {
@@ -28,8 +28,8 @@ func TestBEIR(t *testing.T) {
 		t.Errorf("%+v", products[1])
 	}
 	judgments, faults, err := drain(in.Judgments)
-	want := []catalog.Judgment{{QueryID: "q1", Query: "mug", ProductID: "d2", Label: catalog.Exact, Split: "test"},
-		{QueryID: "q1", Query: "mug", ProductID: "d1", Label: catalog.Irrelevant, Split: "train"}}
+	want := []judgments.Judgment{{QueryID: "q1", Query: "mug", ProductID: "d2", Label: judgments.Exact, Split: "test"},
+		{QueryID: "q1", Query: "mug", ProductID: "d1", Label: judgments.Irrelevant, Split: "train"}}
 	if !reflect.DeepEqual(judgments, want) || err != nil {
 		t.Errorf("judgements %+v, error %v", judgments, err)
 	}
@@ -37,9 +37,9 @@ func TestBEIR(t *testing.T) {
 }
 
 func TestBEIRScores(t *testing.T) {
-	esci := map[int]catalog.Label{1: 'C', 10: 'S', 100: 'E'}
+	esci := map[int]judgments.Label{1: 'C', 10: 'S', 100: 'E'}
 	for _, tt := range []struct {
-		scores map[int]catalog.Label
+		scores map[int]judgments.Label
 		rows   string
 		want   string
 	}{

@@ -1,7 +1,6 @@
 package formats
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -78,40 +78,31 @@ func (r *reader) checkColumns(header []string) error {
 	return nil
 }
 
-// table reads the header of a CSV file.
-func (r *reader) table(f *textfile.File) (*textfile.CSV, error) {
-	comma := r.o.Comma
-	if comma == 0 {
-		comma = guessComma(f.Peek())
-	}
-	return textfile.NewCSV(f, comma, maxRow)
+// newTable reads the header of a table, of products or of judgements.
+func newTable(f *textfile.File, o Options) (*table.Reader, error) {
+	return table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow})
 }
 
-// guessComma returns what most often could part the fields of the first line.
-func guessComma(text []byte) rune {
-	first, _, _ := strings.Cut(string(text), "\n")
-	best := ','
-	for _, c := range "\t;|" {
-		if strings.Count(first, string(c)) > strings.Count(first, string(best)) {
-			best = c
-		}
-	}
-	return best
-}
+// table is newTable with the options of r.
+func (r *reader) table(f *textfile.File) (*table.Reader, error) { return newTable(f, r.o) }
 
 // records calls each with the records of table; it reports whether to go on with
 // the next file.
-func (r *reader) records(table *textfile.CSV, each func(record []string, err error) bool) bool {
+func (r *reader) records(t *table.Reader, each func(record []string, err error) bool) bool {
 	for {
-		record, err := table.Next()
+		record, err := t.Next()
 		if err == io.EOF {
 			return true
 		}
-		r.line = table.Line()
-		var bad *csv.ParseError
+		r.line = t.Line()
+		var bad *table.Error
 		switch {
 		case errors.As(err, &bad):
-			err = r.fault(faults.Malformed, "%v", bad.Err)
+			kind := faults.Malformed
+			if errors.Is(err, textfile.ErrTooLong) {
+				kind = faults.TooLong
+			}
+			err = r.fault(kind, "%s", bad.Reason)
 		case err != nil:
 			each(nil, r.broken(err))
 			return false

@@ -3,13 +3,13 @@ package formats
 import (
 	"fmt"
 	"hash/maphash"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/parquetfile"
 )
 
 // The columns of ESCI. Those of the one-table copy are the union of both.
@@ -70,97 +70,52 @@ func (r *reader) ownColumns() []string {
 	return names
 }
 
-// parquetJudgments yields the judgements of the locale.
-func (r *reader) parquetJudgments(yield func(catalog.Judgment, error) bool) {
-	optional := []string{"query_id", "split"}
-	if r.o.Small {
-		optional = append(optional, "small_version")
-	}
-	for _, path := range r.files.judgments {
-		ok := r.parquetRows(path, esciNeeded, optional, map[string]bool{}, func(cells []cell, err error) bool {
-			if err != nil {
-				return yield(catalog.Judgment{}, err)
-			}
-			j := catalog.Judgment{Query: strings.TrimSpace(cells[0].text), ProductID: strings.TrimSpace(cells[1].text), Split: splitOf(path)}
-			for _, c := range cells[3:] {
-				switch c.name {
-				case "query_id":
-					j.QueryID = strings.TrimSpace(c.text)
-				case "split":
-					j.Split = c.text
-				case "small_version":
-					if c.text != "1" && c.text != "true" {
-						return true
-					}
-				}
-			}
-			if j.QueryID == "" {
-				j.QueryID = j.Query
-			}
-			if j.Label, err = catalog.ParseLabel(cells[2].text); err != nil {
-				err = r.fault(faults.BadLabel, "%v", err)
-			}
-			return yield(j, err)
-		})
-		if !ok {
-			return
-		}
-	}
-}
-
 // parquetRows calls each with the rows of the locale of the file at path: the
 // needed columns, then the optional ones that are there. It reports whether to
 // go on with the next file. A file without locales is taken whole.
 func (r *reader) parquetRows(path string, needed, optional []string, locales map[string]bool, each func(cells []cell, err error) bool) bool {
 	r.file, r.line = path, 0
-	t, err := openTable(path)
+	t, err := parquetfile.Open(path)
 	if err != nil {
 		each(nil, err)
 		return false
 	}
-	defer t.close()
-	if !t.has(needed...) {
-		each(nil, r.broken(fmt.Errorf("the columns %s are needed; there are %s", strings.Join(needed, ", "), t.columns())))
+	defer t.Close()
+	if !t.Has(needed...) {
+		each(nil, r.broken(fmt.Errorf("the columns %s are needed; there are %s", strings.Join(needed, ", "), strings.Join(t.Columns(), ", "))))
 		return false
 	}
 	names := slices.Clone(needed)
 	for _, name := range optional {
-		if t.has(name) && !slices.Contains(names, name) {
+		if t.Has(name) && !slices.Contains(names, name) {
 			names = append(names, name)
-		} else if name == "small_version" || slices.Contains(r.ownColumns(), name) {
-			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, t.columns())))
+		} else if slices.Contains(r.ownColumns(), name) {
+			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, strings.Join(t.Columns(), ", "))))
 			return false
 		}
 	}
 	shown := len(names)
-	if t.has(esciLocale) {
+	if t.Has(esciLocale) {
 		names = append(names, esciLocale)
 	}
-	goOn, err := t.rows(names, func(row int, cells []cell) bool {
+	kept := make([]cell, shown)
+	goOn, err := t.Rows(names, func(row int, cells []parquetfile.Cell) bool {
 		r.line = row
-		if shown < len(cells) && cells[shown].text != r.o.Locale {
+		if shown < len(cells) && cells[shown].Text != r.o.Locale {
 			if len(locales) < 20 {
-				locales[cells[shown].text] = true
+				locales[cells[shown].Text] = true
 			}
 			return true
 		}
-		return each(cells[:shown], nil)
+		for i, c := range cells[:shown] {
+			kept[i] = cell{name: c.Name, text: c.Text, list: c.List}
+		}
+		return each(kept, nil)
 	})
 	if err != nil {
 		each(nil, fmt.Errorf("%s: %w", path, err))
 	}
 	return goOn && err == nil
-}
-
-// splitOf reads the split off names such as train-00000-of-00004.parquet.
-func splitOf(path string) string {
-	name := filepath.Base(path)
-	for _, split := range []string{"train", "test", "validation"} {
-		if strings.HasPrefix(name, split+"-") || strings.HasPrefix(name, split+".") {
-			return split
-		}
-	}
-	return ""
 }
 
 // notUTF8 returns the name of a cell that is not valid UTF-8, if there is one.

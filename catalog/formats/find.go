@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trirank/trirank/internal/parquetfile"
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 // files are the files of a source by what they hold.
@@ -181,20 +183,13 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return jsonProducts, nil
 	case bytes.HasPrefix(text, []byte("PK\x03\x04")):
 		return other, fmt.Errorf("%s: it is a zip archive (unpack it)", path)
-	case bytes.IndexByte(text, 0) >= 0:
-		return other, fmt.Errorf("%s: it is neither text nor Parquet", path)
 	}
-	first, _, _ := bytes.Cut(text, []byte("\n"))
-	comma := o.Comma
-	if comma == 0 {
-		comma = guessComma(text)
-	}
-	table, err := textfile.NewCSV(bytes.NewReader(append(first, '\n')), comma, maxRow)
+	table, err := newTable(f, o)
 	if err != nil {
-		return other, fmt.Errorf("%s: line 1: %w", path, err)
+		return other, fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
-	case table.Column(labelNames...) >= 0 && table.Column(queryNames...) >= 0:
+	case judgments.Recognise(text) != "":
 		return csvJudgments, nil
 	case table.Column(targets[10].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
 		return csvPopularity, nil
@@ -205,12 +200,12 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 }
 
 func parquetRole(path string) (role, error) {
-	t, err := openTable(path)
+	t, err := parquetfile.Open(path)
 	if err != nil {
 		return other, err
 	}
-	defer t.close()
-	products, judgments := t.has(esciProducts[:2]...), t.has(esciNeeded...)
+	defer t.Close()
+	products, judgments := t.Has(esciProducts[:2]...), t.Has(esciNeeded...)
 	switch {
 	case products && judgments:
 		return parquetBoth, nil
@@ -220,5 +215,5 @@ func parquetRole(path string) (role, error) {
 		return parquetJudgments, nil
 	}
 	return other, fmt.Errorf("%s: neither the columns of ESCI's products (%s) nor those of its judgements (%s); there are %s",
-		path, strings.Join(esciProducts[:2], ", "), strings.Join(esciNeeded, ", "), t.columns())
+		path, strings.Join(esciProducts[:2], ", "), strings.Join(esciNeeded, ", "), strings.Join(t.Columns(), ", "))
 }

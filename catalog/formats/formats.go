@@ -15,10 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Format is a kind of source.
@@ -50,10 +51,16 @@ type Options struct {
 	Small bool
 	// Comma parts the fields of CSV. Default: what the header looks like.
 	Comma rune
-	// Scores turns BEIR's scores into labels: a score has the label of the
-	// greatest entry that it reaches, and is Irrelevant below all of them.
-	// Default: by the greatest score of the set, 1: {1: E}; 2: {1: S, 2: E}; more: {1: C, 2: S, 3: E}.
-	Scores map[int]catalog.Label
+	// Quotes says how a quote within quotes is written in CSV: "double" or
+	// "backslash". Default: what the first rows look like.
+	Quotes string
+	// Queries is a file with the texts of queries, for judgements that name queries
+	// by id only.
+	Queries string
+	// Scores turns numeric labels into those of ESCI: a number has the label of the
+	// greatest entry that it reaches, and is Irrelevant below all of them. Default:
+	// numbers stay numbers.
+	Scores map[int]judgments.Label
 }
 
 // Input is an opened source.
@@ -88,16 +95,18 @@ func Read(paths []string, o Options) (*Input, error) {
 	in.Where = r.where
 	switch f.format {
 	case JSONL:
-		in.Products, in.Judgments = r.jsonl, r.judgments
+		in.Products = r.jsonl
 	case CSV:
-		in.Products, in.Judgments = r.csv, r.judgments
+		in.Products = r.csv
 	case BEIR:
-		in.Products, in.Judgments = r.corpus, r.qrels
+		in.Products = r.corpus
 	default:
-		in.Products, in.Judgments = r.parquetProducts, r.parquetJudgments
+		in.Products = r.parquetProducts
 	}
-	if len(f.judgments) == 0 {
-		in.Judgments = nil
+	if len(f.judgments) > 0 {
+		if in.Judgments, err = r.judgments(); err != nil {
+			return nil, err
+		}
 	}
 	if f.popularity != "" {
 		in.Products = r.withPopularity(in.Products)
@@ -116,11 +125,14 @@ func (o Options) check() error {
 			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, targetNames()))
 		}
 	}
-	if strings.ContainsRune("\n\r\"\ufeff", o.Comma) && o.Comma != 0 {
+	if o.Comma != 0 && !table.Delimiter(o.Comma) {
 		errs = append(errs, fmt.Errorf("%q cannot part fields", o.Comma))
 	}
+	if o.Quotes != "" && o.Quotes != table.QuotesDouble && o.Quotes != table.QuotesBackslash {
+		errs = append(errs, fmt.Errorf("quotes %q are none of %s and %s", o.Quotes, table.QuotesDouble, table.QuotesBackslash))
+	}
 	for score, label := range o.Scores {
-		if label == catalog.Unjudged {
+		if label == judgments.Unlabelled {
 			errs = append(errs, fmt.Errorf("score %d has no label", score))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 // fuzzReader returns a reader as Read makes it, and the bytes as a file.
@@ -75,8 +76,8 @@ func FuzzJudgments(f *testing.F) {
 	f.Add([]byte("query;product_id;label\nq;1;substitute\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, file := fuzzReader(t, b)
-		r.csvJudgments(file, func(j catalog.Judgment, err error) bool {
-			if err == nil && (j.Label == catalog.Unjudged || !utf8.ValidString(j.Query+j.ProductID+j.QueryID)) {
+		r.csvJudgments(file, func(j judgments.Judgment, err error) bool {
+			if err == nil && (j.Label == judgments.Unlabelled || !utf8.ValidString(j.Query+j.ProductID+j.QueryID)) {
 				t.Errorf("%+v", j)
 			}
 			return true

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
-
-	"github.com/trirank/trirank/catalog"
 )
 
 // The rows of ESCI's files, as pandas writes them: text may be null.
@@ -82,7 +80,7 @@ func TestESCI(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	judgments, faults, err := drain(in.Judgments)
-	if err != nil || len(judgments) != 4 || judgments[0] != (catalog.Judgment{QueryID: "7", Query: "mug", ProductID: "A", Label: catalog.Exact, Split: "train"}) {
+	if err != nil || len(judgments) != 4 || judgments[0] != (judgments.Judgment{QueryID: "7", Query: "mug", ProductID: "A", Label: judgments.Exact, Split: "train"}) {
 		t.Errorf("judgements %+v, error %v", judgments, err)
 	}
 	wantFaults(t, faults, `shopping_queries_dataset_examples.parquet: line 6: label "?"`)
@@ -139,7 +137,7 @@ func TestTaskSource(t *testing.T) {
 	if in.Format != TaskSource || ids(products) != "B A" || products[1].Title != "Red mug" || products[1].Popularity != 3 || fmt.Sprint(products[1].Bullets) != "[big red]" {
 		t.Errorf("format %s, products %+v", in.Format, products)
 	}
-	if len(judgments) != 4 || judgments[0] != (catalog.Judgment{QueryID: "3", Query: "lamp", ProductID: "B", Label: catalog.Complement, Split: "test"}) || judgments[1].Split != "train" {
+	if len(judgments) != 4 || judgments[0] != (judgments.Judgment{QueryID: "3", Query: "lamp", ProductID: "B", Label: judgments.Complement, Split: "test"}) || judgments[1].Split != "train" {
 		t.Errorf("judgements %+v", judgments)
 	}
 	if again := sound(t, in.Products); ids(again) != "B A" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // TestReal imports the real products and judgements that lie beside the
@@ -33,7 +34,7 @@ func TestReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels := map[catalog.Label]int{}
+	labels := map[judgments.Label]int{}
 	for _, j := range sound(t, c.Judgments()) {
 		labels[j.Label]++
 	}

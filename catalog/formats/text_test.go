@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 const esciLine = `{"title": " Mattress 12\"", "description": "", "bullet_points": "FOAM: soft\n\n QUEEN ", "brand": "Ashley", "color": null, ` +
@@ -106,7 +107,7 @@ func TestCSVFaults(t *testing.T) {
 	if ids(products) != "1 6" || err != nil {
 		t.Errorf("products %s, error %v", ids(products), err)
 	}
-	wantFaults(t, faults, "products.csv: line 3: 2 fields, but the header has 3", "products.csv: line 4: bare",
+	wantFaults(t, faults, "products.csv: line 3: 2 fields, but the header has 3", "products.csv: line 4: field 2 has a quote but does not begin with it",
 		`products.csv: line 5: field price: "free" is not a number`, "products.csv: line 6: the line is not valid")
 	for want, tt := range map[string]struct {
 		text string
@@ -114,7 +115,6 @@ func TestCSVFaults(t *testing.T) {
 	}{
 		"no column is known for the field title": {"id,label\n1,2\n", Options{}},
 		"no column is called x":                  {"id,title\n1,2\n", Options{Fields: map[string]string{"price": "x"}}},
-		"is a quote left open":                   {"id,title\n1,\"" + strings.Repeat("x\n", maxRow), Options{}},
 	} {
 		_, _, err := drain(open(t, tt.o, folder(t, map[string]string{"products.csv": tt.text})).Products)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "products.csv: ") {
@@ -123,10 +123,21 @@ func TestCSVFaults(t *testing.T) {
 	}
 }
 
+// TestOpenQuote has a quote that nothing closes: it costs its own line, and no
+// memory.
+func TestOpenQuote(t *testing.T) {
+	text := "id,title\n1,t\n2,\"" + strings.Repeat("x", maxRow) + "\n3,t\n4,\"u\n5,v\n"
+	products, faults, err := drain(open(t, Options{}, folder(t, map[string]string{"products.csv": text})).Products)
+	if ids(products) != "1 3 5" || err != nil {
+		t.Errorf("products %s, error %v", ids(products), err)
+	}
+	wantFaults(t, faults, "products.csv: line 3: it is too long: over 16777216 bytes in one line", "products.csv: line 5: field 2 begins with a quote that nothing closes")
+}
+
 func TestJudgments(t *testing.T) {
 	path := filepath.Join(folder(t, map[string]string{"j": "qid\tSplit\tasin\tlabel\tquery\n7\ttest\tB1\tExact\t 5\" vase \n\ttest\tB1\tsubstitute\tpot\n"}), "j")
-	want := []catalog.Judgment{{QueryID: "7", Query: `5" vase`, ProductID: "B1", Label: catalog.Exact, Split: "test"},
-		{QueryID: "pot", Query: "pot", ProductID: "B1", Label: catalog.Substitute, Split: "test"}}
+	want := []judgments.Judgment{{QueryID: "7", Query: `5" vase`, ProductID: "B1", Label: judgments.Exact, Split: "test"},
+		{QueryID: "pot", Query: "pot", ProductID: "B1", Label: judgments.Substitute, Split: "test"}}
 	if got := sound(t, Judgments(path)); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
@@ -202,7 +213,7 @@ func TestReadRefuses(t *testing.T) {
 		"no file of products":           {[]string{t.TempDir()}, Options{}},
 		"the file is empty":             {file(" \n"), Options{}},
 		"one JSON array":                {file(`[{"id": 1}]`), Options{}},
-		"neither text nor Parquet":      {file("\x00\x01\x02"), Options{}},
+		"it has NUL bytes":              {file("\x00\x01\x02"), Options{}},
 		"a zip archive":                 {file("PK\x03\x04..."), Options{}},
 		"its kind is not recognized":    {file("hello\nworld\n"), Options{}},
 		"it looks like jsonl, not esci": {file(`{"id": 1}`), Options{Format: ESCI}},

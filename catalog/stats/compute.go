@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Catalog is what is described; *catalog.Catalog is one.
@@ -16,7 +17,7 @@ type Catalog interface {
 	Hash() string
 	Rows() int
 	Products() iter.Seq2[catalog.Product, error]
-	Judgments() iter.Seq2[catalog.Judgment, error]
+	Judgments() iter.Seq2[judgments.Judgment, error]
 }
 
 // Options are the options of Compute; the zero value will do.

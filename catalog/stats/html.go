@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"histogram":  newHistogram,
 	"logPlot":    newLogPlot,
 	"stack":      newStack,
+	"name":       labelName,
+	"class":      (*Report).class,
 	"overlap":    overlapHistogram,
 	"short":      func(hash string) string { return hash[:min(12, len(hash))] },
 }).Parse(pageText))
@@ -197,8 +200,8 @@ func (a logAxis) ticks() (t []tick) {
 }
 
 // overlapHistogram draws the shares of one label, for a plot beside others.
-func overlapHistogram(o Overlap) *plot {
-	p := newPlot("Share of the query's words in the title, label " + o.Label.String())
+func overlapHistogram(r *Report, o Overlap) *plot {
+	p := newPlot("Share of the query's words in the title, label " + o.Label)
 	var bins []Bin
 	for i, n := range o.Bins {
 		bins = append(bins, Bin{float64(10 * i), float64(10*i + 10), n})
@@ -210,7 +213,7 @@ func overlapHistogram(o Overlap) *plot {
 		return fmt.Sprintf("%.0f to below %.0f\u202f%%", b.From, b.To)
 	})
 	for i := range p.Bars {
-		p.Bars[i].Class = o.Label.String()
+		p.Bars[i].Class = r.class(o.Label)
 	}
 	for i := 0; i <= 10; i += 2 {
 		p.X = append(p.X, tick{px(marginLeft + (float64(i)+.5)*innerWidth/11), fmt.Sprintf("%d\u202f%%", 10*i)})
@@ -225,20 +228,42 @@ type segment struct {
 	Title       string
 }
 
-func newStack(l Labels) []segment {
+func newStack(r *Report, l Labels) []segment {
 	var segments []segment
-	for _, part := range []struct {
-		class, name string
-		n           int
-	}{{"E", "exact", l.E}, {"S", "substitute", l.S}, {"C", "complement", l.C}, {"I", "irrelevant", l.I}} {
-		w := 100 * ratio(part.n, l.Total())
-		s := segment{W: math.Round(100*w) / 100, Class: part.class, Title: fmt.Sprintf("%s: %s (%s)", part.name, count(part.n), percent(part.n, l.Total()))}
+	for _, part := range l.Counts {
+		w := 100 * ratio(part.Count, l.Total())
+		s := segment{W: math.Round(100*w) / 100, Class: r.class(part.Label), Title: fmt.Sprintf("%s: %s (%s)", labelName(part.Label), count(part.Count), percent(part.Count, l.Total()))}
 		if w >= 6 {
-			s.Text = part.class
+			s.Text = part.Label
 		}
-		if part.n > 0 {
+		if part.Count > 0 {
 			segments = append(segments, s)
 		}
 	}
 	return segments
+}
+
+// labelName is what people call a label.
+func labelName(label string) string {
+	if name, ok := map[string]string{"E": "exact", "S": "substitute", "C": "complement", "I": "irrelevant"}[label]; ok {
+		return name
+	}
+	return label
+}
+
+// class is the colour of a label: one of four, from the best to the worst.
+func (r *Report) class(label string) string {
+	list := r.Labels[0].Counts
+	at := slices.IndexFunc(list, func(c LabelCount) bool { return c.Label == label })
+	switch {
+	case label == pooled:
+		return "U"
+	case at == 0:
+		return "E"
+	case at == len(list)-1:
+		return "I"
+	case 2*at < len(list):
+		return "S"
+	}
+	return "C"
 }

@@ -9,8 +9,6 @@
 // A Report holds no time and no path: equal catalogues give equal reports.
 package stats
 
-import "github.com/trirank/trirank/catalog"
-
 // Report is what Compute finds; stats.json is its JSON.
 type Report struct {
 	Name      string `json:"name"`
@@ -32,7 +30,7 @@ type Report struct {
 	Popularity         *Distribution `json:"popularity,omitempty"`
 	PopularityByRank   []RankPoint   `json:"popularity_by_rank,omitempty"`
 	Rating             *Distribution `json:"rating,omitempty"`
-	QueryWordsInTitles []Overlap     `json:"query_words_in_titles,omitempty"` // one a label
+	QueryWordsInTitles []Overlap     `json:"query_words_in_titles,omitempty"` // one a label that was given
 
 	// Notes say what was sampled or cut off.
 	Notes []string `json:"notes,omitempty"`
@@ -40,27 +38,22 @@ type Report struct {
 
 // Labels counts judgements by label.
 type Labels struct {
-	Split string `json:"split"` // "all", the split, or "none" for judgements without
-	E     int    `json:"E"`
-	S     int    `json:"S"`
-	C     int    `json:"C"`
-	I     int    `json:"I"`
+	Split  string       `json:"split"`  // "all", the split, or "none" for judgements without
+	Counts []LabelCount `json:"counts"` // best first; of a scale of many numbers, in bands
+}
+
+// LabelCount says how often a label, or a band of labels, was given.
+type LabelCount struct {
+	Label string `json:"label"`
+	Count int    `json:"count"`
 }
 
 // Total is the number of judgements.
-func (l Labels) Total() int { return l.E + l.S + l.C + l.I }
-
-func (l *Labels) add(label catalog.Label) {
-	switch label {
-	case catalog.Exact:
-		l.E++
-	case catalog.Substitute:
-		l.S++
-	case catalog.Complement:
-		l.C++
-	case catalog.Irrelevant:
-		l.I++
+func (l Labels) Total() (n int) {
+	for _, c := range l.Counts {
+		n += c.Count
 	}
+	return n
 }
 
 // Distribution describes numbers. Quantiles are exact up to 65,536 different
@@ -134,9 +127,9 @@ type RankPoint struct {
 // Overlap describes, for the judgements of one label, the share of the query's
 // distinct words that the product's title has.
 type Overlap struct {
-	Label catalog.Label `json:"label"`
-	Count int           `json:"count"`
-	Mean  float64       `json:"mean"`
+	Label string  `json:"label"` // or a band of labels
+	Count int     `json:"count"`
+	Mean  float64 `json:"mean"`
 	// Bins counts shares: 0 to below 10 %, and so on; the last is 100 % only.
 	Bins [11]int `json:"bins"`
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/judgments"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in testdata")
@@ -24,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the files in testdata")
 // shop is a catalogue in memory.
 type shop struct {
 	products  []catalog.Product
-	judgments []catalog.Judgment
+	judgments []judgments.Judgment
 	broken    error // yielded after the products
 }
 
@@ -45,8 +46,8 @@ func (s shop) Products() iter.Seq2[catalog.Product, error] {
 	}
 }
 
-func (s shop) Judgments() iter.Seq2[catalog.Judgment, error] {
-	return func(yield func(catalog.Judgment, error) bool) {
+func (s shop) Judgments() iter.Seq2[judgments.Judgment, error] {
+	return func(yield func(judgments.Judgment, error) bool) {
 		for _, j := range s.judgments {
 			if !yield(j, nil) {
 				return
@@ -105,11 +106,11 @@ func TestCompute(t *testing.T) {
 			{ID: "3", Title: "Red Mug", Brand: "B", Popularity: 1},
 			{ID: "4", Title: "Lamp"},
 		},
-		judgments: []catalog.Judgment{
-			{QueryID: "a", Query: "red mug, red", ProductID: "1", Label: catalog.Exact, Split: "train"},
-			{QueryID: "a", Query: "red mug, red", ProductID: "4", Label: catalog.Irrelevant, Split: "train"},
-			{QueryID: "b", Query: "blue mug", ProductID: "1", Label: catalog.Substitute},
-			{QueryID: "c", Query: "???", ProductID: "1", Label: catalog.Complement},
+		judgments: []judgments.Judgment{
+			{QueryID: "a", Query: "red mug, red", ProductID: "1", Label: judgments.Exact, Split: "train"},
+			{QueryID: "a", Query: "red mug, red", ProductID: "4", Label: judgments.Irrelevant, Split: "train"},
+			{QueryID: "b", Query: "blue mug", ProductID: "1", Label: judgments.Substitute},
+			{QueryID: "c", Query: "???", ProductID: "1", Label: judgments.Complement},
 		},
 	}
 	r := compute(t, c, Options{Top: 1})
@@ -177,7 +178,7 @@ func TestExtremes(t *testing.T) {
 		"bare":  {products: []catalog.Product{{ID: "1", Title: "t"}}},
 		"huge": {products: []catalog.Product{{ID: "1", Title: strings.Repeat("word ", 100_000), Price: 1e300, Rating: 1e300, Popularity: 1e300},
 			{ID: "2", Title: "t", Price: 1e-300, Rating: 1e-300, Popularity: 1e-300}},
-			judgments: []catalog.Judgment{{QueryID: "q", Query: "q", ProductID: "gone", Label: catalog.Exact}}},
+			judgments: []judgments.Judgment{{QueryID: "q", Query: "q", ProductID: "gone", Label: judgments.Exact}}},
 	} {
 		page := html(t, compute(t, c, Options{}))
 		for _, bad := range []string{"NaN", "Inf", "ZgotmplZ", "&lt;nil"} {
@@ -196,7 +197,7 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	p := catalog.Product{ID: "1", Title: evil, Brand: evil, Category: []string{evil}, Price: 1}
 	q := p
 	q.ID = "2"
-	r := compute(t, shop{products: []catalog.Product{p, q}, judgments: []catalog.Judgment{{QueryID: evil, Query: evil, ProductID: "1", Label: catalog.Exact, Split: evil}}}, Options{})
+	r := compute(t, shop{products: []catalog.Product{p, q}, judgments: []judgments.Judgment{{QueryID: evil, Query: evil, ProductID: "1", Label: judgments.Exact, Split: evil}}}, Options{})
 	r.Name, r.Notes = evil, []string{evil}
 	page := html(t, r)
 	if strings.Contains(page, "<script") || strings.Contains(page, "<img") || strings.Contains(page, "</title></svg>") {

@@ -18,10 +18,9 @@ import (
 	benchreport "github.com/trirank/trirank/bench/report"
 	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine/store"
-	"github.com/trirank/trirank/eval"
-	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -69,7 +68,7 @@ func (o *benchFlags) addVectors(f *pflag.FlagSet) {
 
 func (o *benchFlags) addJudgments(f *pflag.FlagSet, what string) {
 	f.StringVar(&o.judgments, "judgments", "", what+" (default: those of the index)")
-	f.StringVar(&o.format, "judgments-format", "", strings.Join(formats.All, ", ")+" (default: recognized)")
+	f.StringVar(&o.format, "judgments-format", "", strings.Join(judgments.All, ", ")+" (default: recognized)")
 }
 
 // check reports wrong usage of the flags of addVectors.
@@ -81,7 +80,7 @@ type benching struct {
 	c       *cobra.Command
 	x       *store.Index
 	machine bench.Machine
-	qrels   *eval.Qrels
+	qrels   *judgments.Set
 	texts   []string // of the queries
 	judge   *bench.Judge
 	space   *bench.Space
@@ -114,14 +113,14 @@ func (b *benching) open(ctx context.Context) (err error) {
 	if path == "" {
 		path, format = store.JudgmentsPath(b.index), ""
 	}
-	src, err := formats.Judgments([]string{path}, formats.Options{Format: format})
+	src, err := judgments.Read([]string{path}, judgments.ReadOptions{Format: format})
 	if err != nil {
 		if b.judgments == "" {
 			err = fmt.Errorf("%w; bench asks judged queries: name a table of them with --judgments", err)
 		}
 		return err
 	}
-	if b.qrels, _, err = eval.NewQrels(src.Judgments, eval.QrelsOptions{Known: b.x.Has, Where: src.Where}); err != nil {
+	if b.qrels, _, err = judgments.NewSet(src, judgments.Options{Known: b.x.Has}); err != nil {
 		return unreadJudgments(b.index, b.judgments != "", err)
 	}
 	for _, q := range b.qrels.Queries {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/trirank/trirank/bench"
 	"github.com/trirank/trirank/encoder"
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/judgments"
 )
 
 func newBenchQuantizationCommand() *cobra.Command {
@@ -63,7 +63,7 @@ With --write the comparison is kept in the model.json of the quantized models.`,
 }
 
 func (b *benching) quantization(ctx context.Context, quantized []string, codes, query string, write bool) error {
-	isQuery := func(text string) bool { return eval.Fold(text) == eval.Fold(query) }
+	isQuery := func(text string) bool { return judgments.Fold(text) == judgments.Fold(query) }
 	if err := b.openVectors(ctx, func() error {
 		if query != "" && !slices.ContainsFunc(b.texts, isQuery) {
 			return usageError("--query: %q is none of the judged queries", query)

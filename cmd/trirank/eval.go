@@ -22,17 +22,20 @@ import (
 	"github.com/trirank/trirank/eval/report"
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 )
 
 // evalFlags are the flags of trirank eval.
 type evalFlags struct {
 	index, out, target           string
-	judgments, runs, poolRuns    []string
-	formats                      formats.Options
+	judgments, added             []string
+	prefer                       string
+	runs, poolRuns               []string
+	formats                      judgments.ReadOptions
 	onFault, split               string
 	metrics, poolMetrics         []string
 	baseline, candidate          string
-	systems                      []string
+	systems, fields              []string
 	gains, relevant              string
 	fusions, models, bleve       []string
 	tune, writeFusion, printJSON bool
@@ -75,9 +78,14 @@ With --run, rankings made elsewhere take part, as TREC run files; without
 	f.Var(&o.device, "device", "where models and vector indexes run; on a GPU scores differ in the sixth digit, and so may reports")
 	f.StringVar(&o.out, "out", "", "folder for the report")
 	f.StringArrayVar(&o.judgments, "judgments", nil, "judgements instead of those of the index; may be repeated")
-	f.StringVar(&o.formats.Format, "judgments-format", "", strings.Join(formats.All, ", ")+" (default: recognized)")
+	f.StringArrayVar(&o.added, "add-judgments", nil, "judgements to add to those, such as unjudged.csv with its column label filled in; may be repeated")
+	f.StringVar(&o.prefer, "prefer", "", "which label counts where --add-judgments contradicts what is there: new or old (default: that is an error)")
+	f.StringVar(&o.formats.Format, "judgments-format", "", strings.Join(judgments.All, ", ")+" (default: recognized)")
+	f.StringVar(&o.formats.Locale, "locale", "us", "judgements of this locale, of ESCI's Parquet files")
+	f.StringVar(&o.formats.Quotes, "quotes", "", "how a quote within quotes is written in a table: double or backslash (default: recognized)")
 	f.StringVar(&o.formats.Delimiter, "delimiter", "", "what parts the fields of a table of judgements, such as ; or tab (default: recognized)")
-	f.StringVar(&o.formats.Queries, "queries", "", "texts of the queries, for judgements that have ids only: queries.tsv or BEIR's queries.jsonl")
+	f.StringVar(&o.formats.Queries, "queries", "", "texts of the queries, for judgements that have ids only; without --judgments, a log of queries that nobody judged: how alike the rankings are, without metrics")
+	f.StringArrayVar(&o.fields, "field", nil, "FIELD=COLUMN: what a table of judgements calls query, query_id, product, label, split or judge; may be repeated")
 	f.StringVar(&o.onFault, "on-fault", "fail", "what a faulty judgement or line of a run does: fail or skip")
 	f.StringVar(&o.split, "split", "", "only queries of this split; all for every query (default: test where there is one)")
 	f.StringArrayVar(&o.runs, "run", nil, "a ranking made elsewhere, as a TREC run: NAME=FILE; may be repeated")
@@ -108,8 +116,10 @@ func (o *evalFlags) check(c *cobra.Command) error {
 	switch {
 	case o.index == "" && len(o.runs) == 0:
 		return usageError("trirank eval needs --index or --run (see trirank eval --help)")
-	case o.index == "" && len(o.judgments) == 0:
-		return usageError("trirank eval needs --judgments where there is no index (see trirank eval --help)")
+	case o.index == "" && len(o.judgments) == 0 && o.formats.Queries == "":
+		return usageError("trirank eval needs --judgments, or --queries, where there is no index (see trirank eval --help)")
+	case !slices.Contains([]string{"", "new", "old"}, o.prefer):
+		return usageError("--prefer is %q, not new or old", o.prefer)
 	case o.onFault != "fail" && o.onFault != "skip":
 		return usageError("--on-fault is %q, not fail or skip", o.onFault)
 	case o.index == "" && (o.tune || len(o.fusions) > 0 || len(o.bleve) > 0):
@@ -118,6 +128,10 @@ func (o *evalFlags) check(c *cobra.Command) error {
 		return usageError("--seed and --shown begin at 1, --tie is above 0 and at most 1, --draws within 100..1000000")
 	case o.writeFusion && !o.tune:
 		return usageError("--write-fusion needs --tune-fusion")
+	}
+	var err error
+	if o.formats.Fields, err = fieldFlag(o.fields); err != nil {
+		return err
 	}
 	for _, list := range []struct {
 		from []string
@@ -195,7 +209,7 @@ type evaluating struct {
 	c       *cobra.Command
 	x       *store.Index // nil without --index
 	in      eval.Input
-	all     *eval.Qrels // of every split
+	all     *judgments.Set // of every split
 	further []judge.Fusion
 	notes   []string
 	tunedOn []string // texts of the queries that a fusion was chosen by
@@ -225,10 +239,10 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 	seen := map[string]bool{}
 	for _, t := range e.in.Training {
 		for _, q := range t.Queries {
-			seen[eval.Fold(q)] = true
+			seen[judgments.Fold(q)] = true
 		}
 	}
-	unseen := e.all.Only(func(q *eval.Query) bool { return !seen[eval.Fold(q.Text)] })
+	unseen := e.all.Only(func(q *judgments.Query) bool { return !seen[judgments.Fold(q.Text)] })
 	p := progress.Start(e.c.ErrOrStderr(), "tuning the fusion", "queries", len(unseen.Queries))
 	o, err := e.options.WithDefaults(unseen.Scale)
 	if err == nil {
@@ -274,8 +288,8 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 		"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
 		"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },
 		"benchmark.txt": func(w io.Writer) error { return report.Bench(w, r, rows) },
-		"qrels.trec":    func(w io.Writer) error { return formats.WriteQrels(w, e.in.Qrels) },
-		"queries.tsv":   func(w io.Writer) error { return formats.WriteQueries(w, e.in.Qrels) },
+		"qrels.trec":    func(w io.Writer) error { return judgments.WriteQrels(w, e.in.Qrels) },
+		"queries.tsv":   func(w io.Writer) error { return judgments.WriteQueries(w, e.in.Qrels) },
 		"unjudged.csv":  func(w io.Writer) error { return eval.WriteUnjudged(w, e.in) },
 	}
 	for folder, runs := range map[string][]*eval.Run{"runs": e.in.Full, "pool": e.in.Pool} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/report"
+	"github.com/trirank/trirank/judgments"
 )
 
 func newEvalDiffCommand() *cobra.Command {
@@ -75,7 +76,7 @@ The exit status is
 		if o.Statistics.Seed == 0 {
 			return usageError("--seed begins at 1")
 		}
-		if _, err := o.Statistics.WithDefaults(eval.ESCI()); err != nil || o.Statistics.Draws == 0 {
+		if _, err := o.Statistics.WithDefaults(judgments.ESCI()); err != nil || o.Statistics.Draws == 0 {
 			return usageError("--draws %d: draws are within 100..1000000", o.Statistics.Draws)
 		}
 		var sides [2]eval.Outcome

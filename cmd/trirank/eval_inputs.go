@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/trirank/trirank/eval/judge"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 )
 
 func (e *evaluating) openIndex(ctx context.Context) (err error) {
@@ -67,37 +71,129 @@ func (e *evaluating) openIndex(ctx context.Context) (err error) {
 	return nil
 }
 
+// readJudgments puts the judgements together: those of the index, or of the files that
+// were named, and those that are added.
 func (e *evaluating) readJudgments(context.Context) error {
-	paths := e.judgments
-	if len(paths) == 0 {
-		paths = []string{store.JudgmentsPath(e.index)}
+	if len(e.judgments) == 0 && e.formats.Queries != "" {
+		return e.readLog()
 	}
-	src, err := formats.Judgments(paths, e.formats)
-	if err != nil {
-		return err
+	named := len(e.judgments) > 0
+	paths, format := e.judgments, e.formats
+	if !named {
+		paths, format = []string{store.JudgmentsPath(e.index)}, judgments.ReadOptions{}
 	}
-	o := eval.QrelsOptions{Skip: e.onFault == "skip", Where: src.Where}
+	o := judgments.Options{Skip: e.onFault == "skip", Prefer: judgments.Prefer(e.prefer)}
 	if e.x != nil {
 		o.Known = e.x.Has
 	}
-	if e.all, e.in.Faults, err = eval.NewQrels(src.Judgments, o); err != nil {
-		if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
-			err = fmt.Errorf("%w (correct it, or leave such judgements out with --on-fault skip)", err)
-		}
-		return unreadJudgments(e.index, len(e.judgments) > 0, err)
+	build := judgments.NewBuilder(o)
+	src, err := judgments.Read(paths, format)
+	if err != nil {
+		return err
 	}
-	printFaults(e.c.ErrOrStderr(), e.in.Faults)
+	switch err := build.Add(src); {
+	case !named && len(e.added) > 0 && errors.Is(err, judgments.ErrNone): // what is added is all there is
+	case err != nil:
+		return e.unread(named, err)
+	}
+	for _, path := range e.added {
+		src, err := judgments.Read([]string{path}, judgments.ReadOptions{Queries: e.formats.Queries})
+		if err == nil {
+			err = build.Add(src)
+		}
+		if err != nil {
+			return e.unread(true, fmt.Errorf("--add-judgments: %w", err))
+		}
+	}
+	set, what, err := build.Set()
+	if err != nil {
+		return e.unread(named, err)
+	}
+	e.all, e.in.Faults = set, what.Faults
+	e.noteJudgments(&what)
+	return e.useJudgments()
+}
+
+// unread is the error of reading judgements, with what to do about it.
+func (e *evaluating) unread(named bool, err error) error {
+	if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
+		err = fmt.Errorf("%w (correct it, or leave such judgements out with --on-fault skip)", err)
+	}
+	if !named && errors.Is(err, judgments.ErrNone) {
+		return fmt.Errorf("cannot measure %s: its catalogue has no judgements (name a table of them with --judgments, or a file of queries with --queries to see how alike the rankings are)", e.index)
+	}
+	return fmt.Errorf("cannot read judgements: %w", err)
+}
+
+// noteJudgments says what became of the judgements, here and in the report.
+func (e *evaluating) noteJudgments(r *judgments.Report) {
+	w := e.c.ErrOrStderr()
+	printFaults(w, r.Faults)
+	note := func(n int, format string, args ...any) {
+		if n > 0 {
+			text := fmt.Sprintf(format, args...)
+			fmt.Fprintf(w, "judgements: %s\n", text)
+			e.notes = append(e.notes, "Judgements: "+text+".")
+		}
+	}
+	note(r.Unlabelled, "%s without a label passed over", plural(r.Unlabelled, "row"))
+	note(r.Repeated, "%s say what was said before", plural(r.Repeated, "row"))
+	note(r.SameText, "%s of queries with a text that has another id: each text is one query", plural(r.SameText, "id"))
+	note(r.Disagreed, "judges disagree on %s of query and product: the lower median of their labels counts", plural(r.Disagreed, "pair"))
+	for i, n := range r.Sources[max(0, len(r.Sources)-len(e.added)):] {
+		note(1, "%s added from %s", plural(n, "label"), e.added[i])
+	}
+	if n := r.Contradictions; n > 0 {
+		note(n, "%s other than what was there: the %s one counts", plural(n, "label"), cmp.Or(e.prefer, "old"))
+		for _, line := range r.Contradicting {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+		if more := n - len(r.Contradicting); more > 0 {
+			fmt.Fprintf(w, "  and %d more\n", more)
+		}
+	}
+}
+
+// readLog reads queries that nobody judged.
+func (e *evaluating) readLog() error {
+	list, err := judgments.ReadQueries(e.formats.Queries)
+	if err != nil {
+		return fmt.Errorf("cannot read queries: %w", err)
+	}
+	if e.gains != "" || e.relevant != "" || e.tune || len(e.added) > 0 {
+		return usageError("--gains, --relevant, --tune-fusion and --add-judgments need judgements, and --queries without --judgments has none")
+	}
+	seen := map[string]bool{}
+	e.all = &judgments.Set{Scale: judgments.ESCI()}
+	for _, q := range list {
+		text := judgments.Normalize(q.Text)
+		if !seen[text] { // a log repeats what is asked often
+			seen[text] = true
+			e.all.Queries = append(e.all.Queries, judgments.Query{ID: judgments.ID(text), Text: text})
+		}
+	}
+	slices.SortFunc(e.all.Queries, func(a, b judgments.Query) int { return strings.Compare(a.ID, b.ID) })
+	e.in.Qrels = e.all
+	if len(seen) < len(list) {
+		e.notes = append(e.notes, fmt.Sprintf("%s has %d queries, of which %d are different: each counts once.", e.formats.Queries, len(list), len(seen)))
+	}
+	e.noteTuned()
+	return nil
+}
+
+// useJudgments chooses the queries to evaluate, and what labels are worth.
+func (e *evaluating) useJudgments() error {
 	if e.gains != "" {
 		own, err := e.all.Scale.ParseGains("own", e.gains)
 		if err != nil {
 			return usageError("--gains: %v", err)
 		}
-		e.options.Tables = append([]eval.GainTable{own}, e.all.Scale.Tables()...)
+		e.options.Tables = append([]judgments.GainTable{own}, e.all.Scale.Tables()...)
 	}
 	e.options.Relevant = e.relevant
 	split := e.split
 	has := func(split string) bool {
-		return slices.ContainsFunc(e.all.Queries, func(q eval.Query) bool { return q.Split == split })
+		return slices.ContainsFunc(e.all.Queries, func(q judgments.Query) bool { return q.Split == split })
 	}
 	if split == "" && has("test") {
 		split = "test"
@@ -112,7 +208,7 @@ func (e *evaluating) readJudgments(context.Context) error {
 			return usageError("--split: no judged query is in split %q", split)
 		}
 		e.in.Split = split
-		e.in.Qrels = e.all.Only(func(q *eval.Query) bool { return q.Split == split })
+		e.in.Qrels = e.all.Only(func(q *judgments.Query) bool { return q.Split == split })
 	}
 	if e.x != nil {
 		for _, q := range e.all.Queries {
@@ -129,7 +225,7 @@ func (e *evaluating) noteTuned() {
 	if e.x == nil {
 		return
 	}
-	if n := len(e.in.Qrels.Only(func(q *eval.Query) bool { return e.x.Manifest.TunedOn(q.Text) }).Queries); n > 0 {
+	if n := len(e.in.Qrels.Only(func(q *judgments.Query) bool { return e.x.Manifest.TunedOn(q.Text) }).Queries); n > 0 {
 		e.notes = append(e.notes, fmt.Sprintf("The index's fusion was chosen by %d of these %d queries: its numbers flatter it.", n, len(e.in.Qrels.Queries)))
 	}
 }
@@ -165,8 +261,8 @@ func (e *evaluating) readRuns(context.Context) error {
 			if left.Count > 0 {
 				e.notes = append(e.notes, fmt.Sprintf("%s: %d faulty lines of its run were left out.", name, left.Count))
 			}
-			if !slices.ContainsFunc(e.in.Qrels.Queries, func(q eval.Query) bool { _, ok := run.Hits[q.ID]; return ok }) {
-				return fmt.Errorf("--%s %s: no query of %s is judged: its ids are not those of the judgements", flag, name, path)
+			if err := e.identify(run); err != nil {
+				return fmt.Errorf("--%s %s: %s: %w", flag, name, path, err)
 			}
 			e.noteUnknown(run)
 			*runs = append(*runs, run)
@@ -194,12 +290,47 @@ func (e *evaluating) readRuns(context.Context) error {
 	return nil
 }
 
+// oldID is an id that versions before this one made up, by the order of the queries.
+var oldID = regexp.MustCompile(`^q[0-9]+$`)
+
+// identify gives the queries of a run the ids that they have here.
+func (e *evaluating) identify(run *eval.Run) error {
+	ids := e.all.IDs()
+	hits := make(map[string][]eval.Hit, len(run.Hits))
+	unknown, example := 0, ""
+	for _, id := range slices.Sorted(maps.Keys(run.Hits)) {
+		known, ok := ids[id]
+		if !ok {
+			unknown++
+			if example == "" {
+				example = id
+			}
+			if oldID.MatchString(id) && e.all.MadeUp() {
+				return fmt.Errorf("its query %s has an id that an older version made up by the order of the queries, which says nothing of its text (make the run again: queries.tsv of a report has the ids, which now follow from the texts)", id)
+			}
+			continue
+		}
+		if other, twice := hits[known]; twice && !slices.Equal(other, run.Hits[id]) {
+			return fmt.Errorf("it answers one query in two ways, as %s and by another id of the same text (keep one)", id)
+		}
+		hits[known] = run.Hits[id]
+	}
+	run.Hits = hits
+	if !slices.ContainsFunc(e.in.Qrels.Queries, func(q judgments.Query) bool { _, ok := hits[q.ID]; return ok }) {
+		return errors.New("none of its queries is evaluated: its ids, such as " + example + ", are not those of the judgements")
+	}
+	if unknown > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%s: %d of the %d queries of its run are not judged, such as %s, and count for nothing.", run.System, unknown, unknown+len(hits), example))
+	}
+	return nil
+}
+
 // choose leaves out the systems that were not asked for, and checks what only now
 // can be: names of systems, and what the judgements decide.
 func (e *evaluating) choose(context.Context) error {
 	e.in.Baseline, e.in.Candidate = e.baseline, e.candidate
 	o, err := e.options.WithDefaults(e.in.Qrels.Scale)
-	if err == nil {
+	if err == nil && e.in.Qrels.Count > 0 {
 		_, err = eval.NewCalculator(e.in.Qrels.Scale, slices.Concat(o.Metrics, o.PoolMetrics), o.Tables, o.Relevant)
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/trirank/trirank/catalog/formats"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 )
 
 // importOptions are the flags of trirank import, as given.
@@ -153,11 +154,11 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 		return fo, usageError("--delimiter is %q, not one character or the word tab", o.delimiter)
 	}
 	if o.scores != "" {
-		fo.Scores = map[int]catalog.Label{}
+		fo.Scores = map[int]judgments.Label{}
 		for part := range strings.SplitSeq(o.scores, ",") {
 			score, label, _ := strings.Cut(part, "=")
 			n, err1 := strconv.Atoi(strings.TrimSpace(score))
-			l, err2 := catalog.ParseLabel(label)
+			l, err2 := judgments.ParseLabel(label)
 			if err1 != nil || err2 != nil {
 				return fo, usageError("--scores %q is not SCORE=LABEL,..., such as 1=S,2=E", o.scores)
 			}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/term"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/judgments"
 )
 
 func newSearchCommand() *cobra.Command {
@@ -180,7 +180,7 @@ func line(w io.Writer, cells []string, gap int) {
 // hitCell writes a hit in exactly width characters.
 func hitCell(h engine.Hit, showMove bool, width int) string {
 	label := "·"
-	if h.Label != catalog.Unjudged {
+	if h.Label != judgments.Unlabelled {
 		label = h.Label.String()
 	}
 	head := fmt.Sprintf("%2d %s ", h.Rank, label)

@@ -18,10 +18,10 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
-	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 )
 
 // defaultModel is the model that make fetches, used where none is named.
@@ -56,6 +56,25 @@ func modelFlag(values []string) (systems []string, dirs map[string]string, err e
 		systems, dirs[name] = append(systems, name), dir
 	}
 	return systems, dirs, nil
+}
+
+// fieldFlag reads --field FIELD=COLUMN, given any number of times.
+func fieldFlag(values []string) (map[string]string, error) {
+	var fields map[string]string
+	for _, v := range values {
+		field, name, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, usageError("--field %q is not FIELD=COLUMN, such as label=stars", v)
+		}
+		if _, twice := fields[field]; twice {
+			return nil, usageError("--field names %q twice", field)
+		}
+		if fields == nil {
+			fields = map[string]string{}
+		}
+		fields[field] = name
+	}
+	return fields, nil
 }
 
 // deviceFlag adds --device.
@@ -107,7 +126,7 @@ func within[T int | float64 | time.Duration](name string, least, most T, values 
 // unreadJudgments is the error of reading judgements: those of an index, unless others
 // were named.
 func unreadJudgments(index string, named bool, err error) error {
-	if !named && errors.Is(err, formats.ErrNone) {
+	if !named && errors.Is(err, judgments.ErrNone) {
 		return fmt.Errorf("cannot measure %s: its catalogue has no judgements (name a table of them with --judgments)", index)
 	}
 	return fmt.Errorf("cannot read judgements: %w", err)

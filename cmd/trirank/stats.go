@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -87,9 +88,14 @@ func writeStats(dir string, r *stats.Report) error {
 func printStats(w io.Writer, r *stats.Report, out string) {
 	fmt.Fprintf(w, "%s: %s, %s of %d queries\n", r.Name, plural(r.Products, "product"), plural(r.Judgments, "judgement"), r.Queries)
 	for _, l := range r.Labels {
-		if n := float64(max(l.Total(), 1)) / 100; r.Judgments > 0 {
-			fmt.Fprintf(w, "%-6s E %.1f %%  S %.1f %%  C %.1f %%  I %.1f %%\n", l.Split, float64(l.E)/n, float64(l.S)/n, float64(l.C)/n, float64(l.I)/n)
+		if r.Judgments == 0 {
+			continue
 		}
+		var shares []string
+		for _, c := range l.Counts {
+			shares = append(shares, fmt.Sprintf("%s %.1f %%", c.Label, 100*float64(c.Count)/float64(max(l.Total(), 1))))
+		}
+		fmt.Fprintf(w, "%-6s %s\n", l.Split, strings.Join(shares, "  "))
 	}
 	for _, o := range r.QueryWordsInTitles {
 		fmt.Fprintf(w, "label %v: the title has %.0f %% of the query's words\n", o.Label, 100*o.Mean)

@@ -31,6 +31,7 @@ import (
 type trainFlags struct {
 	catalogue, model, out, template string
 	split, device, mine, teacher    string
+	relevant, gains                 string
 	validation, blend               float64
 	resume, dryRun, asJSON          bool
 	config                          train.Config
@@ -96,6 +97,8 @@ func (o *trainFlags) inputs(f *pflag.FlagSet) {
 	f.StringVar(&o.model, "model", defaultModel, "model to begin with: a directory or a name, in 32-bit floats")
 	f.StringVar(&o.template, "template", catalog.DefaultTemplate, "the text of a product that is embedded")
 	f.StringVar(&o.split, "split", "", "learn from this split only; all for every judgement (default: train where there is one)")
+	f.StringVar(&o.relevant, "relevant", "", "labels that are right, such as E+S or >=2 (default E, or from half of the greatest number on); others with a tenth of the greatest gain are not taken for wrong")
+	f.StringVar(&o.gains, "gains", "", "gains of the labels, such as 3=1,2=0.3,1=0.1,0=0 (default: ESCI's, or the numbers themselves)")
 	f.Float64Var(&o.validation, "validation", .2, "share of the queries that is kept out for validation")
 	f.StringVar(&o.mine, "mine", "", "index to find hard negatives in: what its rankings confuse with the exact products")
 	f.StringVar(&o.teacher, "teacher", "", "table of query, product_id and score, what a teacher thinks of products, to distil")

@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 )
 
@@ -23,15 +25,17 @@ import (
 // tokens: what training, validation and the folds of a sweep are cut from.
 type dataset struct {
 	split    string   // that was chosen
+	relevant string   // which labels are right
 	queries  []string // in order of appearance
-	judged   map[string]map[string]catalog.Label
+	judged   map[string]map[string]judgments.Label
+	meanings *train.Meanings
 	mined    map[string][]string        // nil: none
 	scored   map[string][]scoredProduct // by a teacher; nil: none
 	products []train.Product            // in order of the catalogue
 	at       map[string]int             // index in products, by id
 	others   map[int]bool               // products that validation ranks among besides
 	tokens   func(string, bool) ([]int32, error)
-	// right are products judged exact or a substitute for a query, by its folded
+	// right are products judged right or nearly so for a query, by its folded
 	// text, in whatever split and spelling.
 	right map[string]map[string]bool
 }
@@ -91,7 +95,7 @@ func (t *training) readData(ctx context.Context) error {
 		}
 	}
 	t.job.Inputs = map[string]string{
-		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": d.split,
+		"catalogue": cat.Hash(), "model": t.model.Encoder.Model.Hash(), "template": template.String(), "split": d.split, "relevant": d.relevant, "gains": t.gains,
 		"validation": fmt.Sprint(t.validation), "blend": fmt.Sprint(t.blend), "device": t.backend.Name(), "mined": hashMined(d.mined), "teacher": d.hashScored(),
 		"queries": hashLines(t.record.Queries), "products": hashLines(t.record.Products),
 	}
@@ -105,31 +109,38 @@ func (t *training) checkData(d *dataset) error {
 	}
 	for _, list := range d.judged {
 		for _, label := range list {
-			if label == catalog.Exact {
+			if d.meanings.Role(label) == train.Right {
 				return nil
 			}
 		}
 	}
-	return fmt.Errorf("cannot train on catalogue %s: no product is judged E for a query that may be learnt from, and that is what is learnt", t.catalogue)
+	return fmt.Errorf("cannot train on catalogue %s: no product is judged %s for a query that may be learnt from, and that is what is learnt (other labels: --relevant)", t.catalogue, d.relevant)
 }
 
 // readJudgments reads those of the split that is learnt from.
 func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
-	d := &dataset{judged: map[string]map[string]catalog.Label{}, at: map[string]int{}, others: map[int]bool{}, tokens: t.tokens, right: map[string]map[string]bool{}}
+	d := &dataset{judged: map[string]map[string]judgments.Label{}, at: map[string]int{}, others: map[int]bool{}, tokens: t.tokens, right: map[string]map[string]bool{}}
+	set, err := cat.JudgmentSet()
+	if err != nil {
+		return nil, fmt.Errorf("cannot train on catalogue %s: %w", t.catalogue, err)
+	}
+	if err := t.means(d, set.Scale); err != nil {
+		return nil, err
+	}
+	byText := map[string]*judgments.Query{}
 	splits := map[string]bool{}
-	var all []catalog.Judgment
-	for j, err := range cat.Judgments() {
-		if err != nil {
-			return nil, err
-		}
-		splits[j.Split] = true
-		all = append(all, j)
-		if j.Label == catalog.Exact || j.Label == catalog.Substitute {
-			q := eval.Fold(j.Query)
-			if d.right[q] == nil {
-				d.right[q] = map[string]bool{}
+	for i := range set.Queries {
+		q := &set.Queries[i]
+		byText[q.Text], splits[q.Split] = q, true
+		for k, product := range q.Products {
+			if d.meanings.Role(set.Label(q, k)) == train.Wrong {
+				continue
 			}
-			d.right[q][j.ProductID] = true
+			key := judgments.Fold(q.Text)
+			if d.right[key] == nil {
+				d.right[key] = map[string]bool{}
+			}
+			d.right[key][product] = true
 		}
 	}
 	d.split = t.split
@@ -142,20 +153,47 @@ func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
 	if d.split != "" && d.split != "all" && !splits[d.split] {
 		return nil, usageError("--split: no judgement is in split %q", d.split)
 	}
-	for _, j := range all {
-		if d.split != "" && d.split != "all" && j.Split != d.split {
+	for j, err := range cat.Judgments() { // for the order of the queries
+		if err != nil {
+			return nil, err
+		}
+		q := byText[j.Query]
+		if d.judged[j.Query] != nil || d.split != "" && d.split != "all" && q.Split != d.split {
 			continue
 		}
-		if d.judged[j.Query] == nil {
-			d.judged[j.Query] = map[string]catalog.Label{}
-			d.queries = append(d.queries, j.Query)
+		d.judged[q.Text] = map[string]judgments.Label{}
+		d.queries = append(d.queries, q.Text)
+		for k, product := range q.Products {
+			d.judged[q.Text][product] = set.Label(q, k)
 		}
-		d.judged[j.Query][j.ProductID] = j.Label
 	}
 	if len(d.queries) == 0 {
 		return nil, fmt.Errorf("cannot train on catalogue %s: it has no judgements", t.catalogue)
 	}
 	return d, nil
+}
+
+// means says what the labels of a scale mean to training.
+func (t *training) means(d *dataset, scale judgments.Scale) error {
+	d.relevant = t.relevant
+	if d.relevant == "" {
+		d.relevant = "E"
+		if scale.Name != "esci" { // half of the greatest and more
+			d.relevant = ">=" + strconv.FormatFloat(scale.Levels[len(scale.Levels)-1].Grade/2, 'g', -1, 64)
+		}
+	}
+	relevant, err := scale.Relevant(d.relevant)
+	if err != nil {
+		return usageError("--relevant: %v", err)
+	}
+	gains := scale.Tables()[0]
+	if t.gains != "" {
+		if gains, err = scale.ParseGains("own", t.gains); err != nil {
+			return usageError("--gains: %v", err)
+		}
+	}
+	d.meanings = train.NewMeanings(scale, gains, relevant)
+	return nil
 }
 
 // part parts queries into those to learn from and those kept out, by the hash of
@@ -250,7 +288,7 @@ func (d *dataset) cut(queries []string, toLearn, withOthers bool) (*train.Data, 
 			}
 		}
 	}
-	out := &train.Data{}
+	out := &train.Data{Meanings: d.meanings}
 	place := map[string]int{}
 	for _, at := range slices.Sorted(maps.Keys(need)) {
 		place[d.products[at].ID] = len(out.Products)
@@ -270,7 +308,7 @@ func (d *dataset) cut(queries []string, toLearn, withOthers bool) (*train.Data, 
 		slices.SortFunc(q.Judged, func(a, b train.Judged) int { return a.Product - b.Product })
 		if toLearn {
 			q.Right = map[int]bool{}
-			for id := range d.right[eval.Fold(text)] {
+			for id := range d.right[judgments.Fold(text)] {
 				if at, ok := place[id]; ok {
 					q.Right[at] = true
 				}
@@ -365,7 +403,7 @@ func hashMined(mined map[string][]string) string {
 // heldOut chooses queries by their text alone, so that more judgements change
 // nothing for the others.
 func heldOut(query string, share float64) bool {
-	sum := sha256.Sum256([]byte("validation\n" + eval.Fold(query)))
+	sum := sha256.Sum256([]byte("validation\n" + judgments.Fold(query)))
 	return float64(uint16(sum[0])<<8|uint16(sum[1])) < share*65536
 }
 
@@ -393,7 +431,7 @@ func signed(ids []uint32) []int32 {
 const minedFrom, minedTo = 5, 50
 
 // mineNegatives asks the rankings of an index what they confuse with a query's
-// exact products. What is judged exact or a substitute, in whatever split and
+// right products. What is judged right or nearly so, in whatever split and
 // spelling of the query, is never taken.
 func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, texts []string, right map[string]map[string]bool) (map[string][]string, error) {
 	if t.mine == "" {
@@ -417,7 +455,7 @@ func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, text
 		}
 		for _, l := range lists {
 			for rank, h := range l.Hits {
-				if rank >= minedFrom && rank < minedTo && !right[eval.Fold(q)][h.ID] && !slices.Contains(out[q], h.ID) {
+				if rank >= minedFrom && rank < minedTo && !right[judgments.Fold(q)][h.ID] && !slices.Contains(out[q], h.ID) {
 					out[q] = append(out[q], h.ID)
 				}
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
 )
@@ -36,7 +37,7 @@ func (s *sweeping) divide() error {
 	}
 	seen := map[string]bool{}
 	for _, q := range known.Queries {
-		seen[eval.Fold(q)] = true
+		seen[judgments.Fold(q)] = true
 	}
 	left := 0
 	for fold := range s.folds {
@@ -46,7 +47,7 @@ func (s *sweeping) divide() error {
 			switch {
 			case sweep.Fold(q, s.folds) != fold:
 				p.learn = append(p.learn, q)
-			case seen[eval.Fold(q)]:
+			case seen[judgments.Fold(q)]:
 				left++
 			default:
 				test = append(test, q)

@@ -3,13 +3,10 @@ package main
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/eval"
-	"github.com/trirank/trirank/eval/formats"
+	"github.com/trirank/trirank/judgments"
 )
 
 // scoredProduct is a teacher's score of a product.
@@ -24,13 +21,13 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	if t.teacher == "" {
 		return nil, nil
 	}
-	src, err := formats.Judgments([]string{t.teacher}, formats.Options{})
+	src, err := judgments.Read([]string{t.teacher}, judgments.ReadOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("--teacher needs a table with the columns query, product_id and score: %w", err)
 	}
 	spelt := map[string][]string{} // as the catalogue spells a query
 	for _, q := range d.queries {
-		spelt[eval.Fold(q)] = append(spelt[eval.Fold(q)], q)
+		spelt[judgments.Fold(q)] = append(spelt[judgments.Fold(q)], q)
 	}
 	out := map[string][]scoredProduct{}
 	seen := map[[2]string]bool{}
@@ -40,16 +37,16 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 			return nil, fmt.Errorf("--teacher needs a table with the columns query, product_id and score: %w", err)
 		}
 		file, line := src.Where()
-		texts := spelt[eval.Fold(j.Query)]
+		texts := spelt[judgments.Fold(j.Query)]
 		if len(texts) == 0 {
 			unknown++
 			continue
 		}
-		score, err := strconv.ParseFloat(j.Label, 64)
-		if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
+		score, ok := j.Label.Number()
+		if !ok {
 			return nil, fmt.Errorf("--teacher: %s, line %d: %.40q is not a score (a finite number)", file, line, j.Label)
 		}
-		key := [2]string{eval.Fold(j.Query), j.Product}
+		key := [2]string{judgments.Fold(j.Query), j.Product}
 		if seen[key] {
 			return nil, fmt.Errorf("--teacher: %s, line %d: product %.60q is scored twice for query %.60q", file, line, j.Product, j.Query)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 // JudgmentsPath returns the table of judgements in the index directory dir.
@@ -49,7 +50,7 @@ func (m *Manifest) TunedOn(query string) bool { return slices.Contains(m.Tuned, 
 
 // hashQuery stands for a query in the manifest, which is no place for texts.
 func hashQuery(text string) string {
-	sum := sha256.Sum256([]byte(fold(text)))
+	sum := sha256.Sum256([]byte(judgments.Fold(text)))
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -1,51 +1,47 @@
 package store
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 const judgmentsFile = "judgments.csv"
 
-// judged holds all judgements in two arrays, sorted into runs by query: five bytes
+// judged holds all judgments in two arrays, sorted into runs by query: eight bytes
 // each, whatever their number.
 type judged struct {
-	runs    map[string][2]uint32 // folded query: first and one past the last
-	queries []string             // as asked, in order of appearance
+	runs    map[string]run // by the text of the query
+	folded  map[string]run // by the text without case: of the first query that has it
+	queries []string       // as asked, in order of appearance
 	rows    []uint32
-	labels  []catalog.Label
+	labels  []uint32 // places in names
+	names   []judgments.Label
 }
 
-// judgmentColumns are the columns of judgmentsFile, which is a table that an
-// evaluation reads as it reads any other.
-var judgmentColumns = []string{"query_id", "query", "product_id", "esci_label", "split"}
+// run is the first and one past the last place of a query's judgments.
+type run [2]uint32
 
-// writeJudgments writes those that the hits of an index can be labelled with.
-func writeJudgments(dir string, judgments iter.Seq2[catalog.Judgment, error]) error {
+// writeJudgments writes the judgments of a catalogue, which an evaluation reads as it
+// reads any others.
+func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) error {
 	return atomicfile.Write(filepath.Join(dir, judgmentsFile), func(w io.Writer) error {
-		out := csv.NewWriter(w)
-		if err := out.Write(judgmentColumns); err != nil {
-			return err
-		}
-		for j, err := range judgments {
+		out := judgments.NewWriter(w)
+		for j, err := range list {
 			if err != nil {
 				return err
 			}
-			if err := out.Write([]string{j.QueryID, j.Query, j.ProductID, j.Label.String(), j.Split}); err != nil {
+			if err := out.Write(&j); err != nil {
 				return err
 			}
 		}
-		out.Flush()
-		return out.Error()
+		return out.Flush()
 	})
 }
 
@@ -55,61 +51,80 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 		return nil, err
 	}
 	defer f.Close()
-	type pair struct {
-		row   uint32
-		label catalog.Label
-	}
-	j := &judged{runs: map[string][2]uint32{}}
+	type pair struct{ row, label uint32 }
+	j := &judged{runs: map[string]run{}, folded: map[string]run{}}
 	byQuery := map[string][]pair{}
-	var order []string
-	in := csv.NewReader(f)
-	in.FieldsPerRecord = len(judgmentColumns)
-	in.ReuseRecord = true
-	if _, err := in.Read(); err != nil {
-		return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
-	}
-	for {
-		rec, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	places := map[judgments.Label]uint32{}
+	for v, err := range judgments.ReadTable(f, judgmentsFile) {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
+			return nil, err
 		}
-		label, err := catalog.ParseLabel(rec[3])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
-		}
-		at, ok := row(rec[2])
-		if !ok {
+		at, ok := row(v.Product)
+		if !ok || v.Label.Pooled() {
 			continue
 		}
-		key := fold(rec[1])
-		if _, seen := byQuery[key]; !seen {
-			order = append(order, key)
-			j.queries = append(j.queries, strings.Clone(rec[1]))
+		text := judgments.Normalize(v.Query)
+		if _, seen := byQuery[text]; !seen {
+			j.queries = append(j.queries, text)
 		}
-		byQuery[key] = append(byQuery[key], pair{at, label})
+		place, ok := places[v.Label]
+		if !ok {
+			place = uint32(len(j.names))
+			places[v.Label], j.names = place, append(j.names, v.Label)
+		}
+		byQuery[text] = append(byQuery[text], pair{at, place})
 	}
-	for _, key := range order {
-		first := uint32(len(j.rows))
-		for _, p := range byQuery[key] {
-			j.rows, j.labels = append(j.rows, p.row), append(j.labels, p.label)
+	if len(j.names) > 0 {
+		_, spelled, err := judgments.ScaleOf(j.names)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
 		}
-		j.runs[key] = [2]uint32{first, uint32(len(j.rows))}
+		for i, l := range j.names {
+			j.names[i] = spelled(l)
+		}
+	}
+	for _, text := range j.queries {
+		pairs := byQuery[text]
+		slices.SortStableFunc(pairs, func(a, b pair) int { return int(a.row) - int(b.row) })
+		first := uint32(len(j.rows))
+		for len(pairs) > 0 {
+			n := 1 // labels of one product: of several judges
+			for n < len(pairs) && pairs[n].row == pairs[0].row {
+				n++
+			}
+			label := pairs[0].label
+			if n > 1 {
+				labels := make([]judgments.Label, n)
+				for i := range labels {
+					labels[i] = j.names[pairs[i].label]
+				}
+				median := judgments.LowerMedian(labels)
+				label = pairs[slices.IndexFunc(pairs[:n], func(p pair) bool { return j.names[p.label] == median })].label
+			}
+			j.rows, j.labels = append(j.rows, pairs[0].row), append(j.labels, label)
+			pairs = pairs[n:]
+		}
+		j.runs[text] = run{first, uint32(len(j.rows))}
+		if key := judgments.Fold(text); j.folded[key] == (run{}) {
+			j.folded[key] = j.runs[text]
+		}
 	}
 	return j, nil
 }
 
-// of returns the labels of the products judged for a query; nil if none are.
-func (j *judged) of(query string) map[uint32]catalog.Label {
-	run, ok := j.runs[fold(query)]
+// of returns the labels of the products judged for a query, or for the first that
+// differs from it in case only; nil if none are.
+func (j *judged) of(query string) map[uint32]judgments.Label {
+	at, ok := j.runs[judgments.Normalize(query)]
+	if !ok {
+		at, ok = j.folded[judgments.Fold(query)]
+	}
 	if !ok {
 		return nil
 	}
-	out := make(map[uint32]catalog.Label, run[1]-run[0])
-	for i := run[0]; i < run[1]; i++ {
-		out[j.rows[i]] = j.labels[i]
+	out := make(map[uint32]judgments.Label, at[1]-at[0])
+	for i := at[0]; i < at[1]; i++ {
+		out[j.rows[i]] = j.names[j.labels[i]]
 	}
 	return out
 }

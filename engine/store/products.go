@@ -24,6 +24,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Files of the products folder; docs/formats.md has their layout.
@@ -355,4 +356,4 @@ func (p *products) Filter(f engine.Filter) *bitset.BitSet {
 }
 
 // Judged implements engine.Products.
-func (p *products) Judged(query string) map[uint32]catalog.Label { return p.judged.of(query) }
+func (p *products) Judged(query string) map[uint32]judgments.Label { return p.judged.of(query) }

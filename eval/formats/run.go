@@ -1,3 +1,6 @@
+// Package formats reads and writes the rankings of systems as run files of TREC.
+// Files may be compressed by gzip or zstd; broken or hostile ones give errors, never
+// panics.
 package formats
 
 import (
@@ -15,7 +18,11 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/internal/trec"
+	"github.com/trirank/trirank/judgments"
 )
+
+const maxLine = 1 << 20 // bytes
 
 // DuplicateHit is the fault of a run that lists a product twice for a query.
 const DuplicateHit faults.Kind = "duplicate hit"
@@ -35,7 +42,7 @@ func ReadRun(path, system string, skip bool) (*eval.Run, faults.List, error) {
 }
 
 func readRun(f *textfile.File, path, system string, skip bool) (*eval.Run, faults.List, error) {
-	if err := legible(f.Peek()); err != nil {
+	if err := textfile.Legible(f.Peek()); err != nil {
 		return nil, faults.List{}, fmt.Errorf("cannot read the run: %s: %w", path, err)
 	}
 	r := runReader{file: path, lines: textfile.NewLines(f, maxLine), byID: map[string]*answer{}, products: map[string]int{}}
@@ -101,12 +108,12 @@ func (r *runReader) read(skip bool) error {
 
 func (r *runReader) add(line []byte) error {
 	var words [7][]byte
-	n := split(line, words[:])
+	n := trec.Split(line, words[:])
 	if n == 0 {
 		return nil
 	}
 	if n != 6 {
-		return r.fault(faults.Malformed, "%s fields, but a line of a run has 6: query, Q0, product, rank, score, tag", count(n, 6))
+		return r.fault(faults.Malformed, "%s fields, but a line of a run has 6: query, Q0, product, rank, score, tag", trec.Count(n, 6))
 	}
 	score, err := strconv.ParseFloat(string(words[4]), 64)
 	if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
@@ -180,9 +187,9 @@ func (r *runReader) id(what string, b []byte) (string, error) {
 	switch {
 	case !utf8.ValidString(id):
 		return "", r.fault(faults.NotUTF8, "%s id %.80q is not valid UTF-8 (convert the file)", what, id)
-	case trim(id) == "":
+	case strings.TrimSpace(id) == "":
 		return "", r.fault(faults.MissingField, "%s id %.80q is empty", what, id)
-	case hasControl(id):
+	case strings.ContainsFunc(id, unicode.IsControl):
 		return "", r.fault(faults.BadID, "%s id %.80q has a control character", what, id)
 	}
 	return id, nil
@@ -196,21 +203,21 @@ func (r *runReader) fault(kind faults.Kind, format string, args ...any) error {
 // id, "Q0", product id, rank, score and system. Scores are lowered, by as little
 // as a 32-bit number allows, where they do not decrease, because evaluators order
 // by score, in 32 bits some of them, and each has its own rule for equal ones.
-func WriteRun(w io.Writer, run *eval.Run, queries []eval.Query) error {
+func WriteRun(w io.Writer, run *eval.Run, queries []judgments.Query) error {
 	out := bufio.NewWriter(w)
 	// A tag is for people; no reader needs it as it was.
-	tag := cmp.Or(strings.Join(strings.FieldsFunc(run.System, unbearable), "_"), "run")
+	tag := cmp.Or(strings.Join(strings.FieldsFunc(run.System, trec.Unwritable), "_"), "run")
 	var line []byte
 	for i := range queries {
 		id := queries[i].ID
 		hits := run.Hits[id]
 		scores, err := decreasing(hits)
 		if err == nil {
-			err = writable("query", id)
+			err = trec.Writable("query", id)
 		}
 		for rank, h := range hits {
 			if err == nil {
-				err = writable("product", h.Product)
+				err = trec.Writable("product", h.Product)
 			}
 			if err != nil {
 				break
@@ -263,20 +270,4 @@ func number(order int64) float32 {
 		return math.Float32frombits(uint32(1<<31 - order))
 	}
 	return math.Float32frombits(uint32(order))
-}
-
-// unbearable reports whether c cannot stand in a field of a TREC file.
-func unbearable(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
-
-// writable refuses ids that cannot stand in a TREC file.
-func writable(what, id string) error {
-	switch {
-	case id == "":
-		return fmt.Errorf("a %s has no id", what)
-	case !utf8.ValidString(id):
-		return fmt.Errorf("%s id %.80q is not valid UTF-8", what, id)
-	case strings.ContainsFunc(id, unbearable):
-		return fmt.Errorf("%s id %.80q has white space or a control character in it, which TREC files cannot hold (give it another id)", what, id)
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Fusion is a fusion to be judged beside the engine's own.
@@ -26,7 +27,7 @@ type Fusion struct {
 // products, which must all be in the catalogue; nil for a system that cannot score
 // a given product. A query that fails is an error, not
 // an empty ranking. progress, if not nil, is told how many queries are done.
-func Runs(ctx context.Context, e *engine.Engine, q *eval.Qrels, further []Fusion, progress func(done int)) (full, pool []*eval.Run, err error) {
+func Runs(ctx context.Context, e *engine.Engine, q *judgments.Set, further []Fusion, progress func(done int)) (full, pool []*eval.Run, err error) {
 	var fusions []*engine.Fusion
 	for _, f := range further {
 		fusions = append(fusions, f.Fusion)
@@ -121,7 +122,7 @@ func Settings(a, b string) (out []*engine.Fusion) {
 // Tune chooses among settings with the queries for which dev says so, and tests
 // the choice on the others. The engine's own fusion is one of the settings, and
 // what the choice is compared with.
-func Tune(ctx context.Context, e *engine.Engine, q *eval.Qrels, dev func(*eval.Query) bool, settings []*engine.Fusion, metric eval.Metric, o eval.Options, progress func(done int)) (*eval.FusionTuning, error) {
+func Tune(ctx context.Context, e *engine.Engine, q *judgments.Set, dev func(*judgments.Query) bool, settings []*engine.Fusion, metric eval.Metric, o eval.Options, progress func(done int)) (*eval.FusionTuning, error) {
 	own := ""
 	if text := e.Info().Fusion; text != "" {
 		f, err := engine.ParseFusion(text)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // hostile is what a stranger might call a product or search for.
@@ -36,7 +37,7 @@ func fixture() *eval.Report {
 			Faults: faults.List{Count: 3, ByKind: map[faults.Kind]int{faults.BadLabel: 2, faults.NotUTF8: 1},
 				First: []*faults.Fault{{File: "judgments.tsv", Line: 17, Kind: faults.BadLabel, Reason: `the label "X" is none of E, S, C, I`}, {File: "judgments.tsv", Line: 40, Kind: faults.NotUTF8, Reason: "the query is not valid UTF-8"}}}},
 		Options: eval.OptionsInfo{Metrics: []string{"ndcg@10", "recall[E+S]@100", "mrr@10"}, PoolMetrics: []string{"ndcg", "map"},
-			Gains:    []eval.GainTable{{Name: "esci", Gains: []float64{0, .01, .1, 1}}, {Name: "exact", Gains: []float64{0, 0, 0, 1}}, {Name: "swapped", Gains: []float64{0, .1, .01, 1}}},
+			Gains:    []judgments.GainTable{{Name: "esci", Gains: []float64{0, .01, .1, 1}}, {Name: "exact", Gains: []float64{0, 0, 0, 1}}, {Name: "swapped", Gains: []float64{0, .1, .01, 1}}},
 			Relevant: "E+S", Seed: 20240131, Draws: 10000, Confidence: .95, Tie: .005, Split: "test"},
 		Systems: []eval.SystemInfo{
 			{Name: "bm25", Kind: "lexical", Detail: "k1 1.2, b .75, title boosted"},

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trirank/trirank/eval"
@@ -139,6 +140,9 @@ func gainTable(name string, r *eval.Report) string {
 	for _, t := range r.Options.Gains {
 		if t.Name != name {
 			continue
+		}
+		if len(t.Gains) > len(r.Judgments.Levels) { // the levels are shown in bands
+			return fmt.Sprintf("%d labels from %s to %s", len(t.Gains), number(slices.Min(t.Gains)), number(slices.Max(t.Gains)))
 		}
 		var parts []string
 		for i := len(t.Gains) - 1; i >= 0; i-- {

@@ -374,8 +374,10 @@ func labelClass(r *eval.Report, label string) string {
 	levels := r.Judgments.Levels
 	at := slices.IndexFunc(levels, func(l eval.LevelInfo) bool { return l.Label == label })
 	switch {
-	case label == "" || at < 0:
+	case label == "":
 		return "U"
+	case at < 0:
+		return bandClass(label, levels[len(levels)-1].Gain)
 	case at == len(levels)-1:
 		return "E"
 	case at == 0:
@@ -386,4 +388,21 @@ func labelClass(r *eval.Report, label string) string {
 		return "S"
 	}
 	return "C"
+}
+
+// bandClass is the colour of a label that is within a band: by its share of the
+// greatest.
+func bandClass(label string, greatest float64) string {
+	v, err := strconv.ParseFloat(label, 64)
+	switch {
+	case err != nil:
+		return "U"
+	case v <= 0:
+		return "I"
+	case v < greatest/2:
+		return "C"
+	case v < greatest*3/4:
+		return "S"
+	}
+	return "E"
 }

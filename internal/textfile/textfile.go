@@ -5,6 +5,7 @@ package textfile
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,11 +22,12 @@ var ErrTooLong = errors.New("it is too long")
 // refused, so that the header of a small file cannot claim all memory.
 const maxWindow = 1 << 27
 
-// File is an open text file; its bytes come decompressed, without a byte order
-// mark.
+// File is an open text file; its bytes come decompressed, in UTF-8 and without a
+// byte order mark.
 type File struct {
-	r     *bufio.Reader
-	close []func() error
+	r        *bufio.Reader
+	close    []func() error
+	encoding string
 }
 
 // Open opens the file at path, which may be compressed by gzip or zstd; its
@@ -69,11 +71,27 @@ func New(r io.Reader) (*File, error) {
 		}
 		t.r, t.close = bufio.NewReaderSize(z, 1<<16), append(t.close, func() error { z.Close(); return nil })
 	}
-	if mark, _ := t.r.Peek(3); string(mark) == "\xef\xbb\xbf" {
+	t.encoding = "UTF-8"
+	switch mark, _ := t.r.Peek(3); {
+	case string(mark) == "\xef\xbb\xbf":
 		t.r.Discard(3)
+	case bytes.HasPrefix(mark, []byte{0xff, 0xfe}):
+		t.decode("UTF-16 LE", binary.LittleEndian)
+	case bytes.HasPrefix(mark, []byte{0xfe, 0xff}):
+		t.decode("UTF-16 BE", binary.BigEndian)
 	}
 	return t, nil
 }
+
+// decode makes UTF-8 of what follows a mark of UTF-16.
+func (t *File) decode(encoding string, order binary.ByteOrder) {
+	t.encoding = encoding
+	t.r.Discard(2)
+	t.r = bufio.NewReaderSize(&utf16Reader{r: t.r, order: order}, 1<<16)
+}
+
+// Encoding is what the file is written in: UTF-8, UTF-16 LE or UTF-16 BE.
+func (t *File) Encoding() string { return t.encoding }
 
 // Read reads decompressed bytes.
 func (t *File) Read(p []byte) (int, error) {
@@ -95,6 +113,20 @@ func (t *File) Close() error {
 	}
 	t.close = nil
 	return errors.Join(errs...)
+}
+
+// Legible refuses a file, by its beginning, that is no text, for which every parser
+// would have an error that helps nobody.
+func Legible(start []byte) error {
+	switch {
+	case len(bytes.TrimSpace(start)) == 0:
+		return errors.New("it is empty")
+	case bytes.HasPrefix(start, []byte("PAR1")):
+		return errors.New("it is a Parquet file, and text is wanted")
+	case bytes.IndexByte(start, 0) >= 0:
+		return errors.New("it is no text")
+	}
+	return nil
 }
 
 // explain says in plain words what decompressors report.

@@ -3,7 +3,6 @@ package textfile
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/csv"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -87,34 +87,33 @@ func TestLines(t *testing.T) {
 	}
 }
 
-func TestCSV(t *testing.T) {
-	c, err := NewCSV(strings.NewReader("ID, Name\n1,\"a\nb\"\n2\n3,c\n4,x\"y\n5,d\n6,\""+strings.Repeat("x", 100_000)), ',', 10_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Column("nix", "name") != 1 || c.Column("id") != 0 || c.Column("nix") != -1 {
-		t.Errorf("the header is %q", c.Header)
-	}
-	var good []string
-	var bad []int
-	for {
-		r, err := c.Next()
-		if pe := (*csv.ParseError)(nil); errors.As(err, &pe) {
-			bad = append(bad, c.Line())
-			continue
-		}
-		if err != nil {
-			if !errors.Is(err, ErrTooLong) {
-				t.Errorf("the last error is %v", err)
+func TestUTF16(t *testing.T) {
+	for name, tt := range map[string]struct{ bytes, text, encoding string }{
+		"little": {"\xff\xfea\x00\xac\x20\x3d\xd8\x00\xde", "a€😀", "UTF-16 LE"},
+		"big":    {"\xfe\xff\x00a\x20\xac\xd8\x3d\xde\x00", "a€😀", "UTF-16 BE"},
+		"long":   {"\xff\xfe" + strings.Repeat("\xac\x20", 100_000), strings.Repeat("€", 100_000), "UTF-16 LE"},
+		"empty":  {"\xff\xfe", "", "UTF-16 LE"},
+		// Halves of pairs are not text, and have to show.
+		"halves": {"\xff\xfe\x3d\xd8a\x00\x00\xde\x3d\xd8\x3d\xd8\x00\xde", "\xed\xa0\xbda\xed\xb8\x80\xed\xa0\xbd😀", "UTF-16 LE"},
+		"utf-8":  {"\xef\xbb\xbfa", "a", "UTF-8"},
+	} {
+		for _, b := range [][]byte{[]byte(tt.bytes), gz(tt.bytes)} {
+			f, err := New(iotest.OneByteReader(bytes.NewReader(b)))
+			if err != nil {
+				t.Fatal(err)
 			}
-			break
+			got, err := io.ReadAll(f)
+			if string(got) != tt.text || err != nil || f.Encoding() != tt.encoding {
+				t.Errorf("%s: %.40q in %s, error %v", name, got, f.Encoding(), err)
+			}
 		}
-		good = append(good, r[1])
 	}
-	if !reflect.DeepEqual(good, []string{"a\nb", "c", "d"}) || !reflect.DeepEqual(bad, []int{4, 6}) {
-		t.Errorf("good %q, bad lines %v", good, bad)
+	f, _ := New(strings.NewReader("\xff\xfea\x00b"))
+	if got, err := io.ReadAll(f); string(got) != "a" || err == nil || !strings.Contains(err.Error(), "odd number of bytes") {
+		t.Errorf("%q, error %v", got, err)
 	}
-	if _, err := NewCSV(strings.NewReader(""), ',', 10); err == nil {
-		t.Error("an empty table was taken")
+	f, _ = New(strings.NewReader("\xff\xfea\x00\n\x00b\x00"))
+	if string(f.Peek()) != "a\nb" {
+		t.Errorf("peek sees %q", f.Peek())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Option is a setting's value of something that a grid varies.
@@ -96,7 +97,7 @@ func Grid(axes []string) ([]Setting, error) {
 // Fold says to which of n folds, counted from 0, a query belongs: by its text alone,
 // so that more judgements move no query.
 func Fold(query string, n int) int {
-	sum := sha256.Sum256([]byte("fold\n" + eval.Fold(query)))
+	sum := sha256.Sum256([]byte("fold\n" + judgments.Fold(query)))
 	return int((uint32(sum[0])<<16 | uint32(sum[1])<<8 | uint32(sum[2])) % uint32(n))
 }
 

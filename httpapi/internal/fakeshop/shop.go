@@ -18,13 +18,14 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/judgments"
 )
 
 // Shop is a catalogue in memory.
 type Shop struct {
 	products []catalog.Product
 	rows     map[string]uint32
-	judged   map[string]map[uint32]catalog.Label
+	judged   map[string]map[uint32]judgments.Label
 }
 
 // Load reads products.jsonl and judgments.csv of a directory.
@@ -44,14 +45,14 @@ func Load(dir string) (*Shop, error) {
 		products = append(products, p)
 	}
 	s := New(products)
-	judgments, err := os.ReadFile(dir + "/judgments.csv")
+	judged, err := os.ReadFile(dir + "/judgments.csv")
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(string(judgments)) {
+	for line := range strings.Lines(string(judged)) {
 		// No field of the sample's file holds a comma.
 		if c := strings.Split(line, ","); len(c) > 2 {
-			if label, err := catalog.ParseLabel(c[2]); err == nil {
+			if label, err := judgments.ParseLabel(c[2]); err == nil {
 				s.Judge(c[0], c[1], label)
 			}
 		}
@@ -61,7 +62,7 @@ func Load(dir string) (*Shop, error) {
 
 // New makes a shop of products.
 func New(products []catalog.Product) *Shop {
-	s := &Shop{products: products, rows: map[string]uint32{}, judged: map[string]map[uint32]catalog.Label{}}
+	s := &Shop{products: products, rows: map[string]uint32{}, judged: map[string]map[uint32]judgments.Label{}}
 	for i, p := range products {
 		s.rows[p.ID] = uint32(i)
 	}
@@ -81,9 +82,9 @@ func Tiny(n int) *Shop {
 func (s *Shop) Edit(id string, change func(*catalog.Product)) { change(&s.products[s.rows[id]]) }
 
 // Judge adds a judgement; not while the shop is in use.
-func (s *Shop) Judge(query, id string, l catalog.Label) {
+func (s *Shop) Judge(query, id string, l judgments.Label) {
 	if s.judged[query] == nil {
-		s.judged[query] = map[uint32]catalog.Label{}
+		s.judged[query] = map[uint32]judgments.Label{}
 	}
 	if row, ok := s.rows[id]; ok {
 		s.judged[query][row] = l
@@ -109,7 +110,7 @@ func (s *Shop) Row(id string) (uint32, bool) {
 func (s *Shop) Product(row uint32) (catalog.Product, error) { return s.products[row], nil }
 
 // Judged returns the labels of a query.
-func (s *Shop) Judged(query string) map[uint32]catalog.Label { return s.judged[query] }
+func (s *Shop) Judged(query string) map[uint32]judgments.Label { return s.judged[query] }
 
 // Filter returns the rows that f allows.
 func (s *Shop) Filter(f engine.Filter) *bitset.BitSet {

@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import "github.com/trirank/trirank/internal/textfile"
 

@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"bytes"
@@ -8,48 +8,48 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
 // examine tells the format of the file at path, if it is not given, by what the
 // file begins with.
-func examine(path, format string, comma rune) (string, error) {
+func examine(path, format string, r *reader) (string, error) {
+	if format == Parquet {
+		return format, nil
+	}
 	f, err := textfile.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	start := f.Peek()
-	if err := legible(start); err != nil {
+	if format == "" && bytes.HasPrefix(start, []byte("PAR1")) {
+		return Parquet, nil
+	}
+	if err := textfile.Legible(start); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	if format == "" {
-		if format, err = recognise(start, comma); err != nil {
+		if format, err = r.recognise(start); err != nil {
 			return "", fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return format, nil
 }
 
-// legible refuses what is no text, for which every parser would have an error
-// that helps nobody.
-func legible(start []byte) error {
-	switch {
-	case len(bytes.TrimSpace(start)) == 0:
-		return fmt.Errorf("it is empty")
-	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
-		return fmt.Errorf("it is in UTF-16: save it as UTF-8")
-	case bytes.HasPrefix(start, []byte("PAR1")):
-		return fmt.Errorf("it is a Parquet file: save it as CSV with the columns query, product_id and label")
-	case bytes.IndexByte(start, 0) >= 0:
-		return fmt.Errorf("it is no text")
+// Recognise tells which of the formats judgments are of by the beginning of a file, or
+// "" if it does not look like judgments.
+func Recognise(start []byte) string {
+	if textfile.Legible(start) != nil {
+		return ""
 	}
-	return nil
+	format, _ := new(reader).recognise(start)
+	return format
 }
 
 // recognise tells the format of a file by its beginning.
-func recognise(start []byte, comma rune) (string, error) {
+func (r *reader) recognise(start []byte) (string, error) {
 	unknown := fmt.Errorf("its format cannot be recognised: say with --judgments-format which of %s it is", strings.Join(All, ", "))
 	if text := bytes.TrimSpace(start); text[0] == '{' || text[0] == '[' {
 		if format := recogniseJSON(text); format != "" {
@@ -58,12 +58,12 @@ func recognise(start []byte, comma rune) (string, error) {
 		return "", unknown
 	}
 	line := firstLine(start)
-	header := splitHeader(line, comma)
-	c := findColumns(header)
+	header := r.splitHeader(line)
+	c := findColumns(header, r.o.Fields)
 	switch {
 	case isQuepid(header):
 		return Quepid, nil
-	case c.queryID >= 0 && c.product >= 0 && plain(header[c.product]) == "corpusid":
+	case c.queryID >= 0 && c.product >= 0 && table.Fold(header[c.product]) == "corpusid":
 		return BEIR, nil
 	case c.missing() == "":
 		return CSV, nil
@@ -127,8 +127,8 @@ func isNumber(s string) bool {
 }
 
 func isLabel(s string) bool {
-	_, err := catalog.ParseLabel(s)
-	return err == nil || isNumber(s)
+	l, err := ParseLabel(s)
+	return err == nil && l != Unlabelled
 }
 
 // delimiter reads Options.Delimiter.

@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -225,7 +225,7 @@ func (d *document) ratedQuery(other func(name string) error, list func() error) 
 	var query string
 	var all []rated
 	err := d.walk("a query", func(name string) (err error) {
-		switch plain(name) {
+		switch table.Fold(name) {
 		case "query", "querytext":
 			query, _, err = d.text()
 		case "ratings":
@@ -254,7 +254,7 @@ func (d *document) ratings() ([]rated, error) {
 	}, func() error {
 		r, null := rated{line: d.line}, false
 		err := d.walk("a rating", func(name string) (err error) {
-			switch plain(name) {
+			switch table.Fold(name) {
 			case "docid":
 				r.product, _, err = d.text()
 				r.line = d.line
@@ -281,7 +281,7 @@ func (d *document) emitAll(query string, list []rated) error {
 	defer func() { d.line = here }()
 	for _, r := range list {
 		d.line = r.line
-		if err := d.emit(eval.Judgment{Query: query, Product: r.product, Label: r.label}); err != nil {
+		if err := d.emit(Judgment{Query: query, Product: r.product}, r.label); err != nil {
 			return err
 		}
 	}

@@ -1,23 +1,15 @@
-// Package formats reads judgements and runs, and writes what other evaluators
-// read. Files may be compressed by gzip or zstd.
-//
-// Readers of judgements are iterators that hold one query at a time. A row that
-// cannot be used is yielded as a *faults.Fault, and reading goes on; any other
-// error ends it. Broken or hostile files give errors, never panics. A Source
-// holds no file open between iterations and may be read again, but by one
-// goroutine at a time.
-package formats
+package judgments
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
@@ -27,7 +19,7 @@ const (
 	// CSV is a table whose first line names the columns, in any order and
 	// spelling: query or query_id or both, product_id (or doc_id, asin,
 	// item_id ...), label (or esci_label, rating, relevance, grade ...) and,
-	// where known, split.
+	// where known, split, judge and time (RFC 3339).
 	CSV = "csv"
 	// TREC is the qrels of trec_eval: "query iteration product label" a line,
 	// parted by white space.
@@ -65,32 +57,47 @@ const (
 	// Lists of earlier versions read
 	// {"judgmentScores": {"tv": [{"docId": "id1", "score": "1.0"}]}}.
 	OpenSearch = "opensearch"
+	// Parquet is Amazon's table of examples (ESCI) as a Parquet file, with the columns query,
+	// product_id and esci_label, and query_id, split and product_locale where they
+	// are there; its one-table copy, which has the products besides, is read alike.
+	Parquet = "parquet"
 )
 
 // All lists the formats of judgements.
-var All = []string{CSV, TREC, BEIR, Quepid, RRE, OpenSearch}
+var All = []string{CSV, TREC, BEIR, Quepid, RRE, OpenSearch, Parquet}
 
-// Options say how judgements are read; the zero value recognises everything.
-type Options struct {
+// ReadOptions say how judgements are read; the zero value recognises everything.
+type ReadOptions struct {
 	// Format is one of All. Default: what the files look like.
 	Format string
 	// Delimiter parts the fields of tables: one character or "tab". Default: what
 	// the header looks like.
 	Delimiter string
+	// Quotes says how a quote within quotes is written in tables: "double" or
+	// "backslash". Default: what the first rows look like.
+	Quotes string
 	// Queries is a file with the texts of queries, for judgements that name
 	// queries by id only: lines of id, tab and text, or BEIR's queries.jsonl. For
 	// BEIR the default is queries.jsonl beside the judgements or one folder up.
 	Queries string
+	// Fields names columns of tables that are not called by their usual names: "label"
+	// to "stars", say. The fields are query, query_id, product, label, split and judge.
+	Fields map[string]string
+	// Locale picks the rows of ESCI's Parquet files; empty takes all. Small reads only
+	// ESCI's smaller, harder set.
+	Locale string
+	Small  bool
 }
 
 // Source is judgements about to be read.
 type Source struct {
-	// Format is one of All: what was recognised, or asked for.
+	// Format is one of All, or several of them with commas between: what was
+	// recognised, or asked for.
 	Format string
 	// Judgments yields the judgements in the order of the files. A faulty row is
 	// yielded as a *faults.Fault, and reading goes on; other errors end it. Both
 	// name the file, and leave it to the caller to say what could not be done.
-	Judgments iter.Seq2[eval.Judgment, error]
+	Judgments iter.Seq2[Judgment, error]
 	// Where tells the place of the judgement yielded last.
 	Where func() (file string, line int)
 }
@@ -100,9 +107,10 @@ const (
 	maxRow  = 1 << 24 // bytes, of a record of a table, which may span lines
 )
 
-// Judgments prepares to read judgements from files of one format. It looks at
+// Read prepares to read judgements from files, each of which
+// may be of another format. It looks at
 // the beginning of each file, and reads the texts of queries if they come apart.
-func Judgments(paths []string, o Options) (*Source, error) {
+func Read(paths []string, o ReadOptions) (*Source, error) {
 	s, err := prepare(paths, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read judgements: %w", err)
@@ -110,50 +118,55 @@ func Judgments(paths []string, o Options) (*Source, error) {
 	return s, nil
 }
 
-func prepare(paths []string, o Options) (*Source, error) {
+func prepare(paths []string, o ReadOptions) (*Source, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no file is named")
 	}
 	if o.Format != "" && !slices.Contains(All, o.Format) {
 		return nil, fmt.Errorf("format %q is none of %s", o.Format, strings.Join(All, ", "))
 	}
+	for field := range o.Fields {
+		if !slices.Contains(fields, field) {
+			return nil, fmt.Errorf("a judgement has no field %q (it has %s)", field, strings.Join(fields, ", "))
+		}
+	}
 	comma, err := delimiter(o.Delimiter)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{format: o.Format, comma: comma}
+	r := &reader{o: o, comma: comma, formats: map[string]string{}}
+	var formats []string
 	for _, path := range paths {
-		format, err := examine(path, o.Format, comma)
+		format, err := examine(path, o.Format, r)
 		if err != nil {
 			return nil, err
 		}
-		if r.format == "" {
-			r.format = format
-		}
-		if r.format != format {
-			return nil, fmt.Errorf("%s is of format %s, but %s is of format %s: name files of one format at a time, or say which with --judgments-format",
-				paths[0], r.format, path, format)
+		r.formats[path] = format
+		if !slices.Contains(formats, format) {
+			formats = append(formats, format)
 		}
 	}
 	if o.Queries != "" {
-		if r.queries, err = readQueries(o.Queries); err != nil {
+		if r.queries, err = readTexts(o.Queries); err != nil {
 			return nil, err
 		}
 	}
 	return &Source{
-		Format:    r.format,
-		Judgments: func(yield func(eval.Judgment, error) bool) { r.files(paths, yield) },
+		Format:    strings.Join(formats, ", "),
+		Judgments: func(yield func(Judgment, error) bool) { r.files(paths, yield) },
 		Where:     func() (string, int) { return r.file, r.line },
 	}, nil
 }
 
 // reader reads the files of one source.
 type reader struct {
-	format  string
-	comma   rune     // 0: what the header looks like
-	queries *queries // nil: unknown
+	o       ReadOptions
+	formats map[string]string // by path
+	format  string            // of the file at hand
+	comma   rune              // 0: what the header looks like
+	queries *texts            // nil: unknown
 
-	yield   func(eval.Judgment, error) bool
+	yield   func(Judgment, error) bool
 	yielded bool // anything
 
 	// The place of the judgement yielded last.
@@ -167,25 +180,28 @@ var ErrNone = errors.New("no judgements")
 // errStop ends reading because the consumer of judgements is done.
 var errStop = errors.New("stop")
 
-func (r *reader) files(paths []string, yield func(eval.Judgment, error) bool) {
+func (r *reader) files(paths []string, yield func(Judgment, error) bool) {
 	r.yield, r.yielded = yield, false
 	for _, path := range paths {
 		switch err := r.one(path); {
 		case err == errStop:
 			return
 		case err != nil:
-			yield(eval.Judgment{}, err)
+			yield(Judgment{}, err)
 			return
 		}
 	}
 	if !r.yielded {
-		yield(eval.Judgment{}, fmt.Errorf("%s has %w of format %s (if it is of another, say so with --judgments-format)",
+		yield(Judgment{}, fmt.Errorf("%s has %w of format %s (if it is of another, say so with --judgments-format)",
 			strings.Join(paths, ", "), ErrNone, r.format))
 	}
 }
 
 func (r *reader) one(path string) error {
-	r.file, r.line = path, 0
+	r.file, r.line, r.format = path, 0, r.formats[path]
+	if r.format == Parquet {
+		return r.parquet(path)
+	}
 	f, err := textfile.Open(path)
 	if err != nil {
 		return err
@@ -211,15 +227,20 @@ func (r *reader) read(f *textfile.File) error {
 	return r.csv(f)
 }
 
-// emit yields a judgement of the line at hand, or what is wrong with it. An
-// error ends reading.
-func (r *reader) emit(j eval.Judgment) error {
-	if j.Label == "" && r.format == Quepid {
-		return nil // it lists what nobody has rated yet, too
+// emit yields a judgement of the line at hand, or what is wrong with it; label is as
+// the source spells it. An error ends reading. A row without a label is yielded
+// without a look at the rest: sources list what nobody has judged yet.
+func (r *reader) emit(j Judgment, label string) error {
+	if trim(label) == "" {
+		r.yielded = true
+		if !r.yield(j, nil) {
+			return errStop
+		}
+		return nil
 	}
 	id := j.QueryID
 	if j.Query == "" && id != "" && r.queries != nil {
-		text, ok := r.queries.texts[id]
+		text, ok := r.queries.byID[id]
 		if !ok {
 			return r.fault(faults.MissingField, "query %.80q is not in %s", id, r.queries.path)
 		}
@@ -233,14 +254,16 @@ func (r *reader) emit(j eval.Judgment) error {
 		return r.fault(faults.MissingField, "the judgement names no query")
 	case trim(j.Product) == "":
 		return r.fault(faults.MissingField, "query %.80q: the product id is empty", id)
-	case trim(j.Label) == "":
-		return r.fault(faults.BadLabel, "query %.80q, product %.80q: there is no label", id, j.Product)
-	case !utf8.ValidString(id), !utf8.ValidString(j.Query), !utf8.ValidString(j.Product), !utf8.ValidString(j.Label), !utf8.ValidString(j.Split):
+	case !utf8.ValidString(id), !utf8.ValidString(j.Query), !utf8.ValidString(j.Product), !utf8.ValidString(label), !utf8.ValidString(j.Split):
 		return r.fault(faults.NotUTF8, "query %.80q, product %.80q: the text is not valid UTF-8 (convert the file)", id, j.Product)
 	case hasControl(j.QueryID):
 		return r.fault(faults.BadID, "query id %.80q has a control character", j.QueryID)
 	case hasControl(j.Product):
 		return r.fault(faults.BadID, "product id %.80q has a control character", j.Product)
+	}
+	var err error
+	if j.Label, err = ParseLabel(label); err != nil {
+		return r.fault(faults.BadLabel, "query %.80q, product %.80q: %v", id, j.Product, err)
 	}
 	r.yielded = true
 	if !r.yield(j, nil) {
@@ -252,7 +275,7 @@ func (r *reader) emit(j eval.Judgment) error {
 // fault yields what is wrong with the line at hand. An error ends reading.
 func (r *reader) fault(kind faults.Kind, format string, args ...any) error {
 	r.yielded = true
-	if !r.yield(eval.Judgment{}, &faults.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}) {
+	if !r.yield(Judgment{}, &faults.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}) {
 		return errStop
 	}
 	return nil
@@ -267,3 +290,20 @@ func (r *reader) broken(err error) error {
 }
 
 func hasControl(id string) bool { return strings.ContainsFunc(id, unicode.IsControl) }
+
+// ReadTable yields the judgments of a table that a Writer wrote, or of any other with
+// columns that Read knows; name is what errors call it.
+func ReadTable(table io.Reader, name string) iter.Seq2[Judgment, error] {
+	return func(yield func(Judgment, error) bool) {
+		f, err := textfile.New(table)
+		if err != nil {
+			yield(Judgment{}, err)
+			return
+		}
+		defer f.Close()
+		r := &reader{file: name, format: CSV, comma: ',', yield: yield}
+		if err := r.csv(f); err != nil && err != errStop {
+			yield(Judgment{}, err)
+		}
+	}
+}

@@ -1,8 +1,7 @@
-package formats
+package judgments
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -46,11 +45,11 @@ func (d *document) quepidExport() error {
 
 // quepidPair reads a query and a product with what each judge of a book says.
 func (d *document) quepidPair(implicit bool) error {
-	var j eval.Judgment
+	var j Judgment
 	var ratings []string
 	line := d.line
 	err := d.walk("a pair of query and document", func(name string) (err error) {
-		switch plain(name) {
+		switch table.Fold(name) {
 		case "query", "querytext":
 			j.Query, _, err = d.text()
 			line = d.line
@@ -94,45 +93,31 @@ func (d *document) quepidPair(implicit bool) error {
 // CSV: a query without ratings is a row of one field, and quotes may stand in
 // fields that are not quoted.
 func (r *reader) quepidTable(f *textfile.File) error {
-	limit := &limited{r: f}
-	t := csv.NewReader(limit)
-	t.Comma, t.LazyQuotes, t.FieldsPerRecord, t.ReuseRecord = r.comma, true, -1, true
-	if r.comma == 0 {
-		t.Comma = guessComma(firstLine(f.Peek()))
-	}
-	first, err := t.Read()
+	t, err := table.New(f, table.Options{Comma: r.comma, Max: maxRow, Known: r.isKnown, Lax: true, Short: true})
 	if err != nil {
 		return r.broken(fmt.Errorf("the first line must name the columns: %w", err))
 	}
-	header := make([]string, len(first))
-	for i := range first {
-		header[i] = strings.Clone(trim(first[i]))
+	if !isQuepid(t.Header) {
+		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(t.Header, ", ")))
 	}
-	if !isQuepid(header) {
-		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(header, ", ")))
-	}
-	c := findColumns(header)
+	c := findColumns(t.Header, nil)
 	for {
-		limit.n = 0
-		record, err := t.Read()
+		record, err := t.Next()
 		if err == io.EOF {
 			return nil
 		}
-		var bad *csv.ParseError
+		r.line = t.Line()
+		var bad *table.Error
 		switch {
 		case errors.As(err, &bad):
-			r.line = bad.StartLine
-			err = r.fault(faults.Malformed, "%v", bad.Err)
+			err = r.fault(faults.Malformed, "%s", bad.Reason)
 		case err != nil:
-			r.line++ // what follows the last good record
 			return r.broken(err)
 		case c.label >= 0:
-			r.line, _ = t.FieldPos(0)
-			j := eval.Judgment{Query: field(record, c.query), Product: field(record, c.product), Label: quepidRating(field(record, c.label))}
-			err = r.emit(j)
+			j := Judgment{Query: field(record, c.query), Product: field(record, c.product)}
+			err = r.emit(j, quepidRating(field(record, c.label)))
 		default:
-			r.line, _ = t.FieldPos(0)
-			j := eval.Judgment{Query: field(record, 0), Product: field(record, 1)}
+			j := Judgment{Query: field(record, 0), Product: field(record, 1)}
 			err = r.quepidRatings(j, record[min(2, len(record)):], false)
 		}
 		if err != nil {
@@ -144,17 +129,17 @@ func (r *reader) quepidTable(f *textfile.File) error {
 // isQuepid reports whether a header is of a table of Quepid: of a case, or of a
 // book, where columns are named for judges.
 func isQuepid(header []string) bool {
-	c := findColumns(header)
+	c := findColumns(header, nil)
 	if c.label < 0 {
 		return len(header) > 2 && strings.EqualFold(header[0], "query") && strings.EqualFold(header[1], "docid")
 	}
-	return c.query >= 0 && c.product >= 0 && c.queryID < 0 && c.split < 0 && plain(header[c.product]) == "docid" && plain(header[c.label]) == "rating"
+	return c.query >= 0 && c.product >= 0 && c.queryID < 0 && c.split < 0 && table.Fold(header[c.product]) == "docid" && table.Fold(header[c.label]) == "rating"
 }
 
 // quepidRatings yields the judgement j with the rating that Quepid makes of those
 // of several judges. Whole ratings stay whole, unless they are implicit, which is
 // to say derived from clicks.
-func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool) error {
+func (r *reader) quepidRatings(j Judgment, ratings []string, implicit bool) error {
 	var given []string
 	var values []float64
 	agreed, whole := true, true
@@ -174,8 +159,7 @@ func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool)
 	case len(given) == 0:
 		return nil
 	case agreed:
-		j.Label = strings.Clone(given[0])
-		return r.emit(j)
+		return r.emit(j, strings.Clone(given[0]))
 	}
 	slices.Sort(values)
 	rating := values[max(0, len(values)-3)]
@@ -185,8 +169,7 @@ func (r *reader) quepidRatings(j eval.Judgment, ratings []string, implicit bool)
 	if whole && !implicit {
 		rating = math.Round(rating)
 	}
-	j.Label = strconv.FormatFloat(rating, 'g', -1, 64)
-	return r.emit(j)
+	return r.emit(j, strconv.FormatFloat(rating, 'g', -1, 64))
 }
 
 // quepidRating returns "" for what stands where nothing is rated.
@@ -196,20 +179,4 @@ func quepidRating(s string) string {
 		return ""
 	}
 	return s
-}
-
-// limited fails when one record is longer than records may be: one quote that is
-// never closed would otherwise make a record of the whole file.
-type limited struct {
-	r io.Reader
-	n int // bytes since the last record
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	if l.n > maxRow {
-		return 0, fmt.Errorf("%w: over %d bytes in one record (is a quote left open?)", textfile.ErrTooLong, maxRow)
-	}
-	n, err := l.r.Read(p)
-	l.n += n
-	return n, err
 }

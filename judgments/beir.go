@@ -1,4 +1,4 @@
-package formats
+package judgments
 
 import (
 	"os"
@@ -13,7 +13,7 @@ func (r *reader) beir(f *textfile.File) error {
 	given := r.queries
 	if given == nil {
 		if path := queriesOf(r.file); path != "" {
-			q, err := readQueries(path)
+			q, err := readTexts(path)
 			if err != nil {
 				return err
 			}

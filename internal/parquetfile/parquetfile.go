@@ -1,4 +1,5 @@
-package formats
+// Package parquetfile reads Parquet files row by row, in some of their columns.
+package parquetfile
 
 import (
 	"errors"
@@ -7,21 +8,28 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
 
-// table is an open Parquet file, read row by row in some of its columns. Memory
+// File is an open Parquet file, read row by row in some of its columns. Memory
 // is one page a column, whatever the size of row groups.
-type table struct {
+type File struct {
 	f      *os.File
 	file   *parquet.File
 	leaves map[string]int // top-level columns that are a value or a list of values
 }
 
-// openTable opens the Parquet file at path.
-func openTable(path string) (t *table, err error) {
+// Cell is the value of one column in one row, as text. A number that is no number
+// and null are empty.
+type Cell struct {
+	Name string
+	Text string
+	List []string // of a column of lists, where there is more than one value
+}
+
+// Open opens the Parquet file at path.
+func Open(path string) (t *File, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -43,7 +51,7 @@ func openTable(path string) (t *table, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is not a Parquet file, or cut off: %w", err)
 	}
-	t = &table{f: f, file: file, leaves: map[string]int{}}
+	t = &File{f: f, file: file, leaves: map[string]int{}}
 	several := map[string]bool{}
 	for i, path := range file.Schema().Columns() {
 		if _, ok := t.leaves[path[0]]; ok {
@@ -51,15 +59,17 @@ func openTable(path string) (t *table, err error) {
 		}
 		t.leaves[path[0]] = i
 	}
-	for name := range several { // structures fit no field of a product
+	for name := range several { // structures are no value
 		delete(t.leaves, name)
 	}
 	return t, nil
 }
 
-func (t *table) close() { t.f.Close() }
+// Close closes the file.
+func (t *File) Close() { t.f.Close() }
 
-func (t *table) has(names ...string) bool {
+// Has reports whether all names are columns that Rows can read.
+func (t *File) Has(names ...string) bool {
 	for _, name := range names {
 		if _, ok := t.leaves[name]; !ok {
 			return false
@@ -68,19 +78,22 @@ func (t *table) has(names ...string) bool {
 	return true
 }
 
-func (t *table) columns() string {
+// Columns lists the columns in the order of the file, those too that Rows cannot
+// read because they are structures.
+func (t *File) Columns() []string {
 	var names []string
 	for _, f := range t.file.Schema().Fields() {
 		names = append(names, f.Name())
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
-// rows calls each with the rows, numbered from 1, until it returns false or
-// there are no more. The cells are those of names, in their order, and are
-// overwritten by the next row. It reports whether each never returned false.
-func (t *table) rows(names []string, each func(row int, cells []cell) bool) (bool, error) {
-	cells := make([]cell, len(names))
+// Rows calls each with the rows, numbered from 1, until it returns false or
+// there are no more. The cells are those of names, which Has has to know, in their
+// order, and are overwritten by the next row. It reports whether each never
+// returned false. A damaged file is an error, whatever the library makes of it.
+func (t *File) Rows(names []string, each func(row int, cells []Cell) bool) (bool, error) {
+	cells := make([]Cell, len(names))
 	row := 0
 	for _, group := range t.file.RowGroups() {
 		chunks := group.ColumnChunks()
@@ -97,7 +110,7 @@ func (t *table) rows(names []string, each func(row int, cells []cell) bool) (boo
 			for range group.NumRows() {
 				row++
 				for i, c := range columns {
-					cells[i] = cell{name: names[i]}
+					cells[i] = Cell{Name: names[i]}
 					if err := c.next(&cells[i]); err != nil {
 						return false, fmt.Errorf("row %d, column %s: %w", row, names[i], err)
 					}
@@ -126,7 +139,7 @@ type column struct {
 
 // next reads the value or values of the next row into c. What the library makes
 // of a damaged file may be a panic.
-func (c *column) next(into *cell) (err error) {
+func (c *column) next(into *Cell) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the Parquet file is damaged: %v", r)
@@ -153,12 +166,12 @@ func (c *column) next(into *cell) (err error) {
 		if !v.IsNull() {
 			text := valueText(v)
 			if first {
-				into.text = text
+				into.Text = text
 			} else {
-				if into.list == nil {
-					into.list = []string{into.text}
+				if into.List == nil {
+					into.List = []string{into.Text}
 				}
-				into.list = append(into.list, text)
+				into.List = append(into.List, text)
 			}
 		}
 	}

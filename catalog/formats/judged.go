@@ -1,0 +1,50 @@
+package formats
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/trirank/trirank/judgments"
+)
+
+// judgments prepares to read the files of judgements.
+func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
+	o := judgments.ReadOptions{Queries: r.files.queries, Locale: r.o.Locale, Small: r.o.Small}
+	if r.o.Queries != "" {
+		o.Queries = r.o.Queries
+	}
+	src, err := judgments.Read(r.files.judgments, o)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(judgments.Judgment, error) bool) {
+		for j, err := range src.Judgments {
+			r.file, r.line = src.Where()
+			if err == nil && r.o.Scores != nil {
+				j.Label = labelOf(j.Label, r.o.Scores)
+			}
+			if !yield(j, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+// labelOf returns the label of the greatest entry of scores that a number reaches;
+// other labels stay.
+func labelOf(l judgments.Label, scores map[int]judgments.Label) judgments.Label {
+	score, ok := l.Number()
+	if !ok {
+		return l
+	}
+	var reached []int
+	for s := range scores {
+		if float64(s) <= score {
+			reached = append(reached, s)
+		}
+	}
+	if len(reached) == 0 {
+		return judgments.Irrelevant
+	}
+	return scores[slices.Max(reached)]
+}

@@ -1,0 +1,30 @@
+package judgments
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Normalize returns the text that a query is known by: composed letters (NFC), and
+// one space where there is white space. Case counts.
+func Normalize(text string) string {
+	if norm.NFC.QuickSpanString(text) != len(text) {
+		text = norm.NFC.String(text)
+	}
+	return strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")
+}
+
+// Fold makes texts of queries comparable where a difference in case does not matter,
+// such as whether a model has seen a query.
+func Fold(text string) string { return strings.ToLower(Normalize(text)) }
+
+// ID is the id of a query that its source gives none: a letter and 64 bits of the
+// SHA-256 of its normalized text, in hexadecimal. It depends on nothing but the text.
+func ID(text string) string {
+	sum := sha256.Sum256([]byte(Normalize(text)))
+	return "t" + hex.EncodeToString(sum[:8])
+}
