@@ -65,7 +65,7 @@ func printQuantized(w io.Writer, m *encoder.Model) {
 	}
 	fmt.Fprintf(w, "  int8 (%s) of %s, cosine to it %.4f on average\n", q.Kind, m.Parent, q.Closeness.Mean)
 	for _, e := range q.Evidence {
-		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %d queries\n", e.Metric, e.Catalogue, e.Difference, e.Low, e.High, e.FP32, e.Queries)
+		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %s\n", e.Metric, e.Catalogue, e.Difference, e.Low, e.High, e.FP32, plural(e.Queries, "query"))
 	}
 }
 
