@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 // each yields values.
@@ -63,11 +64,11 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	products, judgments := collect(t, c.Products()), collect(t, c.Judgments())
-	if len(products) != 439 || c.Rows() != 439 || len(judgments) != 1715 {
-		t.Errorf("%d products (Rows %d), %d judgements", len(products), c.Rows(), len(judgments))
+	products, judged := collect(t, c.Products()), collect(t, c.Judgments())
+	if len(products) != 439 || c.Rows() != 439 || len(judged) != 1715 {
+		t.Errorf("%d products (Rows %d), %d judgements", len(products), c.Rows(), len(judged))
 	}
-	if j := judgments[0]; j != (Judgment{"Q001", "wireless mouse", "P0019", Exact, "train"}) {
+	if j := judged[0]; j != (judgments.Judgment{QueryID: "Q001", Query: "wireless mouse", Product: "P0019", Label: judgments.Exact, Split: "train"}) {
 		t.Errorf("the first judgement is %+v", j)
 	}
 }
@@ -77,8 +78,8 @@ func TestWriteThenOpen(t *testing.T) {
 	s := Sample()
 	rich := Product{ID: "x", Title: "a <b> & \u2028 \"c\"", Extra: map[string]json.RawMessage{"z": json.RawMessage(`{"b": 1.50, "a": null}`), "a": json.RawMessage(`[]`)}}
 	products := append(collect(t, s.Products()), rich)
-	judgments := append(collect(t, s.Judgments()), Judgment{"n", "two\nlines, \"quoted\"", "x", Irrelevant, ""})
-	src := Source{Products: each(products...), Judgments: each(judgments...)}
+	judged := append(collect(t, s.Judgments()), judgments.Judgment{QueryID: "n", Query: "two lines, \"quoted\"", Product: "x", Label: judgments.Irrelevant})
+	src := Source{Products: each(products...), Judgments: each(judged...)}
 	calls := 0
 	r := write(t, dir, src, WriteOptions{Progress: func(int) { calls++ }})
 	if r.Products != 440 || r.Judgments != 1716 || r.Queries != 135 || r.Faults.Count != 0 || r.Name != "shop" || calls == 0 {
@@ -95,7 +96,7 @@ func TestWriteThenOpen(t *testing.T) {
 	if got := collect(t, c.Products()); !reflect.DeepEqual(got, products) {
 		t.Errorf("other products were read: the last is %+v", got[len(got)-1])
 	}
-	if got := collect(t, c.Judgments()); !reflect.DeepEqual(got, judgments) {
+	if got := collect(t, c.Judgments()); !reflect.DeepEqual(got, judged) {
 		t.Errorf("other judgements were read: the last is %+v", got[len(got)-1])
 	}
 	before, _ := os.ReadFile(filepath.Join(dir, productsFile))
@@ -123,8 +124,8 @@ func TestHashIsOfContents(t *testing.T) {
 		"price":    {Products: each(Product{ID: "1", Title: "t", Price: 2})},
 		"order":    {Products: each(Product{ID: "2", Title: "t"}, p)},
 		"order2":   {Products: each(p, Product{ID: "2", Title: "t"})},
-		"judgment": {Products: each(p), Judgments: each(Judgment{"q", "q", "1", Exact, ""})},
-		"label":    {Products: each(p), Judgments: each(Judgment{"q", "q", "1", Substitute, ""})},
+		"judgment": {Products: each(p), Judgments: each(judgments.Judgment{QueryID: "q", Query: "q", Product: "1", Label: judgments.Exact})},
+		"label":    {Products: each(p), Judgments: each(judgments.Judgment{QueryID: "q", Query: "q", Product: "1", Label: judgments.Substitute})},
 	} {
 		h := write(t, filepath.Join(t.TempDir(), "c"), src, WriteOptions{}).Hash
 		if other, ok := seen[h]; ok {
@@ -151,11 +152,14 @@ func TestFaults(t *testing.T) {
 		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Price: -1})}, "the price -1"},
 		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Rating: nan})}, "the rating NaN"},
 		{faults.Malformed, Source{Products: each(ok, Product{ID: "2", Title: "t", Extra: map[string]json.RawMessage{"x": json.RawMessage("{")}})}, "unexpected end"},
-		{faults.MissingField, Source{Products: each(ok), Judgments: each(Judgment{Query: "", ProductID: "1", Label: Exact})}, "judgement: line 1: the query"},
-		{faults.BadLabel, Source{Products: each(ok), Judgments: each(Judgment{Query: "q", ProductID: "1"})}, "no label"},
-		{faults.Contradiction, Source{Products: each(ok), Judgments: each(Judgment{"", "q", "1", Exact, ""}, Judgment{"", "q", "1", Irrelevant, ""})},
+		{faults.MissingField, Source{Products: each(ok), Judgments: each(judgments.Judgment{Query: "", Product: "1", Label: judgments.Exact})}, "judgement: line 1: the query"},
+		{faults.BadLabel, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(judgments.Judgment{Query: "q", Product: "1", Label: "E"}, judgments.Judgment{Query: "q", Product: "2", Label: "3"})},
+			"label 3, but labels before are letters"},
+		{faults.Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(judgments.Judgment{QueryID: "1", Query: "q", Product: "1", Label: "E", Split: "train"},
+			judgments.Judgment{QueryID: "2", Query: "q", Product: "2", Label: "E", Split: "test"})}, `query "q" is in split "test", but in "train" before`},
+		{faults.Contradiction, Source{Products: each(ok), Judgments: each(judgments.Judgment{Query: "q", Product: "1", Label: judgments.Exact}, judgments.Judgment{Query: "q", Product: "1", Label: judgments.Irrelevant})},
 			`query "q", product "1": label I, but E before`},
-		{faults.Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(Judgment{"7", "q", "1", Exact, ""}, Judgment{"7", "r", "2", Exact, ""})},
+		{faults.Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(judgments.Judgment{QueryID: "7", Query: "q", Product: "1", Label: judgments.Exact}, judgments.Judgment{QueryID: "7", Query: "r", Product: "2", Label: judgments.Exact})},
 			`query id "7" had another text`},
 	}
 	for _, tt := range tests {
@@ -192,16 +196,18 @@ func TestFaultsOfReaderAreCounted(t *testing.T) {
 func TestDroppedJudgments(t *testing.T) {
 	src := Source{
 		Products: each(Product{ID: "1", Title: "t"}),
-		Judgments: each(Judgment{"", "q", "1", Exact, "train"}, Judgment{"", "q", "1", Exact, "test"}, Judgment{"", "q", "9", Exact, ""},
-			Judgment{"", "r\r\ns", "1", Complement, ""}),
+		Judgments: each(
+			judgments.Judgment{Query: "q", Product: "1", Label: judgments.Exact, Split: "train"}, judgments.Judgment{Query: "q ", Product: "1", Label: judgments.Exact},
+			judgments.Judgment{Query: "q", Product: "9", Label: judgments.Exact}, judgments.Judgment{Query: "q", Product: "1"},
+			judgments.Judgment{QueryID: "7", Query: "r\r\ns", Product: "1", Label: judgments.Complement}, judgments.Judgment{QueryID: "8", Query: "r s", Product: "1", Label: judgments.Complement, Judge: "bob"}),
 	}
 	dir := filepath.Join(t.TempDir(), "c")
 	r := write(t, dir, src, WriteOptions{})
-	if r.Judgments != 2 || r.Queries != 2 || r.Duplicates != 1 || r.UnknownProducts != 1 || r.Faults.Count != 0 {
+	if r.Judgments != 3 || r.Queries != 2 || r.Duplicates != 1 || r.UnknownProducts != 1 || r.Unlabelled != 1 || r.SameText != 1 || r.Faults.Count != 0 {
 		t.Errorf("the report is %+v", r)
 	}
 	c, _ := Open(dir)
-	if js := collect(t, c.Judgments()); len(js) != 2 || js[1].Query != "r \ns" || js[1].QueryID != js[1].Query {
+	if js := collect(t, c.Judgments()); len(js) != 3 || js[0].QueryID != "" || js[1].Query != "r s" || js[1].QueryID != "7" || js[2].Judge != "bob" {
 		t.Errorf("the judgements are %+v", js)
 	}
 }
@@ -225,7 +231,7 @@ func TestOpenRefuses(t *testing.T) {
 		"it has no catalog.json":           make(func(dir string) { os.Remove(filepath.Join(dir, manifestFile)) }),
 		"popularity.csv is missing":        make(func(dir string) { os.Remove(filepath.Join(dir, popularityFile)) }),
 		"bytes instead of":                 make(func(dir string) { os.Truncate(filepath.Join(dir, productsFile), 5) }),
-		"its format is 99":                 make(edit(`"format": 1`, `"format": 99`)),
+		"its format is 99":                 make(edit(`"format": 2`, `"format": 99`)),
 		"catalog.json is damaged":          make(edit(`{`, ``)),
 		"does not describe a catalogue":    make(edit(`"hash"`, `"hush"`)),
 		"a file, not a catalogue":          "catalog_test.go",

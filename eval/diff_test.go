@@ -155,7 +155,7 @@ func TestDiffNamesChangedInputs(t *testing.T) {
 	report := func(c string, gains float64, program string) *Report {
 		return &Report{Program: program, Judgments: JudgmentsInfo{Hash: hash(c), Levels: []LevelInfo{{Label: "I"}, {Label: "C"}, {Label: "S"}, {Label: "E"}}}, Index: &IndexInfo{Hash: hash(c), Contents: hash("9")},
 			Systems: []SystemInfo{{Name: "dense", Model: hash(c)}, {Name: "only " + c}},
-			Options: OptionsInfo{Relevant: "E", Gains: []judgments.GainTable{{"esci", []float64{0, .01, .1, gains}}, {"exp", []float64{0, 6 + gains}}, {"exact", []float64{0}}}}}
+			Options: OptionsInfo{Relevant: "E", Gains: []judgments.GainTable{{Name: "esci", Gains: []float64{0, .01, .1, gains}}, {Name: "exp", Gains: []float64{0, 6 + gains}}, {Name: "exact", Gains: []float64{0}}}}}
 	}
 	a, b := outcomeOf(t, "a", 5, 0, 0), outcomeOf(t, "b", 5, 0, 0)
 	a.Report, b.Report = report("0", 1, "v0.0.0-20250101000000-aaaa"), report("1", 2, "v0.0.0-20250101000000-bbbb")
@@ -306,7 +306,7 @@ func TestDiffUnlike(t *testing.T) {
 	for kind, change := range map[string]func(*Report){
 		"judgements":      func(r *Report) { r.Judgments.Hash = "other" },
 		"relevant labels": func(r *Report) { r.Options.Relevant = "E+S" },
-		"gains":           func(r *Report) { r.Options.Gains = []judgments.GainTable{{"own", []float64{0, 1}}} },
+		"gains":           func(r *Report) { r.Options.Gains = []judgments.GainTable{{Name: "own", Gains: []float64{0, 1}}} },
 	} {
 		b := outcomeOf(t, "b", 30, 0, 0)
 		change(b.Report)

@@ -43,7 +43,7 @@ var smallProducts = map[string]catalog.Product{
 //	finetuned p1 p2 p3           p4 p5         p6       not answered  p9         p10
 func small(t testing.TB) Input {
 	t.Helper()
-	var js []Judgment
+	var js []judgments.Judgment
 	for _, q := range []struct{ id, text, labels string }{
 		{"q1", "acme drill", "p1=E p2=S p3=I"},
 		{"q2", "red shoes 42", "p4=E p5=I"},
@@ -54,7 +54,7 @@ func small(t testing.TB) Input {
 	} {
 		for _, l := range strings.Fields(q.labels) {
 			p, label, _ := strings.Cut(l, "=")
-			js = append(js, Judgment{QueryID: q.id, Query: q.text, Product: p, Label: label, Split: "test"})
+			js = append(js, judgments.Judgment{QueryID: q.id, Query: q.text, Product: p, Label: judgments.Label(label), Split: "test"})
 		}
 	}
 	run := func(system, kind string, lists map[string]string) *Run {
@@ -257,10 +257,10 @@ func TestEvaluateSegments(t *testing.T) {
 // Departments beyond the first eleven are one segment.
 func TestManySegments(t *testing.T) {
 	in := Input{Products: 40, Full: []*Run{{System: "a", Hits: map[string][]Hit{}}, {System: "b", Hits: map[string][]Hit{}}}}
-	var js []Judgment
+	var js []judgments.Judgment
 	for i := range 20 {
 		id := fmt.Sprintf("q%02d", i)
-		js = append(js, Judgment{QueryID: id, Query: fmt.Sprint("text ", i), Product: "p" + id, Label: "E"})
+		js = append(js, judgments.Judgment{QueryID: id, Query: fmt.Sprint("text ", i), Product: "p" + id, Label: "E"})
 		in.Full[0].Hits[id] = ranked("x", "p"+id)
 		in.Full[1].Hits[id] = ranked("p"+id, "x")
 	}
@@ -483,7 +483,7 @@ func TestEvaluateErrors(t *testing.T) {
 		{func(_ *Input, o *Options) { o.Depth = 101 }, "101 hits"},
 		{func(_ *Input, o *Options) { o.Shown = -1 }, "-1 queries"},
 		{func(_ *Input, o *Options) { o.Relevant = "X" }, `"X" is no label`},
-		{func(_ *Input, o *Options) { o.Tables = []judgments.GainTable{{"short", []float64{1}}} }, "1 gains for a scale of 4 levels"},
+		{func(_ *Input, o *Options) { o.Tables = []judgments.GainTable{{Name: "short", Gains: []float64{1}}} }, "1 gains for a scale of 4 levels"},
 		{func(_ *Input, o *Options) { o.Metrics = metricsOf(t, "ndcg{mine}@10") }, `no gain table "mine"`},
 		{func(_ *Input, o *Options) { o.Metrics = metricsOf(t, "mrr@10", "ndcg@10", "mrr@10") }, "mrr@10 is given twice"},
 		{func(_ *Input, o *Options) { o.PoolMetrics = metricsOf(t, "judged@10") }, "judged@10 cannot decide"},

@@ -10,7 +10,7 @@ import (
 
 // Two systems are compared on twelve queries that each have one exact product.
 func Example() {
-	judgments := func(yield func(judgments.Judgment, error) bool) {
+	js := func(yield func(judgments.Judgment, error) bool) {
 		for i := range 12 {
 			id := fmt.Sprintf("q%02d", i)
 			for _, j := range []judgments.Judgment{{QueryID: id, Product: "lamp", Label: "E"}, {QueryID: id, Product: "bulb", Label: "C"}} {
@@ -20,7 +20,7 @@ func Example() {
 			}
 		}
 	}
-	qrels, _, err := eval.NewQrels(judgments, eval.QrelsOptions{})
+	qrels, _, err := judgments.NewSet(judgments.Of(js), judgments.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // permutations calls do with every order of list.
@@ -47,16 +49,16 @@ func TestFloorIsTheMeanOfAllOrders(t *testing.T) {
 	}{
 		{"E", 0}, {"E", 4}, {"I", 2}, {"EE", 0}, {"ES", 1}, {"EESCI", 0}, {"SCI", 2}, {"EESI", 2}, {"EEEEE", 1}, {"EESSCII", 0},
 	} {
-		var judgments []Judgment
+		var js []judgments.Judgment
 		var list []string
 		for i, l := range c.labels {
 			list = append(list, fmt.Sprint("p", i))
-			judgments = append(judgments, Judgment{QueryID: "q", Product: list[i], Label: string(l)})
+			js = append(js, judgments.Judgment{QueryID: "q", Product: list[i], Label: judgments.Label(string(l))})
 		}
 		for i := range c.unjudged {
 			list = append(list, fmt.Sprint("u", i))
 		}
-		q := &qrelsOf(t, judgments).Queries[0]
+		q := &qrelsOf(t, js).Queries[0]
 		calculator := calculatorOf(t, judgments.ESCI(), names...)
 		sums, one, orders := make([]float64, len(names)), make([]float64, len(names)), 0.
 		permutations(list, func() {

@@ -135,7 +135,7 @@ func TestMetricsThatDoNotExist(t *testing.T) {
 	names := allNames()
 	for _, c := range []struct {
 		name   string
-		query  []Judgment
+		query  []judgments.Judgment
 		list   []Hit
 		exists func(m Metric) bool
 	}{
@@ -186,10 +186,10 @@ func TestJudged(t *testing.T) {
 }
 
 // randomCase is a query of judged products and a list of them and of others.
-func randomCase(r *rand.Rand) (judgments []Judgment, list []string) {
+func randomCase(r *rand.Rand) (js []judgments.Judgment, list []string) {
 	labels := []string{"E", "S", "C", "I"}
 	for p := range 1 + r.IntN(9) {
-		judgments = append(judgments, Judgment{QueryID: "q", Product: fmt.Sprint("p", p), Label: labels[r.IntN(4)]})
+		js = append(js, judgments.Judgment{QueryID: "q", Product: fmt.Sprint("p", p), Label: judgments.Label(labels[r.IntN(4)])})
 	}
 	for p := range 12 {
 		if r.IntN(3) > 0 {
@@ -197,7 +197,7 @@ func randomCase(r *rand.Rand) (judgments []Judgment, list []string) {
 		}
 	}
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return judgments, list
+	return js, list
 }
 
 func TestMetricsLieBetweenZeroAndOne(t *testing.T) {
@@ -206,12 +206,12 @@ func TestMetricsLieBetweenZeroAndOne(t *testing.T) {
 	c := calculatorOf(t, judgments.ESCI(), names...)
 	got := make([]float64, len(names))
 	for range 3000 {
-		judgments, list := randomCase(r)
-		q := qrelsOf(t, judgments)
+		js, list := randomCase(r)
+		q := qrelsOf(t, js)
 		c.Query(&q.Queries[0], ranked(list...), got)
 		for i, v := range got {
 			if v < 0 || v > 1 {
-				t.Fatalf("%s is %g: %v, %v", names[i], v, judgments, list)
+				t.Fatalf("%s is %g: %v, %v", names[i], v, js, list)
 			}
 		}
 	}
@@ -221,11 +221,11 @@ func TestIdealOrderHasAnNDCGOfOne(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	names := []string{"ndcg", "ndcg@1", "ndcg@3", "ndcg@10", "cndcg@3", "cndcg", "ndcg{exp}@3", "ndcg{exact}@3", "ndcg{swapped}"}
 	for range 500 {
-		judgments, _ := randomCase(r)
-		q := qrelsOf(t, judgments)
+		js, _ := randomCase(r)
+		q := qrelsOf(t, js)
 		for i, v := range measuredIdeal(t, q, names) {
 			if !math.IsNaN(v) && v != 1 { // exactly: both are the same sum
-				t.Fatalf("%s of the ideal order is %g: %v", names[i], v, judgments)
+				t.Fatalf("%s of the ideal order is %g: %v", names[i], v, js)
 			}
 		}
 	}
@@ -264,11 +264,11 @@ func TestBetterProductsFirstNeverHurt(t *testing.T) {
 	before, after := make([]float64, len(names)), make([]float64, len(names))
 	raised := make([]int, len(names))
 	for range 3000 {
-		judgments, list := randomCase(r)
+		js, list := randomCase(r)
 		if len(list) < 2 {
 			continue
 		}
-		q := &qrelsOf(t, judgments).Queries[0]
+		q := &qrelsOf(t, js).Queries[0]
 		i, j := r.IntN(len(list)), r.IntN(len(list))
 		if i > j {
 			i, j = j, i
@@ -281,7 +281,7 @@ func TestBetterProductsFirstNeverHurt(t *testing.T) {
 		c.Query(q, ranked(list...), after)
 		for m := range names {
 			if after[m] < before[m]-1e-12 {
-				t.Fatalf("%s falls from %g to %g: %v, %v with %d and %d swapped", names[m], before[m], after[m], judgments, list, i, j)
+				t.Fatalf("%s falls from %g to %g: %v, %v with %d and %d swapped", names[m], before[m], after[m], js, list, i, j)
 			}
 			if after[m] > before[m]+1e-12 {
 				raised[m]++
@@ -299,12 +299,12 @@ func TestMetricsSeeNothingElse(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 4))
 	names := allNames()
 	for range 300 {
-		judgments, list := randomCase(r)
-		q := qrelsOf(t, judgments)
+		js, list := randomCase(r)
+		q := qrelsOf(t, js)
 		want := measured(t, q.Scale, &q.Queries[0], ranked(list...), names...)
 		// not the order in which judgements were given
-		r.Shuffle(len(judgments), func(i, j int) { judgments[i], judgments[j] = judgments[j], judgments[i] })
-		shuffled := qrelsOf(t, judgments)
+		r.Shuffle(len(js), func(i, j int) { js[i], js[j] = js[j], js[i] })
+		shuffled := qrelsOf(t, js)
 		// not the scores, but for their order
 		hits := ranked(list...)
 		for i := range hits {
@@ -335,7 +335,7 @@ func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 func TestBoundsAgainstAllLabellings(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 5))
 	scale := judgments.ESCI()
-	tables := append(scale.Tables(), GainTable{"odd", []float64{.3, 0, 2, .3}}) // the worst label has a gain, two are equal
+	tables := append(scale.Tables(), judgments.GainTable{Name: "odd", Gains: []float64{.3, 0, 2, .3}}) // the worst label has a gain, two are equal
 	for _, table := range tables {
 		for _, k := range []int{1, 2, 4, 6} {
 			metrics := []Metric{{Name: "ndcg", K: k}, {Name: "ndcglow", K: k}, {Name: "ndcghigh", K: k}, {Name: "cndcg", K: k}}
@@ -345,8 +345,8 @@ func TestBoundsAgainstAllLabellings(t *testing.T) {
 			}
 			got, one := make([]float64, 4), make([]float64, 4)
 			for range 60 {
-				judgments, list := randomCase(r)
-				q := &qrelsOf(t, judgments).Queries[0]
+				js, list := randomCase(r)
+				q := &qrelsOf(t, js).Queries[0]
 				c.Query(q, ranked(list...), got)
 				var open []string
 				for _, p := range cut(list, k) {
@@ -367,7 +367,7 @@ func TestBoundsAgainstAllLabellings(t *testing.T) {
 					for i, p := range open {
 						at, _ := slices.BinarySearch(labelled.Products, p)
 						labelled.Products = slices.Insert(labelled.Products, at, p)
-						labelled.Levels = slices.Insert(labelled.Levels, at, uint8(code>>(2*i)&3))
+						labelled.Levels = slices.Insert(labelled.Levels, at, int32(code>>(2*i)&3))
 					}
 					c.last = nil // the query has other labels now
 					c.Query(&labelled, ranked(list...), one)
@@ -376,7 +376,7 @@ func TestBoundsAgainstAllLabellings(t *testing.T) {
 					}
 				}
 				if !near(got[1], low) || !near(got[2], high) {
-					t.Fatalf("gains %s, k %d: bounds %g and %g, but all labellings give %g and %g: %v, %v", table.Name, k, got[1], got[2], low, high, judgments, list)
+					t.Fatalf("gains %s, k %d: bounds %g and %g, but all labellings give %g and %g: %v, %v", table.Name, k, got[1], got[2], low, high, js, list)
 				}
 				if len(open) == 0 && (!same(got[0], got[1]) || !same(got[0], got[2])) {
 					t.Fatalf("all judged, but nDCG is %g within %g and %g", got[0], got[1], got[2])
@@ -389,12 +389,12 @@ func TestBoundsAgainstAllLabellings(t *testing.T) {
 func TestCondensedIsNDCGWhereAllIsJudged(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 6))
 	for range 300 {
-		judgments, list := randomCase(r)
-		q := qrelsOf(t, judgments)
+		js, list := randomCase(r)
+		q := qrelsOf(t, js)
 		list = slices.DeleteFunc(list, func(p string) bool { return q.Queries[0].Level(p) == judgments.NoLevel })
 		v := measured(t, q.Scale, &q.Queries[0], ranked(list...), "ndcg", "cndcg", "ndcg@3", "cndcg@3")
 		if !same(v[0], v[1]) || !same(v[2], v[3]) {
-			t.Fatalf("%v: %v, %v", v, judgments, list)
+			t.Fatalf("%v: %v, %v", v, js, list)
 		}
 	}
 }
@@ -412,15 +412,15 @@ func TestBoundsAreNotGuessed(t *testing.T) {
 	}
 }
 
-// TestScalesOfManyLevels: the most levels there can be, and the best of them is
-// still told from the worst and from unjudged.
+// TestScalesOfManyLevels: the best of many levels is still told from the worst and
+// from unjudged.
 func TestScalesOfManyLevels(t *testing.T) {
-	var judgments []Judgment
-	for i := range maxLevels {
-		judgments = append(judgments, Judgment{QueryID: "q", Product: fmt.Sprintf("p%02d", i), Label: fmt.Sprint(float64(i+1) / 10)})
+	var js []judgments.Judgment
+	for i := range 64 {
+		js = append(js, judgments.Judgment{QueryID: "q", Product: fmt.Sprintf("p%02d", i), Label: judgments.Label(fmt.Sprint(float64(i+1) / 10))})
 	}
-	q := qrelsOf(t, judgments) // with 0, a level more than there are labels
-	if n := len(q.Scale.Levels); n != maxLevels+1 {
+	q := qrelsOf(t, js) // with 0, a level more than there are labels
+	if n := len(q.Scale.Levels); n != 65 {
 		t.Fatalf("%d levels", n)
 	}
 	list := slices.Clone(q.Queries[0].Products)
@@ -442,7 +442,7 @@ func TestScalesOfManyLevels(t *testing.T) {
 
 func TestCalculatorErrors(t *testing.T) {
 	scale := judgments.ESCI()
-	many := numeric([]float64{0, 1, 50})
+	many := judgments.Numeric([]float64{0, 1, 50})
 	for _, c := range []struct {
 		scale    judgments.Scale
 		metric   Metric
@@ -469,7 +469,7 @@ func TestCalculatorErrors(t *testing.T) {
 // for which queries it exists.
 func TestERRDoesNotDependOnGains(t *testing.T) {
 	q := qrelsOf(t, judgmentsOf("q a S", "q b I"))
-	c, err := NewCalculator(q.Scale, metricsOf(t, "err", "ndcg"), []judgments.GainTable{{"exact", []float64{0, 0, 0, 1}}}, "E")
+	c, err := NewCalculator(q.Scale, metricsOf(t, "err", "ndcg"), []judgments.GainTable{{Name: "exact", Gains: []float64{0, 0, 0, 1}}}, "E")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,8 +490,8 @@ func BenchmarkCalculator(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	judgments, _ := randomCase(r)
-	q := qrelsOf(b, judgments)
+	js, _ := randomCase(r)
+	q := qrelsOf(b, js)
 	var list []string
 	for i := range 100 {
 		list = append(list, fmt.Sprint("p", i))

@@ -31,18 +31,18 @@ func bigCase(b *testing.B, queries, systems, depth int) (*judgments.Set, []*eval
 	for i := range products {
 		products[i] = fmt.Sprintf("p%04d", i)
 	}
-	judgments := func(yield func(judgments.Judgment, error) bool) {
+	js := func(yield func(judgments.Judgment, error) bool) {
 		for q := range queries {
 			id := strconv.Itoa(q)
 			for i := range 20 {
 				label := []string{"0", "1", "2", "3"}[g.IntN(4)]
-				if !yield(judgments.Judgment{QueryID: id, Product: products[i], Label: label}, nil) {
+				if !yield(judgments.Judgment{QueryID: id, Product: products[i], Label: judgments.Label(label)}, nil) {
 					return
 				}
 			}
 		}
 	}
-	qrels, _, err := eval.NewQrels(judgments, eval.QrelsOptions{})
+	qrels, _, err := judgments.NewSet(judgments.Of(js), judgments.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func BenchmarkPeers(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		write("qrels.trec", func(w *bytes.Buffer) error { return formats.WriteQrels(w, q) })
+		write("qrels.trec", func(w *bytes.Buffer) error { return judgments.WriteQrels(w, q) })
 		for _, run := range runs {
 			write(run.System+".trec", func(w *bytes.Buffer) error { return formats.WriteRun(w, run, q.Queries) })
 		}

@@ -29,11 +29,11 @@ type reference struct {
 }
 
 // peerCase is a random evaluation with all that makes implementations differ: ties,
-// unjudged hits, queries without hits, without relevant products and missing ones,
+// unjudged hits, products that are pooled and not judged, queries without hits, without relevant products and missing ones,
 // short and long lists.
 func peerCase(t testing.TB) (q *judgments.Set, run, other *eval.Run) {
 	g := rand.New(rand.NewPCG(11, 12))
-	var judgments []judgments.Judgment
+	var js []judgments.Judgment
 	run = &eval.Run{System: "run", Hits: map[string][]eval.Hit{}}
 	other = &eval.Run{System: "other", Hits: map[string][]eval.Hit{}}
 	for i := range 80 {
@@ -43,13 +43,13 @@ func peerCase(t testing.TB) (q *judgments.Set, run, other *eval.Run) {
 			if g.IntN(3) > 0 {
 				continue
 			}
-			label := max(0, g.IntN(7)-3)
+			label := max(-1, g.IntN(7)-3) // -1: pooled and not judged
 			if i%13 == 0 {
 				label = 0 // nothing to be found
 			}
-			judgments = append(judgments, judgments.Judgment{QueryID: id, Product: fmt.Sprintf("p%03d", p), Label: fmt.Sprint(label)})
+			js = append(js, judgments.Judgment{QueryID: id, Product: fmt.Sprintf("p%03d", p), Label: judgments.Label(fmt.Sprint(label))})
 		}
-		judgments = append(judgments, judgments.Judgment{QueryID: id, Product: "never-returned", Label: fmt.Sprint(i % 4 * min(1, i%13))})
+		js = append(js, judgments.Judgment{QueryID: id, Product: "never-returned", Label: judgments.Label(fmt.Sprint(i % 4 * min(1, i%13)))})
 		for _, r := range []*eval.Run{run, other} {
 			if i%17 == 3 && r == run {
 				continue // not answered
@@ -70,18 +70,18 @@ func peerCase(t testing.TB) (q *judgments.Set, run, other *eval.Run) {
 			t.Fatal(err)
 		}
 	}
-	return qrelsOf(t, judgments), run, other
+	return qrelsOf(t, js), run, other
 }
 
-func qrelsOf(t testing.TB, judgments []judgments.Judgment) *judgments.Set {
+func qrelsOf(t testing.TB, js []judgments.Judgment) *judgments.Set {
 	t.Helper()
-	q, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
-		for _, j := range judgments {
+	q, _, err := judgments.NewSet(judgments.Of(func(yield func(judgments.Judgment, error) bool) {
+		for _, j := range js {
 			if !yield(j, nil) {
 				return
 			}
 		}
-	}, eval.QrelsOptions{})
+	}), judgments.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func peerFolder(t testing.TB, q *judgments.Set, run, other *eval.Run) string {
 			t.Fatal(err)
 		}
 	}
-	write("qrels.trec", func(b *bytes.Buffer) error { return formats.WriteQrels(b, q) })
+	write("qrels.trec", func(b *bytes.Buffer) error { return judgments.WriteQrels(b, q) })
 	write("run.trec", func(b *bytes.Buffer) error { return formats.WriteRun(b, run, q.Queries) })
 	write("other.trec", func(b *bytes.Buffer) error { return formats.WriteRun(b, other, q.Queries) })
 	write("pairs.json", func(b *bytes.Buffer) error { return json.NewEncoder(b).Encode(samples()) })

@@ -13,7 +13,7 @@ import (
 // tuned is a query with the rank at which each of three settings puts its only
 // relevant product.
 type tuned struct {
-	query Query
+	query judgments.Query
 	lists [][]Hit
 	dev   bool
 }
@@ -23,7 +23,7 @@ type tuned struct {
 func tuneCase(dev, test int) (out []tuned) {
 	r := rand.New(rand.NewPCG(6, 1))
 	for i := range dev + test {
-		t := tuned{query: judgments.Query{ID: fmt.Sprint("q", i), Text: fmt.Sprint("text ", i), Products: []string{"p"}, Levels: []uint8{3}}, dev: i < dev}
+		t := tuned{query: judgments.Query{ID: fmt.Sprint("q", i), Text: fmt.Sprint("text ", i), Products: []string{"p"}, Levels: []int32{3}}, dev: i < dev}
 		for s := range 3 {
 			list := []string{"x", "y", "z"}
 			at := []int{1, 2, 0}[s]
@@ -151,7 +151,7 @@ func TestTunerErrors(t *testing.T) {
 	}
 	// A query without a relevant product tells nothing.
 	queries := tuneCase(fewestDev, fewestTest)
-	queries[0].query.Levels = []uint8{0}
+	queries[0].query.Levels = []int32{0}
 	if _, err := tunerOf(t, tuneSettings, "mrr@10", Options{}, queries).Choose(""); err == nil {
 		t.Error("a query without a value counts as one to choose by")
 	}

@@ -205,7 +205,7 @@ func (b *Builder) add(j Judgment) error {
 	if j.Split != "" && e.split != "" && j.Split != e.split {
 		return b.fault(faults.Contradiction, "query %.80q is in split %.20q, but in %.20q before", name, j.Split, e.split)
 	}
-	if err := b.label(e, name, &j); err != nil {
+	if err := b.label(e, cmp.Or(e.text, name), &j); err != nil {
 		return err
 	}
 	e.split = cmp.Or(e.split, j.Split)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 )
 
@@ -47,16 +46,8 @@ func drain(s *Source) string {
 		case err != nil:
 			out.WriteString("error: " + strings.ReplaceAll(err.Error(), filepath.Dir(path)+"/", "") + "\n")
 		default:
-			out.WriteString(strconv.Itoa(line) + ": " + strings.Join([]string{j.QueryID, j.Query, j.Product, j.Label, j.Split}, "|") + "\n")
+			out.WriteString(strconv.Itoa(line) + ": " + strings.Join([]string{j.QueryID, j.Query, j.Product, string(j.Label), j.Split}, "|") + "\n")
 		}
 	}
 	return out.String()
-}
-
-func ids(hits []eval.Hit) string {
-	var list []string
-	for _, h := range hits {
-		list = append(list, h.Product)
-	}
-	return strings.Join(list, " ")
 }

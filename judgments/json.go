@@ -210,6 +210,19 @@ func (d *document) textFrom(t json.Token) (s string, there bool, err error) {
 	return fmt.Sprint(t), true, nil // true or false
 }
 
+// label reads a label; null is not there. What is no label, such as a list, is named,
+// for emit to refuse.
+func (d *document) label() (s string, there bool, err error) {
+	t, err := d.token()
+	if err != nil {
+		return "", false, err
+	}
+	if t == json.Delim('{') || t == json.Delim('[') {
+		return describe(t), true, d.skipFrom(t)
+	}
+	return d.textFrom(t)
+}
+
 func trim(s string) string { return strings.TrimSpace(s) }
 
 // rated is a label of a product, and the line it was read from.
@@ -246,7 +259,7 @@ func (d *document) ratedQuery(other func(name string) error, list func() error) 
 func (d *document) ratings() ([]rated, error) {
 	var list []rated
 	err := d.walk("ratings", func(product string) error {
-		label, there, err := d.text()
+		label, there, err := d.label()
 		if there {
 			list = append(list, rated{product, label, d.line})
 		}
@@ -260,14 +273,14 @@ func (d *document) ratings() ([]rated, error) {
 				r.line = d.line
 			case "rating", "score":
 				var there bool
-				r.label, there, err = d.text()
+				r.label, there, err = d.label()
 				null = !there
 			default:
 				err = d.skip()
 			}
 			return err
 		}, nil)
-		if !null {
+		if !null && (r.product != "" || r.label != "") {
 			list = append(list, r)
 		}
 		return err

@@ -61,7 +61,7 @@ func (d *document) quepidPair(implicit bool) error {
 				err := d.walk("a judgement", func(name string) (err error) {
 					switch name {
 					case "rating":
-						rating, _, err = d.text()
+						rating, _, err = d.label()
 					case "unrateable":
 						unrateable, _, err = d.text()
 					default:

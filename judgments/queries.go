@@ -18,6 +18,7 @@ import (
 type QueryText struct {
 	ID   string // empty where the file has none
 	Text string
+	Line int // where it stands, from 1
 }
 
 // ReadQueries reads a file of queries, in order: a table whose first line names the
@@ -78,7 +79,7 @@ func (q *queryReader) table(f *textfile.File) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.path, err)
 		}
-		q.list = append(q.list, QueryText{field(record, c.queryID), field(record, c.query)})
+		q.list = append(q.list, QueryText{field(record, c.queryID), field(record, c.query), t.Line()})
 	}
 }
 
@@ -90,7 +91,7 @@ func (q *queryReader) lines(f *textfile.File) error {
 			return nil
 		}
 		if err == nil {
-			err = q.add(line)
+			err = q.add(line, lines.Number())
 		}
 		if err != nil {
 			return fmt.Errorf("%s: line %d: %w", q.path, lines.Number(), err)
@@ -98,7 +99,7 @@ func (q *queryReader) lines(f *textfile.File) error {
 	}
 }
 
-func (q *queryReader) add(line []byte) error {
+func (q *queryReader) add(line []byte, number int) error {
 	line = bytes.TrimRight(line, "\r\n ")
 	if len(bytes.TrimSpace(line)) == 0 {
 		return nil
@@ -119,7 +120,7 @@ func (q *queryReader) add(line []byte) error {
 		case len(parts) > 2:
 			return fmt.Errorf("it has %d fields parted by tabs, and an id and a text are wanted (name the columns query_id and query in the first line)", len(parts))
 		case len(parts) == 2:
-			query = QueryText{trim(parts[0]), trim(parts[1])}
+			query = QueryText{ID: trim(parts[0]), Text: trim(parts[1])}
 			q.tabbed++
 			if query.ID == "" {
 				return errors.New("the query has no id before the tab")
@@ -135,6 +136,7 @@ func (q *queryReader) add(line []byte) error {
 	if query.Text == "" {
 		return errors.New("the query has no text")
 	}
+	query.Line = number
 	q.list = append(q.list, query)
 	return nil
 }
@@ -179,11 +181,11 @@ func readTexts(path string) (*texts, error) {
 	}
 	t := &texts{path: path, byID: make(map[string]string, len(list))}
 	if i := slices.IndexFunc(list, func(q QueryText) bool { return q.ID == "" }); i >= 0 {
-		return nil, fmt.Errorf("%s: query %.80q has no id (write lines of id, tab and text, or name the columns query_id and query)", path, list[i].Text)
+		return nil, fmt.Errorf("%s: line %d: query %.80q has no id (write lines of id, tab and text, or name the columns query_id and query)", path, list[i].Line, list[i].Text)
 	}
 	for _, q := range list {
 		if known, ok := t.byID[q.ID]; ok && Normalize(known) != Normalize(q.Text) {
-			return nil, fmt.Errorf("%s: query %.80q has the text %.80q, but %.80q before (give each query an id of its own)", path, q.ID, q.Text, known)
+			return nil, fmt.Errorf("%s: line %d: query %.80q has the text %.80q, but %.80q before (give each query an id of its own)", path, q.Line, q.ID, q.Text, known)
 		}
 		t.byID[q.ID] = q.Text
 	}

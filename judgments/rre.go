@@ -147,7 +147,7 @@ func (d *ratingsFile) documents() (list []rated, err error) {
 			if name != "gain" && name != "rating" {
 				return d.skip()
 			}
-			document.label, _, err = d.text()
+			document.label, _, err = d.label()
 			return err
 		}, func() error {
 			id, _, err := d.text()
@@ -166,7 +166,7 @@ func (d *ratingsFile) documents() (list []rated, err error) {
 				r.product, _, err = d.text()
 				r.line = d.line
 			case "gain", "rating":
-				r.label, _, err = d.text()
+				r.label, _, err = d.label()
 			default:
 				err = d.skip()
 			}

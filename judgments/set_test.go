@@ -1,19 +1,31 @@
 package judgments
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/trirank/trirank/internal/faults"
 )
+
+func labelOf(s string) Label {
+	l, err := ParseLabel(s)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
 
 // sequence yields judgements without an error.
 func sequence(judgments []Judgment) iter.Seq2[Judgment, error] {
@@ -30,14 +42,14 @@ func sequence(judgments []Judgment) iter.Seq2[Judgment, error] {
 func judgmentsOf(lines ...string) (out []Judgment) {
 	for _, l := range lines {
 		f := strings.SplitN(l, " ", 3)
-		out = append(out, Judgment{QueryID: f[0], Product: f[1], Label: f[2]})
+		out = append(out, Judgment{QueryID: f[0], Product: f[1], Label: labelOf(f[2])})
 	}
 	return out
 }
 
-func qrelsOf(t testing.TB, judgments []Judgment) *Qrels {
+func setOf(t testing.TB, judgments []Judgment) *Set {
 	t.Helper()
-	q, _, err := NewQrels(sequence(judgments), QrelsOptions{})
+	q, _, err := NewSet(Of(sequence(judgments)), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,10 +57,10 @@ func qrelsOf(t testing.TB, judgments []Judgment) *Qrels {
 }
 
 // labelsOf spells the judgements of a query out.
-func labelsOf(q *Qrels, i int) string {
+func labelsOf(q *Set, i int) string {
 	var out []string
 	for j, p := range q.Queries[i].Products {
-		out = append(out, p+"="+q.Scale.Levels[q.Queries[i].Levels[j]].Label)
+		out = append(out, p+"="+string(q.Label(&q.Queries[i], j)))
 	}
 	return strings.Join(out, " ")
 }
@@ -72,7 +84,7 @@ func TestLabelsAndScales(t *testing.T) {
 		{"grades", "2 0 1", "numeric", "0 1 2", "a=2 b=0 c=1"},
 		{"a scale without its zero gets one", "1 2", "numeric", "0 1 2", "a=1 b=2"},
 		{"one number, two spellings", "1.0 1 2.50", "numeric", "0 1 2.5", "a=1 b=1 c=2.5"},
-		{"negative is not relevant", "-1 -2 3", "numeric", "0 3", "a=0 b=0 c=3"},
+		{"negative is pooled and not judged", "-1 -2 3", "numeric", "0 3", "c=3"},
 		{"numbers are sorted as numbers", "9 10 1", "numeric", "0 1 9 10", "a=9 b=10 c=1"},
 	} {
 		labels := strings.Split(c.labels, " ")
@@ -81,18 +93,18 @@ func TestLabelsAndScales(t *testing.T) {
 		}
 		var js []Judgment
 		for i, l := range labels {
-			js = append(js, Judgment{QueryID: "q", Product: string(rune('a' + i)), Label: l})
+			js = append(js, Judgment{QueryID: "q", Product: string(rune('a' + i)), Label: labelOf(l)})
 		}
-		q, _, err := NewQrels(sequence(js), QrelsOptions{})
+		q, _, err := NewSet(Of(sequence(js)), Options{})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
 		var levels []string
 		for _, l := range q.Scale.Levels {
-			levels = append(levels, l.Label)
+			levels = append(levels, string(l.Label))
 		}
-		if got := labelsOf(q, 0); q.Scale.Name != c.scale || strings.Join(levels, " ") != c.levels || got != c.want || q.Count != len(js) {
+		if got := labelsOf(q, 0); q.Scale.Name != c.scale || strings.Join(levels, " ") != c.levels || got != c.want || q.Count+len(q.Queries[0].Pooled) != len(js) {
 			t.Errorf("%s: scale %s %v, judgements %s, count %d", c.name, q.Scale.Name, levels, got, q.Count)
 		}
 	}
@@ -109,120 +121,237 @@ func TestFaultsOfJudgements(t *testing.T) {
 		{"no query", []Judgment{{QueryID: " ", Product: "a", Label: "E"}}, faults.MissingField, "names no query"},
 		{"no product", []Judgment{{QueryID: "q", Product: "\t", Label: "E"}}, faults.MissingField, "names no product"},
 		{"unknown product", judgmentsOf("q gone E"), UnknownProduct, `no product "gone"`},
-		{"bad label", judgmentsOf("q a X"), faults.BadLabel, `label "X"`},
-		{"no label", judgmentsOf("q a "), faults.BadLabel, `label ""`},
-		{"NaN", judgmentsOf("q a NaN"), faults.BadLabel, "NaN"},
-		{"infinite", judgmentsOf("q a -Inf"), faults.BadLabel, "Inf"},
-		{"beyond all scales", judgmentsOf("q a 1000001"), faults.BadLabel, "1000001"},
-		{"judged twice alike", judgmentsOf("q a E", "q a exact"), Duplicate, "judged twice"},
-		{"judged twice alike, in two spellings", judgmentsOf("q a 1", "q a 1.0"), Duplicate, "judged twice"},
 		{"judged twice, not alike", judgmentsOf("q a E", "q a I"), faults.Contradiction, "judged I, but E before"},
-		{"two texts", []Judgment{{"1", "lamp", "a", "E", ""}, {"1", "table", "b", "E", ""}}, faults.Contradiction, `text "table", but "lamp"`},
-		{"two splits", []Judgment{{"1", "lamp", "a", "E", "train"}, {"1", "lamp", "b", "E", "test"}}, faults.Contradiction, `split "test", but in "train"`},
+		{"two texts", []Judgment{{QueryID: "1", Query: "lamp", Product: "a", Label: "E"}, {QueryID: "1", Query: "table", Product: "b", Label: "E"}},
+			faults.Contradiction, `text "table", but "lamp"`},
+		{"two texts, one by the id that is made of it", []Judgment{{Query: "lamp", Product: "a", Label: "E"}, {QueryID: ID("lamp"), Query: "table", Product: "b", Label: "E"}},
+			faults.Contradiction, `text "table", but "lamp"`},
+		{"two splits", []Judgment{{QueryID: "1", Query: "lamp", Product: "a", Label: "E", Split: "train"}, {QueryID: "1", Query: "lamp", Product: "b", Label: "E", Split: "test"}},
+			faults.Contradiction, `split "test", but in "train"`},
+		{"two splits of one text", []Judgment{{QueryID: "1", Query: "lamp", Product: "a", Label: "E", Split: "train"}, {QueryID: "2", Query: " lamp ", Product: "b", Label: "E", Split: "test"}},
+			faults.Contradiction, `split "test", but in "train"`},
 	} {
-		_, left, err := NewQrels(sequence(c.js), QrelsOptions{Known: known, Where: func() (string, int) { return "file.tsv", 7 }})
+		src := func(js []Judgment) *Source {
+			return &Source{Judgments: sequence(js), Where: func() (string, int) { return "file.tsv", 7 }}
+		}
+		_, report, err := NewSet(src(c.js), Options{Known: known})
 		var fault *faults.Fault
-		if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "file.tsv: line 7: ") || left.Count != 0 {
-			t.Errorf("%s: error %v, %d faults", c.name, err, left.Count)
+		if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.says) || !strings.HasPrefix(err.Error(), "file.tsv: line 7: ") || report.Faults.Count != 0 {
+			t.Errorf("%s: error %v, %d faults", c.name, err, report.Faults.Count)
 		}
 		// With Skip the fault is counted and the rest counts.
 		js := append(slices.Clone(c.js), judgmentsOf("other z E")...)
-		if strings.ContainsAny(c.js[0].Label, "0123456789") && c.kind == Duplicate {
-			js[len(js)-1].Label = "1"
-		}
-		q, left, err := NewQrels(sequence(js), QrelsOptions{Known: known, Skip: true})
-		if err != nil || left.Count != 1 || left.ByKind[c.kind] != 1 || left.First[0].File != "judgements" || q.Count != len(js)-1 {
-			t.Errorf("%s, skipped: error %v, faults %+v", c.name, err, left)
+		q, report, err := NewSet(src(js), Options{Known: known, Skip: true})
+		if err != nil || report.Faults.Count != 1 || report.Faults.ByKind[c.kind] != 1 || q.Count != len(js)-1 {
+			t.Errorf("%s, skipped: error %v, faults %+v", c.name, err, report.Faults)
 		}
 	}
 }
 
+func TestLabelsThatAreNone(t *testing.T) {
+	for _, s := range []string{"X", "NaN", "-Inf", "1000001", "-2e6", "E S"} {
+		if l, err := ParseLabel(s); err == nil {
+			t.Errorf("%q is %v", s, l)
+		}
+	}
+}
+
+// Rows that say nothing, or nothing new, are no faults, and are counted.
+func TestRowsThatSayNothingNew(t *testing.T) {
+	q, r, err := NewSet(Of(sequence(judgmentsOf("q a E", "q a exact", "q b ", "q c I"))), Options{})
+	if err != nil || labelsOf(q, 0) != "a=E c=I" || r.Repeated != 1 || r.Unlabelled != 1 || r.Faults.Count != 0 {
+		t.Errorf("%v, %+v, error %v", q, r, err)
+	}
+}
+
 func TestSkipKeepsTheFirst(t *testing.T) {
-	q, left, err := NewQrels(sequence(judgmentsOf("q a S", "q a E", "q a I", "q b E", "q a S")), QrelsOptions{Skip: true})
-	if err != nil || labelsOf(q, 0) != "a=S b=E" || left.Count != 3 || left.ByKind[faults.Contradiction] != 2 || left.ByKind[Duplicate] != 1 {
-		t.Errorf("%v, %+v, error %v", q, left, err)
+	q, r, err := NewSet(Of(sequence(judgmentsOf("q a S", "q a E", "q a I", "q b E", "q a S"))), Options{Skip: true})
+	if err != nil || labelsOf(q, 0) != "a=S b=E" || r.Faults.Count != 2 || r.Faults.ByKind[faults.Contradiction] != 2 || r.Repeated != 1 {
+		t.Errorf("%v, %+v, error %v", q, r, err)
 	}
 }
 
 // A judgement that is left out has no say in what the labels mean: were its 10
 // counted, 100 would be E.
 func TestSkippedLabelsDoNotDecideTheScale(t *testing.T) {
-	q, _, err := NewQrels(sequence(judgmentsOf("q a 100", "q b 0", "q b 10")), QrelsOptions{Skip: true})
+	q, _, err := NewSet(Of(sequence(judgmentsOf("q a 100", "q b 0", "q b 10"))), Options{Skip: true})
 	if err != nil || q.Scale.Name != "numeric" || len(q.Scale.Levels) != 2 {
 		t.Errorf("%+v, error %v", q, err)
 	}
 }
 
 func TestJudgementsThatCannotBeUsed(t *testing.T) {
-	var scores []Judgment
-	for i := range maxLevels + 1 {
-		scores = append(scores, Judgment{QueryID: "q", Product: fmt.Sprint(i), Label: fmt.Sprint(float64(i) / 100)})
-	}
 	for _, c := range []struct {
 		js   []Judgment
 		says string
 	}{
 		{nil, "there are no judgements"},
+		{judgmentsOf("q a ", "q b "), "none of the 2 rows has a label"},
+		{judgmentsOf("q a -1"), "all labels are negative"},
 		{judgmentsOf("q a E", "q b 1"), "some labels are of ESCI (E, S, C, I) and some are numbers"},
-		{scores, "more than 64 different labels"},
 	} {
 		// These are no faults of one judgement, so Skip does not help.
 		for _, skip := range []bool{false, true} {
-			if _, _, err := NewQrels(sequence(c.js), QrelsOptions{Skip: skip}); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, _, err := NewSet(Of(sequence(c.js)), Options{Skip: skip}); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want %q", err, c.says)
 			}
 		}
 	}
-	if q := qrelsOf(t, scores[:maxLevels]); len(q.Scale.Levels) != maxLevels {
-		t.Errorf("%d levels of %d labels", len(q.Scale.Levels), maxLevels)
-	}
-	if _, _, err := NewQrels(sequence(judgmentsOf("q gone E")), QrelsOptions{Skip: true, Known: func(string) bool { return false }}); err == nil {
+	if _, _, err := NewSet(Of(sequence(judgmentsOf("q gone E"))), Options{Skip: true, Known: func(string) bool { return false }}); err == nil {
 		t.Error("no error where all judgements are faulty")
 	}
 	broken := errors.New("the disk is gone")
-	_, _, err := NewQrels(func(yield func(Judgment, error) bool) { yield(Judgment{}, broken) }, QrelsOptions{Skip: true})
+	_, _, err := NewSet(Of(func(yield func(Judgment, error) bool) { yield(Judgment{}, broken) }), Options{Skip: true})
 	if !errors.Is(err, broken) {
 		t.Errorf("error %v of a reader that broke", err)
 	}
 }
 
-func TestQueryNames(t *testing.T) {
-	// Ids that can stand in a TREC file stay.
-	q := qrelsOf(t, []Judgment{{"b", "lamp", "x", "E", ""}, {"a", "", "x", "E", ""}, {"a", "desk", "y", "I", ""}})
-	if got := fmt.Sprint(q.Queries[0].ID, q.Queries[0].Text, q.Queries[1].ID, q.Queries[1].Text); got != "adeskblamp" {
-		t.Error(got)
-	}
-	// Where one cannot, all are numbered, with zeros so that they sort alike.
+// Labels may be as many as there are judgements: rates of clicks, scores of a model.
+func TestManyLabels(t *testing.T) {
 	var js []Judgment
-	for i := range 12 {
-		js = append(js, Judgment{Query: fmt.Sprintf("red lamp %c", 'a'+i), Product: "x", Label: "E"})
+	for i := range 3000 {
+		js = append(js, Judgment{QueryID: fmt.Sprint("q", i%7), Product: fmt.Sprint(i), Label: number(float64(i) / 2999)})
 	}
-	q = qrelsOf(t, js)
-	for i, query := range q.Queries {
-		if query.ID != fmt.Sprintf("q%02d", i+1) || query.Text != js[i].Query {
-			t.Errorf("query %d is %q, %q", i, query.ID, query.Text)
+	q := setOf(t, js)
+	if len(q.Scale.Levels) != 3000 || q.Count != 3000 {
+		t.Errorf("%d levels, %d judgements", len(q.Scale.Levels), q.Count)
+	}
+	for i := range q.Queries {
+		query := &q.Queries[i]
+		for k, p := range query.Products {
+			n, _ := strconv.Atoi(p)
+			if got := q.Scale.Levels[query.Level(p)].Gain; got != float64(n)/2999 || q.Label(query, k) != js[n].Label {
+				t.Fatalf("product %s has the gain %g", p, got)
+			}
 		}
 	}
-	// An id that is replaced is not lost: it is all there is to search for.
-	q = qrelsOf(t, []Judgment{{QueryID: "red lamp", Product: "x", Label: "E"}, {QueryID: "desk", Query: "a desk", Product: "x", Label: "E"}})
-	if got := fmt.Sprintf("%s=%s %s=%s", q.Queries[0].ID, q.Queries[0].Text, q.Queries[1].ID, q.Queries[1].Text); got != "q1=a desk q2=red lamp" {
-		t.Error(got)
+	names, of := q.Scale.Bands(12)
+	if len(names) != 12 || names[0] != "0" || of[0] != 0 || of[2999] != 11 || !slices.IsSorted(of) {
+		t.Errorf("bands %q", names)
+	}
+	if names, of := ESCI().Bands(12); strings.Join(names, "") != "ICSE" || !slices.Equal(of, []int{0, 1, 2, 3}) {
+		t.Errorf("bands of ESCI %q %v", names, of)
 	}
 }
 
-func TestQrelsDoNotDependOnTheOrderOfJudgements(t *testing.T) {
+func TestIdentity(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		js   []Judgment
+		want string // id (aliases) = text of each query
+		same int
+	}{
+		{"ids stay", []Judgment{{QueryID: "b", Query: "lamp", Product: "x", Label: "E"}, {QueryID: "a", Product: "x", Label: "E"}, {QueryID: "a", Query: "desk", Product: "y", Label: "I"}},
+			"a [] = desk; b [] = lamp", 0},
+		{"made of the text", []Judgment{{Query: "red  lamp", Product: "x", Label: "E"}, {Query: "red lamp", Product: "y", Label: "E"}}, "tfeb5946b649eace8 [] = red lamp", 0},
+		{"composed and decomposed", []Judgment{{Query: "cafe\u0301", Product: "x", Label: "E"}, {Query: "caf\u00e9", Product: "y", Label: "E"}}, ID("caf\u00e9") + " [] = caf\u00e9", 0},
+		{"case counts", []Judgment{{QueryID: "1", Query: "Apple", Product: "x", Label: "E"}, {QueryID: "2", Query: "apple", Product: "x", Label: "I"}}, "1 [] = Apple; 2 [] = apple", 0},
+		{"two ids of one text", []Judgment{{QueryID: "7", Query: "lamp", Product: "x", Label: "E"}, {QueryID: "3", Query: "lamp", Product: "y", Label: "I"}, {QueryID: "3", Query: "lamp", Product: "z", Label: "I"}},
+			"7 [3] = lamp", 1},
+		{"the text comes later", []Judgment{{QueryID: "7", Product: "x", Label: "E"}, {Query: "lamp", Product: "y", Label: "E"}, {QueryID: "7", Query: "lamp", Product: "z", Label: "E"}},
+			"7 [] = lamp", 1},
+		{"an id with a space is a text", []Judgment{{QueryID: "red lamp", Product: "x", Label: "E"}, {QueryID: "desk", Product: "x", Label: "E"}}, "desk [] = desk; tfeb5946b649eace8 [] = red lamp", 0},
+		{"an id that a TREC file cannot hold", []Judgment{{QueryID: "case 7", Query: "red lamp", Product: "x", Label: "E"}}, "tfeb5946b649eace8 [case 7] = red lamp", 0},
+		{"an id that was made up before", []Judgment{{QueryID: ID("lamp"), Query: "lamp", Product: "x", Label: "E"}, {QueryID: ID("lamp"), Product: "y", Label: "E"}}, ID("lamp") + " [] = lamp", 0},
+	} {
+		q, r, err := NewSet(Of(sequence(c.js)), Options{})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var got []string
+		for _, x := range q.Queries {
+			got = append(got, fmt.Sprintf("%s %v = %s", x.ID, x.Aliases, x.Text))
+		}
+		if strings.Join(got, "; ") != c.want || r.SameText != c.same || q.Count != len(c.js) {
+			t.Errorf("%s: %q, %d ids of the same text, %d judgements", c.name, got, r.SameText, q.Count)
+		}
+		ids := q.IDs()
+		for _, x := range q.Queries {
+			for _, id := range append(x.Aliases, x.ID, ID(x.Text)) {
+				if ids[id] != x.ID {
+					t.Errorf("%s: id %q is %q, not %q", c.name, id, ids[id], x.ID)
+				}
+			}
+		}
+	}
+}
+
+// An id that is made up depends on nothing but the text, whatever else there is.
+func TestMadeUpIDsDoNotShift(t *testing.T) {
+	few := []Judgment{{Query: "usb cable", Product: "a", Label: "E"}, {Query: "tv", Product: "b", Label: "S"}}
+	id := func(s *Set, text string) string {
+		return s.Queries[slices.IndexFunc(s.Queries, func(q Query) bool { return q.Text == text })].ID
+	}
+	a, b := setOf(t, few), setOf(t, append([]Judgment{{Query: "aaa first", Product: "a", Label: "E"}}, few...))
+	for _, text := range []string{"usb cable", "tv"} {
+		if id(a, text) != id(b, text) || id(a, text) != ID(text) || !a.MadeUp() {
+			t.Errorf("%s is %s, then %s", text, id(a, text), id(b, text))
+		}
+	}
+}
+
+func TestJudges(t *testing.T) {
+	by := func(judge, product string, l Label) Judgment {
+		return Judgment{Query: "tv", Product: product, Label: l, Judge: judge}
+	}
+	q, r, err := NewSet(Of(sequence([]Judgment{
+		by("ann", "a", "3"), by("bob", "a", "1"), by("zoe", "a", "2"), // the median
+		by("ann", "b", "3"), by("bob", "b", "1"), // the lower of two
+		by("ann", "c", "2"), by("bob", "c", "2"), by("bob", "c", "2"), // agreed, and said twice
+		by("ann", "d", "0"),
+	})), Options{})
+	if err != nil || labelsOf(q, 0) != "a=2 b=1 c=2 d=0" || r.Disagreed != 2 || r.Repeated != 1 {
+		t.Errorf("%v, %+v, error %v", q, r, err)
+	}
+	if _, _, err := NewSet(Of(sequence([]Judgment{by("ann", "a", "3"), by("bob", "a", "1"), by("bob", "a", "2")})), Options{}); err == nil || !strings.Contains(err.Error(), "by \"bob\"") {
+		t.Errorf("error %v of a judge that contradicts himself", err)
+	}
+}
+
+func TestAdding(t *testing.T) {
+	base := []Judgment{{QueryID: "Q1", Query: "tv", Product: "a", Label: "E", Split: "test"}, {QueryID: "Q1", Query: "tv", Product: "b", Label: "I", Split: "test"}}
+	more := []Judgment{{Query: "tv", Product: "c", Label: "S"}, {QueryID: "Q1", Product: "a", Label: "E"}, {QueryID: "q7", Query: " tv", Product: "b", Label: "C"}, {Query: "tv", Product: "d"}}
+	for _, c := range []struct {
+		prefer Prefer
+		want   string
+	}{{PreferNeither, ""}, {PreferOld, "a=E b=I c=S"}, {PreferNew, "a=E b=C c=S"}} {
+		b := NewBuilder(Options{Prefer: c.prefer})
+		if err := b.Add(Of(sequence(base))); err != nil {
+			t.Fatal(err)
+		}
+		err := b.Add(Of(sequence(more)))
+		if contradiction := (*ContradictionError)(nil); errors.As(err, &contradiction) != (c.want == "") {
+			t.Errorf("prefer %q: error %v", c.prefer, err)
+		}
+		if c.want == "" {
+			if !strings.Contains(err.Error(), `query "tv", product "b": C, but I before`) {
+				t.Errorf("error %v", err)
+			}
+			continue
+		}
+		q, r, err := b.Set()
+		if err != nil || len(q.Queries) != 1 || q.Queries[0].ID != "Q1" || q.Queries[0].Split != "test" || labelsOf(q, 0) != c.want ||
+			r.Contradictions != 1 || r.Unlabelled != 1 || r.Repeated != 1 || !slices.Equal(r.Sources, []int{2, 1}) {
+			t.Errorf("prefer %q: %+v, %+v, error %v", c.prefer, q, r, err)
+		}
+	}
+}
+
+func TestSetsDoNotDependOnTheOrderOfJudgements(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var js []Judgment
 	for q := range 30 {
 		for p := range 1 + r.IntN(20) {
-			js = append(js, Judgment{QueryID: fmt.Sprint("q", q), Query: fmt.Sprint("text ", q), Product: fmt.Sprint("p", p), Label: fmt.Sprint(r.IntN(4)), Split: []string{"train", "test"}[q%2]})
+			js = append(js, Judgment{QueryID: fmt.Sprint("q", q), Query: fmt.Sprint("text ", q), Product: fmt.Sprint("p", p), Label: number(float64(r.IntN(5) - 1)), Split: []string{"train", "test"}[q%2]})
 		}
 	}
-	want := qrelsOf(t, js)
+	want := setOf(t, js)
 	for range 5 {
 		r.Shuffle(len(js), func(i, j int) { js[i], js[j] = js[j], js[i] })
-		if got := qrelsOf(t, js); !reflect.DeepEqual(got, want) || got.Hash() != want.Hash() {
-			t.Fatal("another order gives other qrels")
+		if got := setOf(t, js); !reflect.DeepEqual(got, want) || got.Hash() != want.Hash() {
+			t.Fatal("another order gives another set")
 		}
 	}
 	train := want.Only(func(q *Query) bool { return q.Split == "train" })
@@ -238,12 +367,54 @@ func TestQrelsDoNotDependOnTheOrderOfJudgements(t *testing.T) {
 				t.Errorf("level of %s is %d", p, q.Level(p))
 			}
 		}
-		if q.Level("nothing") != Unjudged {
-			t.Error("a product that nobody judged has a level")
+		for _, p := range append(q.Pooled, "nothing") {
+			if q.Level(p) != NoLevel {
+				t.Errorf("product %s, which nobody judged, has a level", p)
+			}
 		}
 	}
 	if n != train.Count {
 		t.Errorf("count is %d, want %d", train.Count, n)
+	}
+}
+
+// What is written is what is read.
+func TestRoundTrips(t *testing.T) {
+	js := []Judgment{
+		{QueryID: "1", Query: "a \"b\", c", Product: "x, y", Label: "3", Split: "train", Judge: "ann", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		{Query: "=1+1", Product: "p", Label: "-1"}, {QueryID: "2", Query: "q", Product: "p", Label: "0.25"},
+	}
+	var b bytes.Buffer
+	w := NewWriter(&b)
+	for i := range js {
+		if err := w.Write(&js[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var got []Judgment
+	for j, err := range ReadTable(&b, "judgments.csv") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, j)
+	}
+	if !reflect.DeepEqual(got, js) {
+		t.Errorf("%+v", got)
+	}
+	set := setOf(t, judgmentsOf("1 a 3", "1 b -1", "2 a 0"))
+	b.Reset()
+	if err := WriteQrels(&b, set); err != nil || b.String() != "1 0 a 3\n1 0 b -1\n2 0 a 0\n" {
+		t.Errorf("%q, error %v", b.String(), err)
+	}
+	src, err := Read([]string{file(t, "qrels", b.String())}, ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := NewSet(src, Options{}); err != nil || !reflect.DeepEqual(again, set) {
+		t.Errorf("%+v, error %v", again, err)
 	}
 }
 
@@ -253,9 +424,9 @@ func TestScaleIntegers(t *testing.T) {
 		want  []int
 	}{
 		{ESCI(), []int{0, 1, 10, 100}},
-		{numeric([]float64{3, 0, 1}), []int{0, 1, 3}},
-		{numeric([]float64{0, .5, 2}), []int{0, 1, 2}}, // fractions: the number of the level
-		{numeric([]float64{0, 1e6}), []int{0, 1000000}},
+		{Numeric([]float64{3, 0, 1}), []int{0, 1, 3}},
+		{Numeric([]float64{0, .5, 2}), []int{0, 1, 2}}, // fractions: the number of the level
+		{Numeric([]float64{0, 1e6}), []int{0, 1000000}},
 	} {
 		var got []int
 		for i := range c.scale.Levels {
@@ -267,27 +438,44 @@ func TestScaleIntegers(t *testing.T) {
 	}
 }
 
-// FuzzLabel: a label is read or is a fault, and what it is called reads back.
+// FuzzLabel: a label is read or refused, and what it is called reads back.
 func FuzzLabel(f *testing.F) {
-	for _, s := range []string{"E", " exact ", "1", "-0", "1e6", "0x1p3", "1e-320", "Infinity", "1_0", "\xff", ""} {
+	for _, s := range []string{"E", " exact ", "1", "-0", "1e6", "0x1p3", "1e-320", "Infinity", "1_0", "\xff", "", "-2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		q, _, err := NewQrels(sequence([]Judgment{{QueryID: "q", Product: "a", Label: s}}), QrelsOptions{})
+		l, err := ParseLabel(s)
 		if err != nil {
-			if fault := (*faults.Fault)(nil); !errors.As(err, &fault) || fault.Kind != faults.BadLabel {
-				t.Fatalf("label %q: %v", s, err)
-			}
 			return
 		}
-		label := q.Scale.Levels[q.Queries[0].Levels[0]].Label
-		again := qrelsOf(t, []Judgment{{QueryID: "q", Product: "a", Label: label}})
-		if !reflect.DeepEqual(q, again) {
-			t.Fatalf("label %q is %q, which is %+v and not %+v", s, label, again, q)
+		if again, err := ParseLabel(string(l)); err != nil || again != l {
+			t.Fatalf("label %q is %q, which is %q (%v)", s, l, again, err)
+		}
+		if l == Unlabelled || l.Pooled() {
+			return
+		}
+		q := setOf(t, []Judgment{{QueryID: "q", Product: "a", Label: l}})
+		if got := q.Label(&q.Queries[0], 0); got != l {
+			t.Fatalf("label %q is %q in its scale", l, got)
 		}
 		for _, l := range q.Scale.Levels {
 			if !(l.Gain >= 0 && l.Grade >= 0 && l.Gain <= 1e6) {
 				t.Fatalf("label %q: level %+v", s, l)
+			}
+		}
+	})
+}
+
+// FuzzIdentity: however a text is written, it is one query with one id.
+func FuzzIdentity(f *testing.F) {
+	for _, s := range []string{"usb  cable", "cafe\u0301", " \t", "\u00a0x", "\xff", "e\u0301\u0327", "\u1100\u1161"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n := Normalize(s)
+		for _, same := range []string{n, " " + s + "\t", norm.NFD.String(n)} {
+			if utf8.ValidString(s) && (Normalize(same) != n || ID(same) != ID(s) || Fold(same) != Fold(s)) {
+				t.Fatalf("%q and %q are not one query", same, s)
 			}
 		}
 	})
@@ -298,80 +486,14 @@ func FuzzRelevant(f *testing.F) {
 	for _, s := range []string{"E", "E+S", "E+S+C+I", ">=1", ">=2.5", ">=NaN", ">=-Inf", "+", "", "3", ">="} {
 		f.Add(s)
 	}
-	scales := []Scale{ESCI(), numeric([]float64{0, .5, 1, 3})}
+	scales := []Scale{ESCI(), Numeric([]float64{0, .5, 1, 3})}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, scale := range scales {
-			if levels, err := scale.relevant(s); err == nil && (len(levels) != len(scale.Levels) || !slices.Contains(levels, true) || !slices.Contains(levels, false)) {
+			if levels, err := scale.Relevant(s); err == nil && (len(levels) != len(scale.Levels) || !slices.Contains(levels, true) || !slices.Contains(levels, false)) {
 				t.Fatalf("%q: %v", s, levels)
 			}
 		}
 	})
-}
-
-// FuzzParseMetric: what is read reads back from its own text.
-func FuzzParseMetric(f *testing.F) {
-	for _, s := range []string{"ndcg@10", "NDCG", "recall[E+S]@100", "recall[>=2]@10", "rbp(0.8)", "rbp(.000000001)", "rbp(.123456789)", "RBP[E](0.95)@7",
-		"ndcg{exact}@10", "ap@3", "ndcg@0", "ndcglow", "map{exp}", "K\u212a\u212a\u212a[E]@1", "\u0130\u0130[\u0130]", "p[[]]", "judged@007"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		m, err := ParseMetric(s)
-		if err != nil {
-			return
-		}
-		again, err := ParseMetric(m.String())
-		if err != nil || again != m || again.String() != m.String() {
-			t.Fatalf("%q is %q, which is %+v and not %+v (%v)", s, m, again, m, err)
-		}
-		if !strings.HasPrefix(m.Title(), kinds[m.Name].title) {
-			t.Fatalf("title %q", m.Title())
-		}
-	})
-}
-
-func TestParseMetric(t *testing.T) {
-	for s, want := range map[string]Metric{
-		"ndcg@10":             {Name: "ndcg", K: 10},
-		"nDCG":                {Name: "ndcg"},
-		"recall[E+S]@100":     {Name: "recall", Relevant: "E+S", K: 100},
-		"Precision[Exact]@5":  {Name: "precision", Relevant: "Exact", K: 5},
-		"mrr[>=2]@10":         {Name: "mrr", Relevant: ">=2", K: 10},
-		"AP@10":               {Name: "map", K: 10},
-		"rbp":                 {Name: "rbp", Persistence: .8},
-		"RBP(.5)":             {Name: "rbp", Persistence: .5},
-		"ndcg{exact}@10":      {Name: "ndcg", Gains: "exact", K: 10},
-		"judged@100":          {Name: "judged", K: 100},
-		"rbp[E](0.25){x}@3":   {},
-		"ndcg[E]@10":          {},
-		"recall{exact}@10":    {},
-		"ndcg(0.5)":           {},
-		"ndcg@0":              {},
-		"success":             {},
-		"ndcglow":             {},
-		"rbp(0)":              {},
-		"rbp(1)":              {},
-		"rbp(1.5)":            {},
-		"rbp(0..5)":           {},
-		"gain@10":             {},
-		"ndcg @10":            {},
-		"":                    {},
-		"ndcg@10 ":            {},
-		"recall[]@10":         {},
-		"recall[E+S@10":       {},
-		"recall]E[@10":        {},
-		"\u212a\u212a\u212a[": {}, // shorter in lower case than before
-	} {
-		got, err := ParseMetric(s)
-		if got != want || (err != nil) != (want == Metric{}) {
-			t.Errorf("%q: %+v, %v", s, got, err)
-		}
-	}
-	for _, n := range Names() {
-		m, err := ParseMetric(n + "@10")
-		if err != nil || m.Neutral() != (n == "judged") {
-			t.Errorf("%s: %v", n, err)
-		}
-	}
 }
 
 // FuzzParseGains: what is read is complete, and reads back.
@@ -387,7 +509,7 @@ func FuzzParseGains(f *testing.F) {
 		}
 		var parts []string
 		for i, l := range scale.Levels {
-			parts = append(parts, l.Label+"="+strconv.FormatFloat(table.Gains[i], 'g', -1, 64))
+			parts = append(parts, string(l.Label)+"="+strconv.FormatFloat(table.Gains[i], 'g', -1, 64))
 			if g := table.Gains[i]; !(g >= 0 && g <= 1e9) {
 				t.Fatalf("%q: gain %g", s, g)
 			}
@@ -405,8 +527,8 @@ func TestGainTables(t *testing.T) {
 		want  string
 	}{
 		{ESCI(), "[{esci [0 0.01 0.1 1]} {exact [0 0 0 1]} {swapped [0 0.1 0.01 1]} {exp [0 1 3 7]}]"},
-		{numeric([]float64{0, 1, 3}), "[{numeric [0 1 3]} {exact [0 0 1]} {exp [0 1 7]}]"},
-		{numeric([]float64{0, 100}), "[{numeric [0 100]} {exact [0 1]}]"}, // 2^100 says nothing
+		{Numeric([]float64{0, 1, 3}), "[{numeric [0 1 3]} {exact [0 0 1]} {exp [0 1 7]}]"},
+		{Numeric([]float64{0, 100}), "[{numeric [0 100]} {exact [0 1]}]"}, // 2^100 says nothing
 	} {
 		if got := fmt.Sprint(c.scale.Tables()); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
@@ -421,8 +543,4 @@ func TestGainTables(t *testing.T) {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
-}
-
-func near(a, b float64) bool {
-	return math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= 1e-12*(1+math.Abs(a)+math.Abs(b))
 }

@@ -27,23 +27,23 @@ func TestBEIR(t *testing.T) {
 	if title := products[1].Title; len(title) > 125 || !strings.HasSuffix(title, "word…") || extraNames(products[1]) != "metadata" {
 		t.Errorf("%+v", products[1])
 	}
-	judgments, faults, err := drain(in.Judgments)
-	want := []judgments.Judgment{{QueryID: "q1", Query: "mug", ProductID: "d2", Label: judgments.Exact, Split: "test"},
-		{QueryID: "q1", Query: "mug", ProductID: "d1", Label: judgments.Irrelevant, Split: "train"}}
-	if !reflect.DeepEqual(judgments, want) || err != nil {
-		t.Errorf("judgements %+v, error %v", judgments, err)
+	judged, faults, err := drain(in.Judgments)
+	want := []judgments.Judgment{{QueryID: "q1", Query: "mug", Product: "d2", Label: "1", Split: "test"},
+		{QueryID: "q1", Query: "mug", Product: "d1", Label: "0", Split: "train"}}
+	if !reflect.DeepEqual(judged, want) || err != nil {
+		t.Errorf("judgements %+v, error %v", judged, err)
 	}
-	wantFaults(t, faults, `test.tsv: line 3: query "q9" is not in`, `test.tsv: line 4: score "x" is not a whole number`)
+	wantFaults(t, faults, `test.tsv: line 3: query "q9" is not in`, `test.tsv: line 4: query "q1", product "d2": label "x" is none of E, S, C, I`)
 }
 
 func TestBEIRScores(t *testing.T) {
-	esci := map[int]judgments.Label{1: 'C', 10: 'S', 100: 'E'}
+	esci := map[int]judgments.Label{1: "C", 10: "S", 100: "E"}
 	for _, tt := range []struct {
 		scores map[int]judgments.Label
 		rows   string
 		want   string
 	}{
-		{nil, "1 0 -1", "EII"}, {nil, "2 1 0", "ESI"}, {nil, "4 3 2 1 0", "EESCI"}, {esci, "100 10 1 0", "ESCI"}, {esci, "99", "S"},
+		{nil, "1 0 -1", "10-1"}, {esci, "100 10 1 0", "ESCI"}, {esci, "99", "S"},
 	} {
 		rows := ""
 		for s := range strings.FieldsSeq(tt.rows) {

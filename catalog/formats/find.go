@@ -2,6 +2,7 @@ package formats
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -175,6 +176,8 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return parquetRole(path)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
+	case judgments.Recognise(text) != "" && !looksLikeProduct(text):
+		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':
 		return jsonProducts, nil
 	case bytes.TrimSpace(text)[0] == '[':
@@ -189,14 +192,29 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return other, fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
-	case judgments.Recognise(text) != "":
-		return csvJudgments, nil
 	case table.Column(targets[10].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
 		return csvPopularity, nil
 	case len(table.Header) > 1 || o.Format == CSV:
 		return csvProducts, nil
 	}
 	return other, nil
+}
+
+// looksLikeProduct reports whether a file of JSON begins with an object that has an id
+// and a title.
+func looksLikeProduct(start []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(start)).Decode(&fields) != nil {
+		return false
+	}
+	m, _ := newMapping(nil)
+	found := map[string]bool{}
+	for name := range fields {
+		if s, ok := m.slot(name); ok {
+			found[targets[s.target].name] = true
+		}
+	}
+	return found["id"] && found["title"]
 }
 
 func parquetRole(path string) (role, error) {

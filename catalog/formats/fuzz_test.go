@@ -8,7 +8,6 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/textfile"
-	"github.com/trirank/trirank/judgments"
 )
 
 // fuzzReader returns a reader as Read makes it, and the bytes as a file.
@@ -66,20 +65,6 @@ func FuzzCSV(f *testing.F) {
 		r, file := fuzzReader(t, b)
 		r.csvProducts(file, func(p catalog.Product, err error) bool {
 			checkProduct(t, r, p, err)
-			return true
-		})
-	})
-}
-
-func FuzzJudgments(f *testing.F) {
-	f.Add([]byte("query,product_id,esci_label,query_id,split\nq,1,E,7,train\nq,1,X,,\n\"q\n"))
-	f.Add([]byte("query;product_id;label\nq;1;substitute\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, file := fuzzReader(t, b)
-		r.csvJudgments(file, func(j judgments.Judgment, err error) bool {
-			if err == nil && (j.Label == judgments.Unlabelled || !utf8.ValidString(j.Query+j.ProductID+j.QueryID)) {
-				t.Errorf("%+v", j)
-			}
 			return true
 		})
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/trirank/trirank/judgments"
 )
 
 // The rows of ESCI's files, as pandas writes them: text may be null.
@@ -79,11 +81,11 @@ func TestESCI(t *testing.T) {
 	if a := products[0]; a.Title != "Red mug" || a.Description != "for tea" || fmt.Sprint(a.Bullets) != "[big red]" || a.Brand != "Mugs" || a.Color != "" || a.Extra != nil {
 		t.Errorf("%+v", a)
 	}
-	judgments, faults, err := drain(in.Judgments)
-	if err != nil || len(judgments) != 4 || judgments[0] != (judgments.Judgment{QueryID: "7", Query: "mug", ProductID: "A", Label: judgments.Exact, Split: "train"}) {
-		t.Errorf("judgements %+v, error %v", judgments, err)
+	judged, faults, err := drain(in.Judgments)
+	if err != nil || len(judged) != 4 || judged[0] != (judgments.Judgment{QueryID: "7", Query: "mug", Product: "A", Label: judgments.Exact, Split: "train"}) {
+		t.Errorf("judgements %+v, error %v", judged, err)
 	}
-	wantFaults(t, faults, `shopping_queries_dataset_examples.parquet: line 6: label "?"`)
+	wantFaults(t, faults, `shopping_queries_dataset_examples.parquet: line 6: query "9", product "A": label "?"`)
 	if r := store(t, in); r.Products != 2 || r.Judgments != 3 || r.Queries != 2 || r.UnknownProducts != 1 || r.Faults.Count != 3 {
 		t.Errorf("the report is %+v", r)
 	}
@@ -132,13 +134,13 @@ func TestTaskSource(t *testing.T) {
 		{"lamp", 3, "J", "jp", "Exact", 1, s("ランプ"), nil, nil, 0},
 	})
 	in := open(t, Options{Fields: map[string]string{"popularity": "views"}}, dir)
-	products, judgments := sound(t, in.Products), sound(t, in.Judgments)
+	products, judged := sound(t, in.Products), sound(t, in.Judgments)
 	// In the order of names, test comes before train.
 	if in.Format != TaskSource || ids(products) != "B A" || products[1].Title != "Red mug" || products[1].Popularity != 3 || fmt.Sprint(products[1].Bullets) != "[big red]" {
 		t.Errorf("format %s, products %+v", in.Format, products)
 	}
-	if len(judgments) != 4 || judgments[0] != (judgments.Judgment{QueryID: "3", Query: "lamp", ProductID: "B", Label: judgments.Complement, Split: "test"}) || judgments[1].Split != "train" {
-		t.Errorf("judgements %+v", judgments)
+	if len(judged) != 4 || judged[0] != (judgments.Judgment{QueryID: "3", Query: "lamp", Product: "B", Label: judgments.Complement, Split: "test"}) || judged[1].Split != "train" {
+		t.Errorf("judgements %+v", judged)
 	}
 	if again := sound(t, in.Products); ids(again) != "B A" {
 		t.Errorf("a second reading yields %s", ids(again))

@@ -11,7 +11,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/catalog"
-	"github.com/trirank/trirank/judgments"
 )
 
 const esciLine = `{"title": " Mattress 12\"", "description": "", "bullet_points": "FOAM: soft\n\n QUEEN ", "brand": "Ashley", "color": null, ` +
@@ -80,7 +79,7 @@ func TestWriteNamesTheLine(t *testing.T) {
 		faults = append(faults, f.Error())
 	}
 	wantFaults(t, faults, `products.csv: line 4: product id "1" was there before`, `products.csv: line 5: product "2" has no title`,
-		`judgments.csv: line 3: query "q", product "1": label I, but E before`, `judgments.csv: line 4: label "X"`)
+		`judgments.csv: line 3: query "q", product "1": label I, but E before`, `judgments.csv: line 4: query "q", product "1": label "X"`)
 }
 
 func TestCSV(t *testing.T) {
@@ -134,19 +133,24 @@ func TestOpenQuote(t *testing.T) {
 	wantFaults(t, faults, "products.csv: line 3: it is too long: over 16777216 bytes in one line", "products.csv: line 5: field 2 begins with a quote that nothing closes")
 }
 
+// TestJudgments: what eval reads beside products, import reads too.
 func TestJudgments(t *testing.T) {
-	path := filepath.Join(folder(t, map[string]string{"j": "qid\tSplit\tasin\tlabel\tquery\n7\ttest\tB1\tExact\t 5\" vase \n\ttest\tB1\tsubstitute\tpot\n"}), "j")
-	want := []judgments.Judgment{{QueryID: "7", Query: `5" vase`, ProductID: "B1", Label: judgments.Exact, Split: "test"},
-		{QueryID: "pot", Query: "pot", ProductID: "B1", Label: judgments.Substitute, Split: "test"}}
-	if got := sound(t, Judgments(path)); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v", got)
-	}
-	path = filepath.Join(folder(t, map[string]string{"j": "query,product\n"}), "j")
-	if _, _, err := drain(Judgments(path)); err == nil || !strings.Contains(err.Error(), "need the columns query, product_id and esci_label; there are query, product") {
-		t.Errorf("error %v", err)
-	}
-	if _, _, err := drain(Judgments(path + "x")); err == nil {
-		t.Error("a missing file was read")
+	products := "id,title\nB1,vase\n"
+	for name, c := range map[string]struct{ file, text, want string }{
+		"table":      {"judgments.csv", "qid,Split,asin,label,query\n7,test,B1,Exact,\"5\"\" vase\"\n", "7|5\" vase|B1|E|test"},
+		"numbers":    {"judgments.csv", "query,product_id,rating\npot,B1,0.733\n", "|pot|B1|0.733|"},
+		"quepid":     {"judgments.csv", "Team Name,Query Text,Doc ID,Rating\nT,pot,B1,3\n", "|pot|B1|3|"},
+		"opensearch": {"judgments.json", `{"judgmentRatings": [{"query": "pot", "ratings": [{"docId": "B1", "rating": "0.5"}]}]}`, "|pot|B1|0.5|"},
+	} {
+		dir := folder(t, map[string]string{"products.csv": products, c.file: c.text})
+		in := open(t, Options{}, filepath.Join(dir, "products.csv"), filepath.Join(dir, c.file))
+		var got []string
+		for _, j := range sound(t, in.Judgments) {
+			got = append(got, strings.Join([]string{j.QueryID, j.Query, j.Product, string(j.Label), j.Split}, "|"))
+		}
+		if strings.Join(got, "\n") != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -245,7 +245,7 @@ func newStack(r *Report, l Labels) []segment {
 
 // labelName is what people call a label.
 func labelName(label string) string {
-	if name, ok := map[string]string{"E": "exact", "S": "substitute", "C": "complement", "I": "irrelevant"}[label]; ok {
+	if name, ok := map[string]string{"E": "Exact", "S": "Substitute", "C": "Complement", "I": "Irrelevant"}[label]; ok {
 		return name
 	}
 	return label

@@ -5,11 +5,13 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
+	"github.com/trirank/trirank/judgments"
 )
 
 func FuzzRun(f *testing.F) {
@@ -30,14 +32,14 @@ func FuzzRun(f *testing.F) {
 		n := 0
 		for id, hits := range run.Hits {
 			for i, h := range hits {
-				if strings.TrimSpace(id) == "" || strings.TrimSpace(h.Product) == "" || !utf8.ValidString(id+h.Product) || hasControl(id+h.Product) || math.IsNaN(h.Score) || math.IsInf(h.Score, 0) ||
+				if strings.TrimSpace(id) == "" || strings.TrimSpace(h.Product) == "" || !utf8.ValidString(id+h.Product) || strings.ContainsFunc(id+h.Product, unicode.IsControl) || math.IsNaN(h.Score) || math.IsInf(h.Score, 0) ||
 					i > 0 && h.Score > hits[i-1].Score {
 					t.Errorf("query %q: %+v", id, h)
 				}
 			}
 			n += len(hits)
 			var out bytes.Buffer
-			if err := WriteRun(&out, run, []Query{{ID: id}}); err == nil {
+			if err := WriteRun(&out, run, []judgments.Query{{ID: id}}); err == nil {
 				again, _, err := read(out.Bytes(), false)
 				if err != nil || ids(again.Hits[id]) != ids(hits) {
 					t.Errorf("%v: read again as %+v", err, again)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/judgments"
 )
 
 func TestReadRun(t *testing.T) {
@@ -71,7 +72,7 @@ func TestWriteRun(t *testing.T) {
 		"a": {{Product: "x", Score: 1}, {Product: "z", Score: 1}, {Product: "y", Score: -2}}, "b": {{Product: "x", Score: 3}}, "c": {{Product: "x", Score: 3}},
 	}}
 	var b bytes.Buffer
-	if err := WriteRun(&b, run, []eval.Query{{ID: "b"}, {ID: "none"}, {ID: "a"}}); err != nil {
+	if err := WriteRun(&b, run, []judgments.Query{{ID: "b"}, {ID: "none"}, {ID: "a"}}); err != nil {
 		t.Fatal(err)
 	}
 	want := "b Q0 x 1 3 bm25_+_e5\na Q0 x 1 1 bm25_+_e5\na Q0 z 2 0.99999994 bm25_+_e5\na Q0 y 3 -2 bm25_+_e5\n"
@@ -80,14 +81,14 @@ func TestWriteRun(t *testing.T) {
 	}
 	for product, score := range map[string]float64{"a b": 1, "a\u00a0b": 1, "a\x00": 1, "": 1, "\xff": 1, "nan": math.NaN()} {
 		run := &eval.Run{Hits: map[string][]eval.Hit{"q": {{Product: product, Score: score}}}}
-		if err := WriteRun(&b, run, []eval.Query{{ID: "q"}}); err == nil {
+		if err := WriteRun(&b, run, []judgments.Query{{ID: "q"}}); err == nil {
 			t.Errorf("%q was written", product)
 		}
 	}
-	if err := WriteRun(&b, run, []eval.Query{{ID: "a b"}}); err == nil {
+	if err := WriteRun(&b, run, []judgments.Query{{ID: "a b"}}); err == nil {
 		t.Error("a query id with a space in it was written")
 	}
-	if err := WriteRun(broken{}, run, []eval.Query{{ID: "a"}}); err == nil {
+	if err := WriteRun(broken{}, run, []judgments.Query{{ID: "a"}}); err == nil {
 		t.Error("no error of a broken writer")
 	}
 }
@@ -121,7 +122,7 @@ func TestRunsKeepTheirOrder(t *testing.T) {
 		}
 		want := ids(hits)
 		var b bytes.Buffer
-		if err := WriteRun(&b, run, []eval.Query{{ID: "q"}}); err != nil {
+		if err := WriteRun(&b, run, []judgments.Query{{ID: "q"}}); err != nil {
 			t.Fatal(err)
 		}
 		before32, before64 := float32(math.Inf(1)), math.Inf(1)
@@ -141,7 +142,7 @@ func TestRunsKeepTheirOrder(t *testing.T) {
 		// What is as 32 bits hold it stays as it is.
 		if round%3 == 2 {
 			again := new(bytes.Buffer)
-			if err := WriteRun(again, got, []eval.Query{{ID: "q"}}); err != nil || again.String() != b.String() {
+			if err := WriteRun(again, got, []judgments.Query{{ID: "q"}}); err != nil || again.String() != b.String() {
 				t.Fatalf("error %v, written again\n%s\nbefore\n%s", err, again, &b)
 			}
 		}
@@ -156,53 +157,6 @@ func TestOrder(t *testing.T) {
 		if f < math.MaxFloat32 && number(order(f)+1) != math.Nextafter32(f, math.MaxFloat32) {
 			t.Errorf("after %v comes %v", f, number(order(f)+1))
 		}
-	}
-}
-
-func TestWriteQrels(t *testing.T) {
-	for _, table := range []string{
-		"query,product_id,label\nred dress,b,E\nred dress,a,S\nblue jeans,c,C\nblue jeans,d,I\n",
-		"query_id,query,product_id,label\n1,red\tdress,b,2\n1,red\tdress,a,0\n2,jeans,c,1\n",
-	} {
-		read := func(path string, o Options) *eval.Qrels {
-			s, err := Judgments([]string{path}, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			q, _, err := eval.NewQrels(s.Judgments, eval.QrelsOptions{Where: s.Where})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return q
-		}
-		want := read(file(t, "a.csv", table), Options{})
-		var qrels, queries bytes.Buffer
-		if err := errors.Join(WriteQrels(&qrels, want), WriteQueries(&queries, want)); err != nil {
-			t.Fatal(err)
-		}
-		got := read(file(t, "q", qrels.String()), Options{Queries: file(t, "t", queries.String())})
-		for i := range want.Queries {
-			want.Queries[i].Text = strings.ReplaceAll(want.Queries[i].Text, "\t", " ")
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s\n%+v\nwant\n%+v", qrels.String(), got, want)
-		}
-	}
-	q := &eval.Qrels{Scale: eval.ESCI(), Queries: []eval.Query{{ID: "q", Products: []string{"a", "b"}, Levels: []uint8{3, 0}}}}
-	var b bytes.Buffer
-	if err := WriteQrels(&b, q); err != nil || b.String() != "q 0 a 100\nq 0 b 0\n" {
-		t.Errorf("%q, error %v", b.String(), err)
-	}
-	if WriteQrels(broken{}, q) == nil || WriteQueries(broken{}, q) == nil {
-		t.Error("no error of a broken writer")
-	}
-	q.Queries[0].Products[0] = "a b"
-	if WriteQrels(&b, q) == nil {
-		t.Error("a product id with a space in it was written")
-	}
-	q.Queries[0].ID = "a b"
-	if WriteQrels(&b, q) == nil || WriteQueries(&b, q) == nil {
-		t.Error("a query id with a space in it was written")
 	}
 }
 

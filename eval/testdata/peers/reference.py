@@ -54,11 +54,12 @@ answered = {q: docs for q, docs in run.items() if docs}
 for query, values in pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(answered).items():
     for ours, theirs in names.items():
         out[ours][query] = values[theirs]
-# The same with labels from 2 on relevant, and with unjudged hits left out.
+# The same with labels from 2 on relevant, and with unjudged hits left out; what has a
+# negative label is pooled and not judged.
 for query, values in pytrec_eval.RelevanceEvaluator(qrels, {"map", "recall"}, relevance_level=2).evaluate(answered).items():
     out["map[>=2]"][query] = values["map"]
     out["recall[>=2]@10"][query] = values["recall_10"]
-condensed = {q: {d: s for d, s in docs.items() if d in qrels[q]} for q, docs in answered.items() if q in qrels}
+condensed = {q: {d: s for d, s in docs.items() if qrels[q].get(d, -1) >= 0} for q, docs in answered.items() if q in qrels}
 for query, values in pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut"}).evaluate({q: d for q, d in condensed.items() if d}).items():
     out["cndcg@10"][query] = values["ndcg_cut_10"]
 
@@ -78,9 +79,10 @@ by_ranx("mrr@10", "mrr@10", qrels)
 by_ranx("dcg@10", "dcg@10", qrels)
 by_ranx("ndcg{exp}@10", "ndcg_burges@10", qrels)
 
-# ir_measures: Judged, and ERR by gdeval, which prints five decimals.
+# ir_measures: Judged, and ERR by gdeval, which prints five decimals. Its Judged counts
+# negative labels, so they are left out.
 scored = [ir_measures.ScoredDoc(q, d, s) for q, docs in answered.items() for d, s in docs.items()]
-judged = [ir_measures.Qrel(q, d, l) for q, docs in qrels.items() for d, l in docs.items()]
+judged = [ir_measures.Qrel(q, d, l) for q, docs in qrels.items() for d, l in docs.items() if l >= 0]
 for name, theirs in {"judged@10": ir_measures.Judged @ 10, "err@10": ir_measures.ERR @ 10}.items():
     for m in ir_measures.iter_calc([theirs], judged, scored):
         out[name][m.query_id] = m.value
