@@ -36,7 +36,7 @@ far it moved against the pretrained ranking, its title and its score.
 --explain adds how the score of each hit comes about, --distribution how the scores
 of the whole catalogue are spread. With --json it prints what the server's
 /v1/compare answers.`,
-		Example: `  trirank search --index shop.index "usb c charger for iphone"
+		Example: `  trirank search --index shop.index "wireless mouse"
   trirank search --index shop.index --k 5 --systems bm25,hybrid --brand Norrvik charger
   trirank search --index shop.index --json --explain --distribution "red shoes" | jq .`,
 		Args: func(_ *cobra.Command, args []string) error {
