@@ -7,6 +7,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/english"
 )
 
 // Costs by which a configuration may be the cheapest.
@@ -123,7 +124,7 @@ func (c *Choice) evidence(judged int) string {
 	if c.Chosen.Against == nil {
 		text := fmt.Sprintf("exact search: of %d configurations none that costs less is shown to lose less than %s %s", c.Considered, eval.Short(c.Margin), Quality)
 		if judged < leastQueries {
-			text += fmt.Sprintf(" (there are %d queries whose judgements tell, and it takes %d)", judged, leastQueries)
+			text += fmt.Sprintf(" (judgements of %s tell, and it takes %d)", english.Count(judged, "query"), leastQueries)
 		}
 		return text
 	}
@@ -133,6 +134,6 @@ func (c *Choice) evidence(judged int) string {
 		y, _ := c.Chosen.Metric(unit)
 		return fmt.Sprintf("%.2f", y/x)
 	}
-	return fmt.Sprintf("%s against exact search, with %d queries: %s [%s, %s], so not worse by %s, which also holds when corrected for %d configurations; %s times its time, %s times its bytes; the cheapest of %d that qualify",
-		Quality, a.Queries, eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), c.Considered, ratio(Median), ratio(VectorBytes), c.Qualified)
+	return fmt.Sprintf("%s against exact search, with %s: %s [%s, %s], so not worse by %s, which also holds when corrected for %s; %s times its time, %s times its bytes; the cheapest of %d that qualify",
+		Quality, english.Count(a.Queries, "query"), eval.Signed(float64(a.Difference)), eval.Signed(float64(a.Low)), eval.Signed(float64(a.High)), eval.Short(c.Margin), english.Count(c.Considered, "configuration"), ratio(Median), ratio(VectorBytes), c.Qualified)
 }

@@ -6,6 +6,14 @@
 // goroutines, and a directory by many processes, at once. Close waits for the
 // searches that are running and may be called twice.
 //
+// # Text
+//
+// Products and queries, bleve's own rankings included, are written in one form before
+// the analyzer cuts them into terms: letters of full width as those of ASCII, katakana of
+// half width as those of full width (Unicode Standard Annex 11), and a letter with its
+// accents as one character where there is one (NFC, Annex 15). So "café" is one word however it was
+// typed, and "ｗｉｆｉ" is wifi. Accents stay: "cafe" is another word.
+//
 // # Scores
 //
 // bleve keeps the postings, but its own "bm25" is not the formula of that

@@ -21,7 +21,7 @@ const (
 )
 
 // formatNumber is raised by any change that an older Open would misread.
-const formatNumber = 1
+const formatNumber = 2 // 2: text is normalised
 
 // header is what bm25.json holds.
 type header struct {

@@ -114,7 +114,7 @@ func TestOpenHeader(t *testing.T) {
 		change func(h *header)
 		want   string
 	}{
-		{"format", func(h *header) { h.Format = 2 }, "its format is 2, and this program reads 1"},
+		{"format", func(h *header) { h.Format = 1 }, "its format is 1, and this program reads 2"},
 		{"no rows", func(h *header) { h.Rows = 0 }, "makes no sense"},
 		{"more rows", func(h *header) { h.Rows++ }, "101 rows do not go with"},
 		{"absurdly many rows", func(h *header) { h.Rows = 1 << 60 }, "makes no sense"},

@@ -19,6 +19,9 @@ import (
 	_ "github.com/blevesearch/bleve/v2/analysis/lang/en"
 	_ "github.com/blevesearch/bleve/v2/analysis/lang/es"
 
+	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/width"
+
 	"github.com/trirank/trirank/catalog"
 )
 
@@ -161,12 +164,17 @@ func fieldText(p *catalog.Product, name string) []byte {
 	default:
 		return nil
 	}
-	return []byte(cleanText(text))
+	return []byte(normal(text))
 }
 
-// cleanText replaces what is not UTF-8, in products and queries alike: bleve's
-// tokenizers treat stray bytes each in its own way.
-func cleanText(s string) string { return strings.ToValidUTF8(s, " ") }
+// normal writes text in the one form that products and queries are analyzed in: what looks
+// alike is alike. Letters of full width become those of ASCII and katakana of half width
+// those of full width; then a letter and its accents become one character (NFC). The order
+// matters: the voiced mark of half width is an accent only when it was folded. What is not
+// UTF-8 becomes a space: bleve's tokenizers treat stray bytes each in its own way.
+func normal(s string) string {
+	return norm.NFC.String(width.Fold.String(strings.ToValidUTF8(s, " ")))
+}
 
 // or0 translates None.
 func or0(x float64) float64 {

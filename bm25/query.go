@@ -23,7 +23,7 @@ func (ix *Index) parse(query string) []queryTerm {
 	}
 	var terms []queryTerm
 	places := map[string]int{}
-	for _, token := range ix.analyzer.Analyze([]byte(cleanText(query))) {
+	for _, token := range ix.analyzer.Analyze([]byte(normal(query))) {
 		if i, ok := places[string(token.Term)]; ok {
 			terms[i].count++
 			continue

@@ -3,8 +3,14 @@ package bm25
 import (
 	"context"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/width"
 
 	"github.com/trirank/trirank/catalog"
 )
@@ -122,4 +128,104 @@ func TestNothingToFind(t *testing.T) {
 	if err != nil || len(hits) != 1 {
 		t.Errorf("%v, %v", hits, err)
 	}
+}
+
+// TestOneForm checks that text is found however its letters were typed, by all analyzers
+// and by bleve's own scoring too.
+func TestOneForm(t *testing.T) {
+	for _, c := range []struct {
+		analyzer string
+		alike    []string // titles, and queries
+		other    string   // a title that is another word
+	}{
+		{"", []string{"café", "cafe\u0301", "CAFÉ", "ｃａｆé", "ｃａｆｅ\u0301"}, "cafe"},
+		{"standard", []string{"wifi", "ｗｉｆｉ", "ＷｉＦｉ"}, "wlan"},
+		{"es", []string{"niño", "nin\u0303o"}, "nido"},
+		{"simple", []string{"Ångström", "A\u030angstro\u0308m", "Ångström"}, "angstrom"},
+		{"web", []string{"crème", "cre\u0300me"}, "creme"},
+		{"keyword", []string{"ガラス", "ｶﾞﾗｽ", "カ\u3099ラス"}, "カラス"},
+		{"cjk", []string{"ガラス", "ｶﾞﾗｽ", "カ\u3099ラス"}, "ワイン"},
+	} {
+		var products []catalog.Product
+		for _, title := range append(c.alike, c.other) {
+			products = append(products, catalog.Product{Title: title})
+		}
+		ix := buildIndex(t, products, Options{Analyzer: c.analyzer, Fields: []Field{{Title, 1}}})
+		for _, q := range c.alike {
+			for name, search := range map[string]func() ([]Hit, error){
+				"Okapi": func() ([]Hit, error) { return ix.Search(context.Background(), q, nil, 10) },
+				"bleve": func() ([]Hit, error) {
+					return ix.SearchBleve(context.Background(), BleveTFIDF, q, nil, 10)
+				},
+			} {
+				hits, err := search()
+				if err != nil || len(hits) != len(c.alike) {
+					t.Errorf("analyzer %q, %s: query %+q finds %v, %v; the first %d rows expected", c.analyzer, name, q, hits, err, len(c.alike))
+					continue
+				}
+				for i, h := range hits {
+					if int(h.Row) != i || h.Score != hits[0].Score {
+						t.Errorf("analyzer %q, %s: query %+q: hit %d is %v", c.analyzer, name, q, i, h)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestFormsRankAlike builds indexes of the same products in several forms, and asks each
+// in all of them: rows, scores and explanations are the same.
+func TestFormsRankAlike(t *testing.T) {
+	forms := map[string]func(string) string{
+		"composed":   norm.NFC.String,
+		"decomposed": norm.NFD.String,
+		"full width": width.Widen.String,
+		"half width": width.Narrow.String,
+	}
+	products := makeProducts(300)
+	words := append(slices.Clone(queries), "café crème", "タオル カップ", "ñandú")
+	ctx := context.Background()
+	plain := buildIndex(t, products, Options{Fields: allFields()})
+	for name, form := range forms {
+		written := slices.Clone(products)
+		for i := range written {
+			p := &written[i]
+			p.Title, p.Brand, p.Description = form(p.Title), form(p.Brand), form(p.Description)
+			p.Bullets = slices.Clone(p.Bullets)
+			for j := range p.Bullets {
+				p.Bullets[j] = form(p.Bullets[j])
+			}
+		}
+		ix := buildIndex(t, written, Options{Fields: allFields()})
+		for _, q := range words {
+			want, err := plain.Search(ctx, q, nil, 50)
+			got, err2 := ix.Search(ctx, form(q), nil, 50)
+			if err != nil || err2 != nil || !slices.Equal(got, want) {
+				t.Fatalf("%s: query %q: %v, %v; %v, %v expected", name, q, got, err2, want, err)
+			}
+			if len(want) == 0 {
+				continue
+			}
+			a, err := plain.Explain(ctx, form(q), want[0].Row)
+			b, err2 := ix.Explain(ctx, q, want[0].Row)
+			if err != nil || err2 != nil || !reflect.DeepEqual(a, b) {
+				t.Fatalf("%s: query %q is explained otherwise: %v, %v", name, q, err, err2)
+			}
+		}
+	}
+}
+
+func FuzzNormal(f *testing.F) {
+	for _, q := range append(hostile, "ｶﾞ", "ｗｉｆｉ", "cafe\u0301", "ﾞ", "한", "ﾊﾟ") {
+		f.Add(q[:min(len(q), 1000)])
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		once := normal(s)
+		if normal(once) != once || !utf8.ValidString(once) {
+			t.Errorf("%+q becomes %+q and that %+q", s, once, normal(once))
+		}
+		if utf8.ValidString(s) && normal(norm.NFD.String(s)) != normal(norm.NFC.String(s)) {
+			t.Errorf("%+q: composed %+q, decomposed %+q", s, normal(norm.NFC.String(s)), normal(norm.NFD.String(s)))
+		}
+	})
 }

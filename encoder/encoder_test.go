@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/trirank/trirank/internal/onnxfile"
 )
 
 // fake is a model whose hidden layer is a known function of the token: its id
@@ -127,13 +131,104 @@ func TestEncodeErrors(t *testing.T) {
 
 func TestModelHash(t *testing.T) {
 	a := Model{Format: 1, Name: "a", SHA256: map[string]string{"x": "1", "y": "2"}}
-	b := a
-	b.Name = "b"
-	if a.Hash() != b.Hash() {
-		t.Error("the name changes the hash")
+	for name, change := range map[string]func(m *Model){
+		"name":      func(m *Model) { m.Name = "b" },
+		"parent":    func(m *Model) { m.Parent, m.Run = "b", "c" },
+		"quantized": func(m *Model) { m.Quantized = &Quantized{} },
+	} {
+		b := a
+		if change(&b); a.Hash() != b.Hash() {
+			t.Errorf("%s changes the hash", name)
+		}
 	}
-	b.PassagePrefix = "passage: "
-	if a.Hash() == b.Hash() {
-		t.Error("the prefix does not change the hash")
+	for name, change := range map[string]func(m *Model){
+		"pooling":        func(m *Model) { m.Pooling = "cls" },
+		"query prefix":   func(m *Model) { m.QueryPrefix = "query: " },
+		"passage prefix": func(m *Model) { m.PassagePrefix = "passage: " },
+		"no prefixes":    func(m *Model) { m.NoPrefixes = true },
+		"max tokens":     func(m *Model) { m.MaxTokens = 128 },
+		"dimension":      func(m *Model) { m.Dimension = 128 },
+		"precision":      func(m *Model) { m.Precision = "fp16" },
+		"file":           func(m *Model) { m.SHA256 = map[string]string{"x": "1", "y": "3"} },
+		"another file":   func(m *Model) { m.SHA256 = map[string]string{"x": "1", "y": "2", "z": "3"} },
+	} {
+		b := a
+		if change(&b); a.Hash() == b.Hash() {
+			t.Errorf("%s does not change the hash", name)
+		}
+	}
+}
+
+// TestModelWeights checks that the hash of a model covers files of weights that its
+// model.json does not list, and does not depend on whether it does.
+func TestModelWeights(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tensor := onnxfile.AppendNumber(onnxfile.AppendNumber(nil, onnxfile.TensorDims, 1), onnxfile.TensorType, onnxfile.Float32)
+	tensor = onnxfile.AppendBytes(tensor, 13, onnxfile.AppendBytes(onnxfile.AppendBytes(nil, 1, "location"), 2, "weights.bin"))
+	tensor = onnxfile.AppendNumber(tensor, 14, 1)
+	write(NetworkFile, string(onnxfile.AppendBytes(nil, onnxfile.ModelGraph, onnxfile.AppendBytes(nil, onnxfile.GraphInitializer, tensor))))
+	write(TokenizerFile, "{}")
+	write("weights.bin", "abcd")
+	m := &Model{Format: 1, Name: "m", Pooling: "mean", NoPrefixes: true, MaxTokens: 16, Dimension: 1, Precision: "fp32"}
+	hash := func() string {
+		read, err := ReadModel(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return read.Hash()
+	}
+	if err := WriteModel(dir, m); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := os.ReadFile(filepath.Join(dir, modelFile))
+	if err != nil || !strings.Contains(string(listed), `"weights.bin"`) {
+		t.Fatalf("%s, %v", listed, err)
+	}
+	first := hash()
+	unlisted, err := ReadModel(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(unlisted.SHA256, "weights.bin")
+	if err := unlisted.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if hash() != first {
+		t.Error("a model has another hash if its model.json lists no weights")
+	}
+	write("weights.bin", "abce")
+	if hash() == first {
+		t.Error("other weights have the same hash")
+	}
+	write(modelFile, string(listed))
+	if read, err := ReadModel(dir); err != nil {
+		t.Error(err)
+	} else if err := read.Verify(dir); err == nil || !strings.Contains(err.Error(), "weights.bin is not the file") {
+		t.Errorf("Verify: %v", err)
+	}
+	write("weights.bin", "abc")
+	if _, err := ReadModel(dir); err == nil || !strings.Contains(err.Error(), "it was cut off") {
+		t.Errorf("ReadModel: %v", err)
+	}
+	write(NetworkFile, "junk")
+	if _, err := ReadModel(dir); err == nil || !strings.Contains(err.Error(), "model.onnx is not the file that model.json describes") {
+		t.Errorf("ReadModel: %v", err)
+	}
+}
+
+func TestLengthIsTested(t *testing.T) {
+	f := &fake{}
+	e := newFake(f, Options{})
+	if err := e.TestLength(context.Background()); err != nil {
+		t.Error(err)
+	}
+	f.fail = errors.New("indices element out of data bounds")
+	if err := e.TestLength(context.Background()); err == nil || !strings.Contains(err.Error(), "texts of 20 tokens, its max_tokens") {
+		t.Error(err)
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/onnxfile"
 )
 
 // ModelFormat is the version of model.json that this program reads and writes.
@@ -38,7 +40,8 @@ type Model struct {
 	MaxTokens  int    `json:"max_tokens"` // longer texts are cut
 	Dimension  int    `json:"dimension"`
 	Precision  string `json:"precision"` // "fp32", "fp16" or "int8"
-	// SHA256 holds the hash of each file that decides the vectors, by name.
+	// SHA256 holds the hash of each file that decides the vectors, by name: also of
+	// those that the network keeps weights in, if model.json does not list them.
 	SHA256 map[string]string `json:"sha256"`
 	// Parent and Run name the model that a fine-tuned one came from and the
 	// training run that made it.
@@ -188,8 +191,9 @@ func (m *Model) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ReadModel reads and validates DIR/model.json. It does not read the model's
-// other files; see Model.Verify.
+// ReadModel reads and validates DIR/model.json. Files of weights that model.onnx names and
+// model.json does not are added to SHA256, so that Hash covers them; other files are not
+// compared with their hashes: see Model.Verify.
 func ReadModel(dir string) (*Model, error) {
 	path := filepath.Join(dir, modelFile)
 	b, err := os.ReadFile(path)
@@ -205,23 +209,67 @@ func ReadModel(dir string) (*Model, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot use model %s: %w", path, err)
 	}
+	if err := m.network(dir); err != nil {
+		// A file that is not the model's at all has no other fault worth telling.
+		if err2 := m.verify(dir, NetworkFile); err2 != nil {
+			return nil, err2
+		}
+		return nil, fmt.Errorf("cannot use model %s: %s: %w", dir, NetworkFile, err)
+	}
 	return &m, nil
+}
+
+// network takes from the network what decides vectors and model.json may not tell.
+func (m *Model) network(dir string) error {
+	n, err := onnxfile.Inspect(filepath.Join(dir, NetworkFile))
+	if err != nil {
+		return err
+	}
+	if n.Positions > 0 && m.MaxTokens > n.Positions {
+		return fmt.Errorf("it has positions for %d tokens, and max_tokens is %d (set max_tokens in %s to %d or less)", n.Positions, m.MaxTokens, modelFile, n.Positions)
+	}
+	return m.addWeights(dir, n.Files)
+}
+
+// addWeights adds the hashes of files of weights that are not known yet.
+func (m *Model) addWeights(dir string, files []string) error {
+	for _, name := range files {
+		if name == modelFile {
+			return fmt.Errorf("weights lie in %s, which describes them (export the model again)", name)
+		}
+		if m.SHA256[name] != "" {
+			continue
+		}
+		sum, err := atomicfile.SHA256(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		m.SHA256[name] = sum
+	}
+	return nil
 }
 
 // Verify compares the files of dir with the hashes in m. It reads them whole:
 // about a tenth of a second for 100 MB.
 func (m *Model) Verify(dir string) error {
-	for name, want := range m.SHA256 {
-		if filepath.Base(name) != name {
-			return fmt.Errorf("cannot verify model %s: %q is not a plain file name", dir, name)
+	for _, name := range slices.Sorted(maps.Keys(m.SHA256)) {
+		if err := m.verify(dir, name); err != nil {
+			return err
 		}
-		got, err := atomicfile.SHA256(filepath.Join(dir, name))
-		if err != nil {
-			return fmt.Errorf("cannot verify model %s: %w", dir, err)
-		}
-		if got != want {
-			return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got, want)
-		}
+	}
+	return nil
+}
+
+func (m *Model) verify(dir, name string) error {
+	if filepath.Base(name) != name {
+		return fmt.Errorf("cannot verify model %s: %q is not a plain file name", dir, name)
+	}
+	got, err := atomicfile.SHA256(filepath.Join(dir, name))
+	if err != nil {
+		return fmt.Errorf("cannot verify model %s: %w", dir, err)
+	}
+	if want := m.SHA256[name]; got != want {
+		return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got, want)
 	}
 	return nil
 }
@@ -268,6 +316,9 @@ func WriteModel(dir string, m *Model) error {
 			return fmt.Errorf("cannot describe model %s: %w", dir, err)
 		}
 		c.SHA256[name] = sum
+	}
+	if err := c.network(dir); err != nil {
+		return fmt.Errorf("cannot describe model %s: %s: %w", dir, NetworkFile, err)
 	}
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("cannot describe model %s: %w", dir, err)

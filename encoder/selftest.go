@@ -3,6 +3,7 @@ package encoder
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // selfTestPairs are queries, each with the passage that answers it.
@@ -20,6 +21,16 @@ var selfTestPairs = [][2]string{
 func (e *Encoder) SelfTest(ctx context.Context) error {
 	if err := e.selfTest(ctx); err != nil {
 		return fmt.Errorf("model %s fails its self-test: %w (is model.json the right one for this model.onnx?)", e.Model.Name, err)
+	}
+	return nil
+}
+
+// TestLength runs the network on a text of max_tokens tokens: one that has no positions for
+// so many would fail at the first long product.
+func (e *Encoder) TestLength(ctx context.Context) error {
+	v := make([]float32, e.Model.Dimension)
+	if err := e.Passages(ctx, []string{strings.Repeat("a ", e.Model.MaxTokens)}, v); err != nil {
+		return fmt.Errorf("model %s fails at texts of %d tokens, its max_tokens: %w (set max_tokens in model.json to what the network was made for)", e.Model.Name, e.Model.MaxTokens, err)
 	}
 	return nil
 }

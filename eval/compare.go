@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -170,7 +171,7 @@ func (t *table) analyse(o Options) statistics {
 		}
 		Holm(out.comparisons[begin:])
 		for i := range out.comparisons[begin:] {
-			out.comparisons[begin+i].judge(metric.Title(), o.Tie)
+			out.comparisons[begin+i].judge(metric.Title(), o.Tie, pairs)
 		}
 	}
 	return out
@@ -291,13 +292,10 @@ func Holm(family []Comparison) {
 	}
 }
 
-// judge draws the conclusion from the numbers and words it.
-func (c *Comparison) judge(metric string, tie float64) {
+// judge draws the conclusion from the numbers and words it; pairs is how many comparisons
+// by this metric there are.
+func (c *Comparison) judge(metric string, tie float64, pairs int) {
 	d := float64(c.Difference)
-	could := Short(float64(c.Detectable))
-	if !c.Detectable.Exists() {
-		could = "nothing"
-	}
 	size, low, high := Short(math.Abs(d)), Signed(float64(c.Low)), Signed(float64(c.High))
 	switch {
 	case c.Queries == 0 || math.IsNaN(d):
@@ -313,23 +311,41 @@ func (c *Comparison) judge(metric string, tie float64) {
 			c.B, c.A, metric, Signed(d), Short(tie), queries(c.Queries), low, high)
 	case c.PHolm < alpha && d > 0:
 		c.Outcome = Better
-		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s beats %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(float64(c.Low)), Short(float64(c.High)), pValue(float64(c.PHolm))) + c.reconcile(pairs)
 	case c.PHolm < alpha:
 		c.Outcome = Worse
-		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm)))
+		c.Verdict = fmt.Sprintf("%s loses to %s on %s by %s [%s, %s], p %s.", c.B, c.A, metric, size, Short(-float64(c.High)), Short(-float64(c.Low)), pValue(float64(c.PHolm))) + c.reconcile(pairs)
 	default:
 		c.Outcome = Unclear
-		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %s: %s [%s, %s], p %s; %s could have been.",
-			c.B, c.A, metric, queries(c.Queries), Signed(d), low, high, pValue(float64(c.PHolm)), could)
+		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %s: %s [%s, %s], p %s.",
+			c.B, c.A, metric, queries(c.Queries), Signed(d), low, high, pValue(float64(c.PHolm))) + c.reconcile(pairs) + c.power()
 	}
+}
+
+// power says what the test could have shown.
+func (c *Comparison) power() string {
+	if !c.Detectable.Exists() {
+		return " With so few queries no difference could have been shown."
+	}
+	return fmt.Sprintf(" A difference of %s would have been found four times in five.", Short(float64(c.Detectable)))
+}
+
+// reconcile says why interval and p-value do not agree on whether there is a difference,
+// if they do not.
+func (c *Comparison) reconcile(pairs int) string {
+	excluded := c.Low > 0 || c.High < 0
+	switch {
+	case excluded == (c.PHolm < alpha):
+		return ""
+	case excluded && c.P < alpha:
+		return fmt.Sprintf(" The interval is of this comparison alone, for which p %s; the p before is corrected for %s (Holm).", pValue(float64(c.P)), english.Count(pairs, "comparison"))
+	}
+	return " The interval (bootstrap) and p (randomisation) are found in two ways, which may disagree at the border."
 }
 
 // queries writes "1 query", "2 queries".
 func queries(n int) string {
-	if n == 1 {
-		return "1 query"
-	}
-	return fmt.Sprintf("%d queries", n)
+	return english.Count(n, "query")
 }
 
 // Short writes a number as papers do: three decimals, no zero before the point.

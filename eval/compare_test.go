@@ -238,17 +238,18 @@ func TestVerdicts(t *testing.T) {
 		outcome, want string
 	}{
 		{Comparison{Difference: .0412, Low: .02, High: .0606, PHolm: .0004}, Better, "finetuned beats bm25 on nDCG@10 by .041 [.020, .061], p < .001."},
-		{Comparison{Difference: -.0412, Low: -.0606, High: .001, PHolm: .0123}, Worse, "finetuned loses to bm25 on nDCG@10 by .041 [-.001, .061], p = .012."},
+		{Comparison{Difference: -.0412, Low: -.0606, High: .001, PHolm: .0123}, Worse, "finetuned loses to bm25 on nDCG@10 by .041 [-.001, .061], p = .012. The interval (bootstrap) and p (randomisation) are found in two ways, which may disagree at the border."},
 		{Comparison{Difference: .001, Low: -.002, High: .0029, PHolm: .9}, Tie, "finetuned and bm25 are equal on nDCG@10: the difference of +.001 [-.002, +.003] is below .003, which nobody would notice."},
 		{Comparison{Difference: -.001, Low: -.04, High: .03, PHolm: .9}, Tie, "finetuned and bm25 are level on nDCG@10: the difference of -.001 is below .003; with 40 queries it may be as far off as [-.040, +.030]."},
 		// significant, but nobody would act on it
 		{Comparison{Difference: .002, Low: .001, High: .0029, PHolm: .0001}, Tie, "finetuned and bm25 are equal on nDCG@10: the difference of +.002 [+.001, +.003] is below .003, which nobody would notice."},
-		{Comparison{Difference: .02, Low: -.01, High: .05, PHolm: .2, Detectable: .043}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [-.010, +.050], p = .200; .043 could have been."},
-		{Comparison{Difference: .02, Low: .001, High: .05, PHolm: .05, Detectable: nan}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [+.001, +.050], p = .050; nothing could have been."},
+		{Comparison{Difference: .02, Low: -.01, High: .05, PHolm: .2, Detectable: .043}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [-.010, +.050], p = .200. A difference of .043 would have been found four times in five."},
+		{Comparison{Difference: .02, Low: .001, High: .05, P: .0167, PHolm: .05, Detectable: nan}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [+.001, +.050], p = .050. The interval is of this comparison alone, for which p = .017; the p before is corrected for 3 comparisons (Holm). With so few queries no difference could have been shown."},
+		{Comparison{Difference: .02, Low: .001, High: .05, P: .051, PHolm: .051, Detectable: .03}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [+.001, +.050], p = .051. The interval (bootstrap) and p (randomisation) are found in two ways, which may disagree at the border. A difference of .030 would have been found four times in five."},
 		{Comparison{Difference: nan, Low: nan, High: nan, PHolm: 1}, Unclear, "finetuned cannot be compared on nDCG@10: no query has it for all systems."},
 	} {
 		c.c.A, c.c.B, c.c.Queries = "bm25", "finetuned", 40
-		c.c.judge("nDCG@10", DefaultTie)
+		c.c.judge("nDCG@10", DefaultTie, 3)
 		if c.c.Outcome != c.outcome || c.c.Verdict != c.want {
 			t.Errorf("%s: %s\nwant %s: %s", c.c.Outcome, c.c.Verdict, c.outcome, c.want)
 		}

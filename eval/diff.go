@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -464,7 +465,7 @@ func (r *DiffReport) hold(c *Condition, was Values, o DiffOptions) {
 	}
 	switch {
 	case s.OnlyInA > 0 && !o.AllowMissing:
-		r.Failed = append(r.Failed, fmt.Sprintf("%s: %d of %d queries are not in %s (--allow-missing holds it over the others)", where, s.OnlyInA, s.Queries+s.OnlyInA, r.B))
+		r.Failed = append(r.Failed, fmt.Sprintf("%s: %s %s not in %s (--allow-missing holds it over the others)", where, english.CountOf(s.OnlyInA, s.Queries+s.OnlyInA, "query"), english.Choose(s.OnlyInA, "is", "are"), r.B))
 	case !worse:
 		r.Passed = append(r.Passed, text)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/judgments"
 )
@@ -367,11 +368,12 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 		if n == 0 {
 			continue
 		}
-		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %d of %d queries are not in its run and count as answered with nothing.", e.systems[s], name, n, len(q.Queries)))
+		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %s %s not in its run and %s as answered with nothing.", e.systems[s], name,
+			english.CountOf(n, len(q.Queries), "query"), english.Choose(n, "is", "are"), english.Choose(n, "counts", "count")))
 	}
 	for s, n := range out.NoHits {
 		if n > 0 && name == FullTask {
-			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %d of %d queries.", e.systems[s], n, len(q.Queries)))
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %s.", e.systems[s], english.CountOf(n, len(q.Queries), "query")))
 		}
 	}
 	for s, run := range runs {
@@ -427,7 +429,9 @@ func (e *evaluation) verdicts(context.Context) error {
 func (e *evaluation) warn(task Task) {
 	r := e.report
 	if len(task.Metrics) > 0 && task.Metrics[0].Left > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: %d of %d queries have no relevant product and are left out of %s.", names[task.Name], task.Metrics[0].Left, task.Queries, task.Metrics[0].Title))
+		left := task.Metrics[0].Left
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: %s %s no relevant product and %s left out of %s.", names[task.Name], english.CountOf(left, task.Queries, "query"),
+			english.Choose(left, "has", "have"), english.Choose(left, "is", "are"), task.Metrics[0].Title))
 	}
 	if task.Queries < 50 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: with %s only large differences can be shown.", names[task.Name], queries(task.Queries)))

@@ -156,8 +156,8 @@ func TestEvaluateTasks(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	for _, note := range []string{
-		"finetuned (full): 1 of 5 queries are not in its run and count as answered with nothing",
-		"1 of 5 queries have no relevant product and are left out of nDCG@10",
+		"finetuned (full): 1 of 5 queries is not in its run and counts as answered with nothing",
+		"1 of 5 queries has no relevant product and is left out of nDCG@10",
 		"with 5 queries only large differences",
 		"finetuned saw 1 of the 6 judged queries in training",
 	} {

@@ -71,7 +71,7 @@ func writeCatalogue(ctx context.Context, x *store.Index, dir string, o Options) 
 	var step store.Step
 	progress := func(int) {}
 	if o.Step != nil {
-		step = o.Step("generating", "products", o.Rows)
+		step = o.Step("generating", "product", o.Rows)
 		progress = step.Set
 	}
 	have := x.Manifest.Catalogue

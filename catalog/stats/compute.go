@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -164,7 +165,7 @@ func (p *productStats) report(r *Report) {
 	r.Brands, r.Departments, r.Categories = p.brands.ranking(p.o.Top), p.departments.ranking(p.o.Top), p.categories.ranking(p.o.Top)
 	for name, t := range map[string]*texts{"brands": p.brands, "departments": p.departments, "categories": p.categories} {
 		if t.others > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("The first %d %s are told apart; the %d products of later ones count as the tail.", maxTexts, name, t.others))
+			r.Notes = append(r.Notes, fmt.Sprintf("The first %d %s are told apart; later ones, of %s, count as the tail.", maxTexts, name, english.Count(t.others, "product")))
 		}
 	}
 	slices.Sort(r.Notes)

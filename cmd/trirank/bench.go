@@ -37,7 +37,7 @@ report.json, and benchmark.txt, which benchstat compares.`,
   trirank bench load --index shop.index --out report
   trirank bench recall --index shop.index --out report
   trirank bench quantization --index shop.index --quantized int8 --out report
-  trirank bench choose --index shop.index --min-ndcg-loss 0.003 --write`,
+  trirank bench choose --index shop.index --max-ndcg-loss 0.003 --write`,
 	}
 	c.AddCommand(newBenchLatencyCommand(), newBenchLoadCommand(), newBenchEncodeCommand(), newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand(), newBenchGenerateCommand())
 	return c
@@ -226,7 +226,7 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	m := b.x.Manifest
 	r := &bench.Report{
 		Title: title, Date: time.Now().UTC(), Notes: b.notes, Sections: sections,
-		Subject: fmt.Sprintf("%s, %s, %d queries, index %.12s", m.Catalogue.Name, plural(m.Catalogue.Rows, "product"), len(b.texts), m.Hash()),
+		Subject: fmt.Sprintf("%s, %s, %s, index %.12s", m.Catalogue.Name, plural(m.Catalogue.Rows, "product"), plural(len(b.texts), "query"), m.Hash()),
 		Machine: b.machine,
 	}
 	if b.system != "" {

@@ -27,26 +27,32 @@ nothing, and exact search stays.
 With --write the ranking's FAISS index is built anew like that and replaces the one
 in the index directory, with the evidence in its manifest. Vectors, models and texts
 stay; a server takes it over without a restart.`,
-		Example: `  trirank bench choose --index shop.index --min-ndcg-loss 0.003
+		Example: `  trirank bench choose --index shop.index --max-ndcg-loss 0.003
   trirank bench choose --index shop.index --system finetuned --cost memory --write`,
 		Args: cobra.NoArgs,
 	}
 	o.addVectors(c.Flags())
 	f := c.Flags()
 	f.StringArrayVar(&factories, "factory", nil, "FAISS factory string to consider, any number of times (default: what suits the number of products)")
-	f.Float64Var(&margin, "min-ndcg-loss", .003, "loss of nDCG@10 that matters: less is put up with")
+	f.Float64Var(&margin, "max-ndcg-loss", .003, "loss of nDCG@10 that is put up with")
+	// What it was called when it said the opposite of what it is.
+	f.Float64Var(&margin, "min-ndcg-loss", .003, "")
+	f.Lookup("min-ndcg-loss").Hidden = true
 	f.StringVar(&cost, "cost", "latency", "what should be least: latency or memory")
 	f.BoolVar(&write, "write", false, "build the index like that and put it into INDEX")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		if c.Flags().Changed("min-ndcg-loss") {
+			fmt.Fprintln(c.ErrOrStderr(), "note: --min-ndcg-loss is called --max-ndcg-loss now")
+		}
 		unit, ok := costs[cost]
 		if !ok {
 			return usageError("--cost is latency or memory, not %q", cost)
 		}
 		if !(margin > 0 && margin < 1) {
-			return usageError("--min-ndcg-loss %v is not above 0 and below 1", margin)
+			return usageError("--max-ndcg-loss %v is not above 0 and below 1", margin)
 		}
 		if err := o.check(); err != nil {
 			return err

@@ -56,7 +56,7 @@ only products whose text is new are encoded.`,
 		if err := m.Encoder.SelfTest(c.Context()); err != nil {
 			return err
 		}
-		p := progress.Start(c.ErrOrStderr(), "embedding", "products", cat.Rows())
+		p := progress.Start(c.ErrOrStderr(), "embedding", "product", cat.Rows())
 		done, err := store.Embed(c.Context(), store.EmbedOptions{
 			Catalog: cat, Encoder: m.Encoder, Template: t, Out: out, Resume: resume, Started: p.Skip, Progress: p.Set,
 		})

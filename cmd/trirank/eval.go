@@ -162,7 +162,7 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 			return err
 		}
 	}
-	p := progress.Start(c.ErrOrStderr(), "comparing", "queries", len(e.in.Qrels.Queries))
+	p := progress.Start(c.ErrOrStderr(), "comparing", "query", len(e.in.Qrels.Queries))
 	r, values, err := eval.Evaluate(c.Context(), e.in, o.options)
 	if err != nil {
 		p.Stop()
@@ -243,7 +243,7 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 		}
 	}
 	unseen := e.all.Only(func(q *judgments.Query) bool { return !seen[judgments.Fold(q.Text)] })
-	p := progress.Start(e.c.ErrOrStderr(), "tuning the fusion", "queries", len(unseen.Queries))
+	p := progress.Start(e.c.ErrOrStderr(), "tuning the fusion", "query", len(unseen.Queries))
 	o, err := e.options.WithDefaults(unseen.Scale)
 	if err == nil {
 		dev := eval.DevQueries(unseen)

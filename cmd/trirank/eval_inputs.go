@@ -18,6 +18,7 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/eval/judge"
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 	"github.com/trirank/trirank/judgments"
@@ -226,7 +227,7 @@ func (e *evaluating) noteTuned() {
 		return
 	}
 	if n := len(e.in.Qrels.Only(func(q *judgments.Query) bool { return e.x.Manifest.TunedOn(q.Text) }).Queries); n > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("The index's fusion was chosen by %d of these %d queries: its numbers flatter it.", n, len(e.in.Qrels.Queries)))
+		e.notes = append(e.notes, fmt.Sprintf("The index's fusion was chosen by %s that judge it here: its numbers flatter it.", english.CountOf(n, len(e.in.Qrels.Queries), "query")))
 	}
 }
 
@@ -234,7 +235,7 @@ func (e *evaluating) rank(ctx context.Context) (err error) {
 	if e.x == nil {
 		return nil
 	}
-	p := progress.Start(e.c.ErrOrStderr(), "judging", "queries", len(e.in.Qrels.Queries))
+	p := progress.Start(e.c.ErrOrStderr(), "judging", "query", len(e.in.Qrels.Queries))
 	if e.in.Full, e.in.Pool, err = judge.Runs(ctx, e.x.Engine, e.in.Qrels, e.further, p.Set); err != nil {
 		p.Stop()
 		return err
@@ -259,7 +260,7 @@ func (e *evaluating) readRuns(context.Context) error {
 			}
 			printFaults(e.c.ErrOrStderr(), left)
 			if left.Count > 0 {
-				e.notes = append(e.notes, fmt.Sprintf("%s: %d faulty lines of its run were left out.", name, left.Count))
+				e.notes = append(e.notes, fmt.Sprintf("%s: %s of its run left out.", name, plural(left.Count, "faulty line")))
 			}
 			if err := e.identify(run); err != nil {
 				return fmt.Errorf("--%s %s: %s: %w", flag, name, path, err)
@@ -376,6 +377,6 @@ func (e *evaluating) noteUnknown(run *eval.Run) {
 		}
 	}
 	if unknown > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s: %d of its %d hits are products that the index does not have, such as %s.", run.System, unknown, all, example))
+		e.notes = append(e.notes, fmt.Sprintf("%s: the index does not have the products of %s, such as %s.", run.System, english.CountOf(unknown, all, "hit"), example))
 	}
 }

@@ -101,7 +101,7 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 		return fail(err)
 	}
 	files = append(files, in.Files...)
-	p := progress.Start(c.ErrOrStderr(), "importing", "products", 0)
+	p := progress.Start(c.ErrOrStderr(), "importing", "product", 0)
 	report, err := catalog.Write(c.Context(), o.out, in.Source, catalog.WriteOptions{
 		Name: o.name, SkipFaults: o.onFault == "skip", Progress: p.Set,
 		From: string(in.Format) + ": " + strings.Join(in.Files, ", "),
@@ -171,7 +171,7 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 func printImport(w io.Writer, out string, in *formats.Input, r *catalog.Report) {
 	fmt.Fprintf(w, "%s: %s", out, plural(r.Products, "product"))
 	if r.Queries > 0 {
-		fmt.Fprintf(w, ", %s of %d queries", plural(r.Judgments, "judgement"), r.Queries)
+		fmt.Fprintf(w, ", %s of %s", plural(r.Judgments, "judgement"), plural(r.Queries, "query"))
 	} else {
 		fmt.Fprint(w, ", no judgements")
 	}

@@ -144,7 +144,7 @@ func printBuilt(w io.Writer, out string, b *store.Built, took time.Duration) {
 		if n := x.Index.Params.NProbe; n > 0 {
 			fmt.Fprintf(w, ", nprobe %d", n)
 		}
-		fmt.Fprintf(w, ", recall@10 %.3f; %d vectors encoded, %d reused\n", x.Index.Recall, v.Encoded, v.Reused+v.Resumed)
+		fmt.Fprintf(w, ", recall@10 %.3f; %s encoded, %d reused\n", x.Index.Recall, plural(v.Encoded, "vector"), v.Reused+v.Resumed)
 		if x.Index.Recall < x.Recall {
 			fmt.Fprintf(w, "              the recall of %.3f that was asked for cannot be reached with this index\n", x.Recall)
 		}

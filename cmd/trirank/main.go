@@ -109,7 +109,7 @@ func newRootCommand() *cobra.Command {
 pretrained E5, fine-tuned E5 and a fusion of them), serves them over HTTP with a
 page, and prepares all that they need.`,
 		Example: `  trirank index --catalog sample --model pretrained=e5-small-v2 --out shop.index
-  trirank search --index shop.index "usb c charger"
+  trirank search --index shop.index "wireless mouse"
   trirank serve --index shop.index`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +20,26 @@ import (
 
 // The test binary is the program as well, for the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"trirank": main})
+	testscript.Main(tests{m}, map[string]func(){"trirank": main})
+}
+
+// tests are all tests, after which what they share is removed.
+type tests struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (m tests) Run() int {
+	code := m.M.Run()
+	if shared.dir != "" {
+		os.RemoveAll(shared.dir)
+	}
+	return code
+}
+
+// shared holds the indexes of the sample, made when they are first asked for: encoding
+// takes most of the time of a test that wants one.
+var shared struct {
+	dir               string
+	sample, finetuned sync.Once
 }
 
 func TestScripts(t *testing.T) {
@@ -33,6 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       updating(),
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"external": externalCommand},
 		Setup: func(e *testscript.Env) error {
 			// An index of the sample that scripts may read.
 			e.Setenv("SHOP", shop)
@@ -49,12 +70,33 @@ func TestScripts(t *testing.T) {
 // updating reports whether golden files are to be written anew: make golden.
 func updating() bool { return os.Getenv("TRIRANK_UPDATE") != "" }
 
-// sampleIndex builds an index of the sample catalogue.
+// sampleIndex is an index of the sample catalogue, the test's own.
 func sampleIndex(t testing.TB) string {
+	return indexOnce(t, &shared.sample, "sample.index", func(root string) [][]string {
+		return [][]string{{"index", "--catalog", "sample", "--out", filepath.Join(root, "sample.index")}}
+	})
+}
+
+// indexOnce is a copy of an index that commands build in a folder, once for all tests.
+func indexOnce(t testing.TB, once *sync.Once, name string, commands func(root string) [][]string) string {
+	t.Helper()
+	once.Do(func() {
+		if shared.dir == "" {
+			var err error
+			if shared.dir, err = os.MkdirTemp("", "trirank-test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, args := range commands(shared.dir) {
+			var out, errs bytes.Buffer
+			if code := run(args, &out, &errs); code != 0 {
+				t.Fatalf("%q ends with %d: %s", args, code, errs.String())
+			}
+		}
+	})
 	dir := filepath.Join(t.TempDir(), "shop.index")
-	var out, errs bytes.Buffer
-	if code := run([]string{"index", "--catalog", "sample", "--out", dir}, &out, &errs); code != 0 {
-		t.Fatalf("index ends with %d: %s", code, errs.String())
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(shared.dir, name))); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

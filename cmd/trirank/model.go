@@ -30,8 +30,8 @@ func newModelCheckCommand() *cobra.Command {
 		Short: "Check that a model directory is whole and ranks as it should",
 		Long: `Check compares the files of each model directory with the hashes in its
 model.json, loads it, and runs the self-test: does each of a few queries lie
-nearest to its answer, and are the prefixes at work? Of quantized models it says what is
-known of their cost.`,
+nearest to its answer, and are the prefixes at work? Then it runs a text of
+max_tokens tokens. Of quantized models it says what is known of their cost.`,
 		Example: `  trirank model check e5-small-v2
   trirank model check runs/a/model`,
 		Args: cobra.MinimumNArgs(1),
@@ -41,7 +41,9 @@ known of their cost.`,
 				if err != nil {
 					return err
 				}
-				err = m.Encoder.SelfTest(c.Context())
+				if err = m.Encoder.SelfTest(c.Context()); err == nil {
+					err = m.Encoder.TestLength(c.Context())
+				}
 				info := m.Encoder.Model
 				m.Encoder.Close()
 				if err != nil {
@@ -63,7 +65,7 @@ func printQuantized(w io.Writer, m *encoder.Model) {
 	}
 	fmt.Fprintf(w, "  int8 (%s) of %s, cosine to it %.4f on average\n", q.Kind, m.Parent, q.Closeness.Mean)
 	for _, e := range q.Evidence {
-		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %d queries\n", e.Metric, e.Catalogue, e.Difference, e.Low, e.High, e.FP32, e.Queries)
+		fmt.Fprintf(w, "  %s on %s: %+.4f [%+.4f, %+.4f] against its %.4f, %s\n", e.Metric, e.Catalogue, e.Difference, e.Low, e.High, e.FP32, plural(e.Queries, "query"))
 	}
 }
 

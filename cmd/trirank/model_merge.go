@@ -64,7 +64,7 @@ likes, without training again.`,
 		}); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s made of it, which saw %d queries and %d products\n", out, name, d.BaseName, d.Run, len(d.Training.Queries), len(d.Training.Products))
+		fmt.Fprintf(c.OutOrStdout(), "%s: %s, of %s and what run %s made of it, which saw %s and %s\n", out, name, d.BaseName, d.Run, plural(len(d.Training.Queries), "query"), plural(len(d.Training.Products), "product"))
 		return nil
 	}
 	return c

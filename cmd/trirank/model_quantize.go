@@ -145,7 +145,7 @@ func (q *quantizing) compare(ctx context.Context, base, dir string) (encoder.Clo
 
 func (q *quantizing) print(w io.Writer) {
 	m := q.Model
-	fmt.Fprintf(w, "%s: %s, int8 (%s) of %s: %d matrices and %s\n", q.Out, m.Name, m.Quantized.Kind, m.Parent, q.Matrices, plural(q.Tables, "table"))
+	fmt.Fprintf(w, "%s: %s, int8 (%s) of %s: %s and %s\n", q.Out, m.Name, m.Quantized.Kind, m.Parent, plural(q.Matrices, "matrix"), plural(q.Tables, "table"))
 	fmt.Fprintf(w, "  size    %.1f -> %.1f MB\n", float64(q.Before)/1e6, float64(q.After)/1e6)
 	fmt.Fprintf(w, "  query   %.1f -> %.1f ms\n", q.QueryMS.Before, q.QueryMS.After)
 	fmt.Fprintf(w, "  cosine  %.4f on average, %.4f at least, of %d texts\n", m.Quantized.Closeness.Mean, m.Quantized.Closeness.Min, m.Quantized.Closeness.Texts)

@@ -45,18 +45,13 @@ func TestPage(t *testing.T) {
 // finetunedIndex is an index of the sample with the model that was trained on it, as
 // make run makes it.
 func finetunedIndex(t *testing.T) string {
-	root := t.TempDir()
-	model, dir := filepath.Join(root, "model"), filepath.Join(root, "shop.index")
-	for _, args := range [][]string{
-		{"model", "merge", "--delta", filepath.Join("..", "..", "catalog", "sample", "finetuned.safetensors"), "--out", model},
-		{"index", "--catalog", "sample", "--model", "pretrained=e5-small-v2", "--model", "finetuned=" + model, "--out", dir},
-	} {
-		var out, errs bytes.Buffer
-		if code := run(args, &out, &errs); code != 0 {
-			t.Fatalf("%q ends with %d: %s", args, code, errs.String())
+	return indexOnce(t, &shared.finetuned, "finetuned.index", func(root string) [][]string {
+		model := filepath.Join(root, "finetuned")
+		return [][]string{
+			{"model", "merge", "--delta", filepath.Join("..", "..", "catalog", "sample", "finetuned.safetensors"), "--out", model},
+			{"index", "--catalog", "sample", "--model", "pretrained=e5-small-v2", "--model", "finetuned=" + model, "--out", filepath.Join(root, "finetuned.index")},
 		}
-	}
-	return dir
+	})
 }
 
 // TestReport reads the report on the sample as an engineer does, and takes the

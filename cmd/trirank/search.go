@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
@@ -32,8 +33,10 @@ func newSearchCommand() *cobra.Command {
 was judged (E exact, S substitute, C complement, I irrelevant, · unjudged), how
 far it moved against the pretrained ranking, its title and its score.
 
-With --json it prints what the server's /v1/compare answers.`,
-		Example: `  trirank search --index shop.index "usb c charger for iphone"
+--explain adds how the score of each hit comes about, --distribution how the scores
+of the whole catalogue are spread. With --json it prints what the server's
+/v1/compare answers.`,
+		Example: `  trirank search --index shop.index "wireless mouse"
   trirank search --index shop.index --k 5 --systems bm25,hybrid --brand Norrvik charger
   trirank search --index shop.index --json --explain --distribution "red shoes" | jq .`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -52,8 +55,8 @@ With --json it prints what the server's /v1/compare answers.`,
 	f.Float64Var(&r.Filter.MinPrice, "min-price", 0, "only products of at least this price")
 	f.Float64Var(&r.Filter.MaxPrice, "max-price", 0, "only products of at most this price")
 	f.StringVar(&fusion, "fusion", "", "fuse like this instead: rrf(60):bm25=1,pretrained=2 or convex:bm25=0.3,pretrained=0.7")
-	f.BoolVar(&r.Explain, "explain", false, "say how scores come about (with --json)")
-	f.BoolVar(&r.Distribution, "distribution", false, "describe the scores of the whole catalogue (with --json)")
+	f.BoolVar(&r.Explain, "explain", false, "say how the score of each hit comes about")
+	f.BoolVar(&r.Distribution, "distribution", false, "describe the scores that each ranking gives to the whole catalogue")
 	f.StringArrayVar(&models, "model", nil, "where the model of a ranking is, if it was moved: NAME=DIR; may be repeated")
 	f.StringSliceVar(&bleve, "bleve", nil, "add rankings by bleve's own scoring: bleve-bm25, bleve-tfidf")
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long a ranking may take")
@@ -91,7 +94,14 @@ With --json it prints what the server's /v1/compare answers.`,
 		if asJSON {
 			err = writeJSON(c.OutOrStdout(), resp)
 		} else {
-			printRankings(c.OutOrStdout(), resp, terminalWidth(c.OutOrStdout()))
+			w, width := c.OutOrStdout(), terminalWidth(c.OutOrStdout())
+			printRankings(w, resp, width)
+			if r.Distribution {
+				printDistributions(w, resp)
+			}
+			if r.Explain {
+				printExplanations(w, resp, width)
+			}
 		}
 		for _, ranking := range resp.Rankings {
 			if ranking.Error != "" {
@@ -198,17 +208,22 @@ func move(h engine.Hit) string {
 	return "="
 }
 
-// fit pads or cuts s to width characters, and leaves no control character in it:
-// a title must not steer the terminal.
+// fit pads or cuts s to width characters.
 func fit(s string, width int) string {
-	r := []rune(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, s))
+	r := []rune(printable(s))
 	if len(r) > width {
 		r = append(r[:max(width-1, 0)], '…')
 	}
 	return string(r) + strings.Repeat(" ", max(0, width-len(r)))
+}
+
+// printable leaves no control character in s: a title must not steer the terminal. A
+// letter and its accents become one character, which takes one place.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+			return ' '
+		}
+		return r
+	}, norm.NFC.String(s))
 }

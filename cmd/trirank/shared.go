@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 	"github.com/trirank/trirank/judgments"
@@ -155,12 +156,9 @@ func checkReport(dir string) error {
 	return nil
 }
 
-// plural writes "1 product", "2 products".
+// plural writes "1 product", "2 products", "2 queries".
 func plural(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
+	return english.Count(n, unit)
 }
 
 // printFaults says what was left out for being wrong.

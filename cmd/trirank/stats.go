@@ -50,7 +50,7 @@ end at the longest text it takes.`,
 		if err != nil {
 			return err
 		}
-		p := progress.Start(c.ErrOrStderr(), "reading", "products", cat.Rows())
+		p := progress.Start(c.ErrOrStderr(), "reading", "product", cat.Rows())
 		o := stats.Options{Top: top, Progress: p.Set}
 		if model != "" {
 			m, err := openModel(c.Context(), model)
@@ -86,7 +86,7 @@ func writeStats(dir string, r *stats.Report) error {
 }
 
 func printStats(w io.Writer, r *stats.Report, out string) {
-	fmt.Fprintf(w, "%s: %s, %s of %d queries\n", r.Name, plural(r.Products, "product"), plural(r.Judgments, "judgement"), r.Queries)
+	fmt.Fprintf(w, "%s: %s, %s of %s\n", r.Name, plural(r.Products, "product"), plural(r.Judgments, "judgement"), plural(r.Queries, "query"))
 	for _, l := range r.Labels {
 		if r.Judgments == 0 {
 			continue

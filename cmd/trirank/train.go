@@ -204,8 +204,8 @@ func (t *training) run(ctx context.Context) error {
 	t.job.Config, t.job.Dir, t.job.Resume = t.config, t.out, t.resume
 	steps, epoch := t.job.Steps()
 	w := t.c.ErrOrStderr()
-	fmt.Fprintf(w, "%d queries to learn from with %d examples, %d queries for validation; %d steps of %d examples, %d an epoch\n",
-		len(t.job.Data.Queries), t.job.Examples(), t.held, steps, t.config.Batch, epoch)
+	fmt.Fprintf(w, "%s to learn from with %s, %s for validation; %s of %s, %d an epoch\n", plural(len(t.job.Data.Queries), "query"),
+		plural(t.job.Examples(), "example"), plural(t.held, "query"), plural(steps, "step"), plural(t.config.Batch, "example"), epoch)
 	if t.data.split == "" && !t.dryRun {
 		fmt.Fprintln(w, "note: the judgements have no splits, so all queries are learnt from or validate, and trirank eval has none left to test this model on: "+
 			"import them with a column split (train and test), or measure the setting by trirank train sweep")
@@ -246,7 +246,7 @@ func (t *training) measure(ctx context.Context, steps int) error {
 	if cost.FrozenSeconds > 0 {
 		fmt.Fprintf(w, "%s for all texts to go through the frozen layers, once\n", duration(cost.FrozenSeconds))
 	}
-	fmt.Fprintf(w, "%d steps of %.2f s: %s, after %s to compile; validations not counted\n", steps, cost.StepSeconds,
+	fmt.Fprintf(w, "%s of %.2f s: %s, after %s to compile; validations not counted\n", plural(steps, "step"), cost.StepSeconds,
 		duration(float64(steps)*cost.StepSeconds), duration(cost.CompileSeconds))
 	printSpace(w, cost.PeakGB, cost.CacheGB)
 	return nil
@@ -353,14 +353,14 @@ func (r *trained) print(w io.Writer, blend float64) {
 func (t *training) train(ctx context.Context, j *train.Job) (*train.Result, error) {
 	w := t.c.ErrOrStderr()
 	steps, _ := j.Steps()
-	p := progress.Start(w, "training", "steps", steps)
+	p := progress.Start(w, "training", "step", steps)
 	var frozen *progress.Progress
 	last, begun := 0., false
 	j.Report = func(s train.Status) {
 		switch {
 		case s.ToCache > 0:
 			if frozen == nil {
-				frozen = progress.Start(w, "frozen layers", "texts", s.ToCache)
+				frozen = progress.Start(w, "frozen layers", "text", s.ToCache)
 			}
 			if frozen.Set(s.Cached); s.Cached == s.ToCache {
 				frozen.Done()

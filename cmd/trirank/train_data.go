@@ -227,7 +227,7 @@ func (t *training) readProducts(ctx context.Context, cat *catalog.Catalog, templ
 	const others = 2000
 	every := max(1, cat.Rows()/others)
 	row, popular := 0, 0
-	step := progress.Start(t.c.ErrOrStderr(), "reading", "products", cat.Rows())
+	step := progress.Start(t.c.ErrOrStderr(), "reading", "product", cat.Rows())
 	for p, err := range cat.Products() {
 		if err != nil {
 			step.Stop()
@@ -445,7 +445,7 @@ func (t *training) mineNegatives(ctx context.Context, cat *catalog.Catalog, text
 	if x.Manifest.Catalogue.Hash != cat.Hash() {
 		return nil, fmt.Errorf("cannot mine negatives: index %s is of another catalogue (%s)", t.mine, x.Manifest.Catalogue.Name)
 	}
-	p := progress.Start(t.c.ErrOrStderr(), "mining negatives", "queries", len(texts))
+	p := progress.Start(t.c.ErrOrStderr(), "mining negatives", "query", len(texts))
 	out := map[string][]string{}
 	for i, q := range texts {
 		lists, err := x.Engine.Lists(ctx, q, nil)

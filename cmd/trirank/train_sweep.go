@@ -175,7 +175,7 @@ func (s *sweeping) run(ctx context.Context) error {
 		}
 		s.texts = append(s.texts, ids)
 	}
-	fmt.Fprintf(s.c.ErrOrStderr(), "%d queries in %d folds, %d settings: %d runs\n", len(s.data.queries), len(s.parts), len(s.settings), len(s.plan.runs))
+	fmt.Fprintf(s.c.ErrOrStderr(), "%s in %s, %s: %s\n", plural(len(s.data.queries), "query"), plural(len(s.parts), "fold"), plural(len(s.settings), "setting"), plural(len(s.plan.runs), "run"))
 	if s.dryRun {
 		return s.measureAll(ctx)
 	}

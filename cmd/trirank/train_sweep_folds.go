@@ -76,7 +76,7 @@ func (s *sweeping) divide() error {
 		s.parts = append(s.parts, p)
 	}
 	if left > 0 {
-		fmt.Fprintf(s.c.ErrOrStderr(), "%d queries are in no fold: model %s has learnt from them\n", left, s.model.Encoder.Model.Name)
+		fmt.Fprintf(s.c.ErrOrStderr(), "%s in no fold: model %s has learnt from them\n", plural(left, "query"), s.model.Encoder.Model.Name)
 	}
 	if len(s.parts) < 2 {
 		return fmt.Errorf("cannot sweep: %d queries that the model has not learnt from fill %d of %d folds", len(s.data.queries)-left, len(s.parts), s.folds)

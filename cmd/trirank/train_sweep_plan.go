@@ -183,7 +183,7 @@ func (s *sweeping) measureAll(ctx context.Context) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%d runs of %d steps in all: %s; validations and the ranking of folds not counted\n", out.Runs, out.Steps, duration(out.Seconds))
+	fmt.Fprintf(w, "%s of %s in all: %s; validations and the ranking of folds not counted\n", plural(out.Runs, "run"), plural(out.Steps, "step"), duration(out.Seconds))
 	printSpace(w, out.PeakGB, out.CacheGB)
 	return nil
 }

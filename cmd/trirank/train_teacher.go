@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -59,7 +60,7 @@ func (t *training) readTeacher(cat *catalog.Catalog, d *dataset) (map[string][]s
 	if used == 0 {
 		return nil, fmt.Errorf("--teacher: %s scores no query that is learnt from (%d lines are of other queries; its queries must be texts)", t.teacher, unknown)
 	}
-	fmt.Fprintf(t.c.ErrOrStderr(), "teacher: %d scores for %d of %d queries; %d lines are of other queries\n", used, len(out), len(d.queries), unknown)
+	fmt.Fprintf(t.c.ErrOrStderr(), "teacher: %s for %s; %s of other queries\n", plural(used, "score"), english.CountOf(len(out), len(d.queries), "query"), plural(unknown, "line"))
 	return out, nil
 }
 

@@ -296,7 +296,7 @@ func TestNetworkRefuses(t *testing.T) {
 		{"multiplies by no constant matrix", network(11, x, y)},
 		{"multiplies by no constant matrix", network(11, x, tensor("w", onnxfile.Float32, []int{2}, floatsOf(1, 2)), y)},
 		{"not of 32-bit floats, but of ONNX's type 10", network(11, x, tensor("w", 10, []int{1, 2}, make([]byte, 4)), y)},
-		{"weights beside the file", network(11, x, beside, y)},
+		{"not in raw form", network(11, x, beside, y)},
 		{"value 1 is NaN", network(11, x, tensor("w", onnxfile.Float32, []int{1, 2}, floatsOf(1, float32(math.NaN()))), y)},
 		{"two weights are called \"w\"", network(11, x, w, w, y)},
 		{"quantized already: node \"q\" is a QuantizeLinear", network(11, x, w, node("QuantizeLinear", "x", "q"), y)},

@@ -288,7 +288,7 @@ func (b *builder) products(ctx context.Context) error {
 		b.built.Reused = append(b.built.Reused, productsFolder)
 		return linkTree(filepath.Join(b.out, productsFolder), dir)
 	}
-	step := b.Step("storing", "products", b.Catalog.Rows())
+	step := b.Step("storing", "product", b.Catalog.Rows())
 	rows, err := writeProducts(ctx, dir, b.Catalog.Products(), step.Set)
 	if err == nil && rows != b.Catalog.Rows() {
 		err = fmt.Errorf("the catalogue has %d products, not %d as it says (import it again)", rows, b.Catalog.Rows())
@@ -305,7 +305,7 @@ func (b *builder) lexical(ctx context.Context) error {
 		b.built.Reused = append(b.built.Reused, lexicalSystem)
 		return linkTree(filepath.Join(b.out, lexicalSystem), dir)
 	}
-	step := b.Step("indexing text", "products", b.Catalog.Rows())
+	step := b.Step("indexing text", "product", b.Catalog.Rows())
 	return ended(step, bm25.Build(ctx, dir, b.Catalog.Products(), b.BM25, step.Set))
 }
 
@@ -352,7 +352,7 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	if b.old != nil {
 		reuse = append(reuse, filepath.Join(b.out, m.System))
 	}
-	step := b.Step("embedding for "+m.System, "products", b.Catalog.Rows())
+	step := b.Step("embedding for "+m.System, "product", b.Catalog.Rows())
 	job := &embedJob{
 		dir: vectorsDir, matrix: vectorsFile, products: b.Catalog.Products(), rows: b.Catalog.Rows(),
 		template: b.Template, model: m.Encoder.Model, encode: m.Encoder.Passages,
@@ -377,7 +377,7 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	step = b.Step("indexing vectors of "+m.System, "products", matrix.Rows)
+	step = b.Step("indexing vectors of "+m.System, "product", matrix.Rows)
 	info.Index, err = faiss.Build(ctx, filepath.Join(dir, faissFile), matrix.Values, matrix.Cols, faiss.BuildOptions{
 		Factory: b.Factory, Recall: b.Recall, Queries: queries,
 		Progress: func(done, _ int) { step.Set(done) },

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -89,7 +90,8 @@ const (
 // ErrDamaged is the error of bytes that are no messages.
 var ErrDamaged = errors.New("it is not an ONNX file, or a damaged one")
 
-// Read returns the bytes of the file at path.
+// Read returns the bytes of the file at path, with the weights in it that lie in other
+// files of its folder.
 func Read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -101,9 +103,11 @@ func Read(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) > MaxFile {
-		return nil, errors.New("the file is larger than 2 GB")
+		return nil, errTooLarge
 	}
-	return b, nil
+	r := &reader{dir: filepath.Dir(path), open: map[string]*os.File{}}
+	defer r.close()
+	return inline(b, r.read)
 }
 
 // Field is a field of a message in a file.
@@ -218,7 +222,7 @@ func (t *Tensor) CheckFloats() error {
 		size *= d
 	}
 	if t.To-t.From != size {
-		return fmt.Errorf("weight %.80q has %d bytes for the dimensions %v (weights beside the file, or not in raw form, are not supported)", t.Name, t.To-t.From, t.Dims)
+		return fmt.Errorf("weight %.80q has %d bytes for the dimensions %v (weights that are not in raw form are not supported)", t.Name, t.To-t.From, t.Dims)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/trirank/trirank/internal/english"
 )
 
 // Intervals between reports on a terminal, and elsewhere.
@@ -22,7 +24,7 @@ const (
 type Progress struct {
 	w        io.Writer
 	what     string // "embedding"
-	unit     string // "products"
+	unit     string // "product"
 	total    int    // 0: unknown
 	terminal bool
 	now      func() time.Time
@@ -63,7 +65,7 @@ func (p *Progress) Skip(n int) {
 	p.skipped, p.done = n, max(n, p.done)
 	if n > 0 {
 		p.clear()
-		fmt.Fprintf(p.w, "%s: %d %s are done already; going on with the rest\n", p.what, n, p.unit)
+		fmt.Fprintf(p.w, "%s: %s %s done already; going on with the rest\n", p.what, english.Count(n, p.unit), english.Choose(n, "is", "are"))
 	}
 }
 
@@ -88,7 +90,7 @@ func (p *Progress) Done() {
 	defer p.mu.Unlock()
 	took := p.now().Sub(p.start)
 	p.clear()
-	fmt.Fprintf(p.w, "%s: %d %s in %s%s\n", p.what, p.done, p.unit, round(took), p.rate(took))
+	fmt.Fprintf(p.w, "%s: %s in %s%s\n", p.what, english.Count(p.done, p.unit), round(took), p.rate(took))
 }
 
 // Stop ends the job without the line of success.
@@ -108,9 +110,9 @@ func (p *Progress) report() {
 	took := p.now().Sub(p.start)
 	line := fmt.Sprintf("%s: %d", p.what, p.done)
 	if p.total > 0 {
-		line += fmt.Sprintf(" of %d %s (%d%%)", p.total, p.unit, 100*p.done/p.total)
+		line += fmt.Sprintf(" of %s (%d%%)", english.Count(p.total, p.unit), 100*p.done/p.total)
 	} else {
-		line += " " + p.unit
+		line = fmt.Sprintf("%s: %s", p.what, english.Count(p.done, p.unit))
 	}
 	line += p.rate(took)
 	if fresh := p.done - p.skipped; p.total > p.done && fresh > 0 {

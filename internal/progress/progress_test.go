@@ -9,7 +9,7 @@ import (
 func TestPlainLines(t *testing.T) {
 	var b bytes.Buffer
 	at := time.Unix(0, 0)
-	p := Start(&b, "embedding", "products", 1000)
+	p := Start(&b, "embedding", "product", 1000)
 	p.now = func() time.Time { return at }
 	p.start, p.reported = at, at
 	p.Skip(100)
