@@ -24,7 +24,7 @@ const (
 
 // format is the number of the directory format that this version reads and
 // writes.
-const format = 1
+const format = 2
 
 // manifest is catalog.json.
 type manifest struct {

@@ -174,6 +174,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestAllFaultsAreCounted does not skip faults: all are told, nothing is written.
+func TestAllFaultsAreCounted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	src := Source{
+		Products:  each(Product{ID: "1", Title: "t"}, Product{ID: "2"}, Product{ID: "1", Title: "again"}),
+		Judgments: each(Judgment{Query: "q", ProductID: "1", Label: Exact}, Judgment{ProductID: "1", Label: Exact}),
+	}
+	_, err := Write(t.Context(), dir, src, WriteOptions{})
+	var all *FaultsError
+	if !errors.As(err, &all) || all.Faults.Count != 3 || all.Rows != 5 || all.Faults.First[0].Line != 2 || all.Error() != `product: line 2: product "2" has no title, and 2 more faults` {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a catalogue was written")
+	}
+	r, err := Check(t.Context(), src, WriteOptions{Name: "n"})
+	if err != nil || r.Products != 1 || r.Judgments != 1 || r.Faults.Count != 3 {
+		t.Errorf("the check finds %+v, error %v", r, err)
+	}
+	if r, err := Check(t.Context(), Source{Products: each(Product{ID: "1"})}, WriteOptions{}); err != nil || r.Products != 0 || r.Faults.Count != 1 {
+		t.Errorf("the check finds %+v, error %v", r, err)
+	}
+}
+
 func TestFaultsOfReaderAreCounted(t *testing.T) {
 	src := Source{Products: func(yield func(Product, error) bool) {
 		for i := range 50 {
@@ -225,7 +249,7 @@ func TestOpenRefuses(t *testing.T) {
 		"it has no catalog.json":           make(func(dir string) { os.Remove(filepath.Join(dir, manifestFile)) }),
 		"popularity.csv is missing":        make(func(dir string) { os.Remove(filepath.Join(dir, popularityFile)) }),
 		"bytes instead of":                 make(func(dir string) { os.Truncate(filepath.Join(dir, productsFile), 5) }),
-		"its format is 99":                 make(edit(`"format": 1`, `"format": 99`)),
+		"its format is 99":                 make(edit(`"format": 2`, `"format": 99`)),
 		"catalog.json is damaged":          make(edit(`{`, ``)),
 		"does not describe a catalogue":    make(edit(`"hash"`, `"hush"`)),
 		"a file, not a catalogue":          "catalog_test.go",
