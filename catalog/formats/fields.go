@@ -27,6 +27,7 @@ const (
 	priceTarget      = 7
 	ratingTarget     = 9
 	popularityTarget = 10
+	currencyTarget   = 11
 )
 
 var targets = []target{
@@ -228,6 +229,7 @@ type values struct {
 	*reader
 	product  catalog.Product
 	currency string // that stands with the price
+	price    string // name of its field
 	html     bool   // there was some
 }
 
@@ -321,7 +323,7 @@ func (v *values) number(i int, c *cell) (float64, error) {
 		return 0, numberError{fmt.Errorf("%.60q is negative", text)}
 	}
 	if i == priceTarget {
-		v.currency = a.currency
+		v.currency, v.price = a.currency, c.name
 		if v.preset != nil && v.preset.cents && v.wholePrices {
 			a.value /= 100
 		}
@@ -336,6 +338,9 @@ func (v *values) finish() {
 	case p.Price == 0:
 		p.Currency = ""
 	case p.Currency == "", len(p.Currency) != 3 && len(v.currency) == 3:
+		if p.Currency == "" && v.currency != "" {
+			v.tally.use(currencyTarget, v.price)
+		}
 		p.Currency = v.currency
 		if p.Currency == "" && v.preset != nil {
 			p.Currency = v.preset.currency
