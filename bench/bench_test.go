@@ -60,19 +60,19 @@ func judged(t testing.TB, s *Space) *Judge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	qrels, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
+	qrels, _, err := judgments.NewSet(judgments.Of(func(yield func(judgments.Judgment, error) bool) {
 		for q, hits := range near {
 			for i, h := range hits {
 				label := judgments.Exact
 				if i%2 == 1 {
 					label = judgments.Irrelevant
 				}
-				if !yield(judgments.Judgment{QueryID: fmt.Sprintf("q%03d", q), Query: fmt.Sprintf("query %d", q), Product: id(int(h.ID)), Label: label.String()}, nil) {
+				if !yield(judgments.Judgment{QueryID: fmt.Sprintf("q%03d", q), Query: fmt.Sprintf("query %d", q), Product: id(int(h.ID)), Label: label}, nil) {
 					return
 				}
 			}
 		}
-	}, eval.QrelsOptions{})
+	}), judgments.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine/store"
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/httpapi"
 	"github.com/trirank/trirank/judgments"
@@ -52,13 +51,7 @@ func cache(b *testing.B, names ...string) string {
 // built where the cache lacks it or has it in another format.
 func largeBy(b *testing.B, rows int, model string) (x *store.Index, qrels *judgments.Set, dir string) {
 	b.Helper()
-	qrels, _, err := eval.NewQrels(func(yield func(judgments.Judgment, error) bool) {
-		for j, err := range catalog.Sample().Judgments() {
-			if !yield(j, err) {
-				return
-			}
-		}
-	}, eval.QrelsOptions{})
+	qrels, err := catalog.Sample().JudgmentSet()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -178,6 +178,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestAllFaultsAreCounted does not skip faults: all are told, nothing is written.
+func TestAllFaultsAreCounted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	src := Source{
+		Products:  each(Product{ID: "1", Title: "t"}, Product{ID: "2"}, Product{ID: "1", Title: "again"}),
+		Judgments: each(judgments.Judgment{Query: "q", Product: "1", Label: judgments.Exact}, judgments.Judgment{Product: "1", Label: judgments.Exact}),
+	}
+	_, err := Write(t.Context(), dir, src, WriteOptions{})
+	var all *FaultsError
+	if !errors.As(err, &all) || all.Faults.Count != 3 || all.Rows != 5 || all.Faults.First[0].Line != 2 || all.Error() != `product: line 2: product "2" has no title, and 2 more faults` {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a catalogue was written")
+	}
+	r, err := Check(t.Context(), src, WriteOptions{Name: "n"})
+	if err != nil || r.Products != 1 || r.Judgments != 1 || r.Faults.Count != 3 {
+		t.Errorf("the check finds %+v, error %v", r, err)
+	}
+	if r, err := Check(t.Context(), Source{Products: each(Product{ID: "1"})}, WriteOptions{}); err != nil || r.Products != 0 || r.Faults.Count != 1 {
+		t.Errorf("the check finds %+v, error %v", r, err)
+	}
+}
+
 func TestFaultsOfReaderAreCounted(t *testing.T) {
 	src := Source{Products: func(yield func(Product, error) bool) {
 		for i := range 50 {

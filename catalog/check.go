@@ -58,7 +58,7 @@ func (c *checker) product(p *Product) *faults.Fault {
 	if strings.TrimSpace(p.Title) == "" {
 		return &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("product %q has no title", p.ID)}
 	}
-	for _, s := range [...]string{p.Title, p.Brand, p.Color, p.Description, p.Image} {
+	for _, s := range [...]string{p.Title, p.Brand, p.Color, p.Description, p.Image, p.Currency} {
 		if !utf8.ValidString(s) {
 			return notUTF8(p.ID)
 		}

@@ -13,8 +13,11 @@ type Product struct {
 	Bullets     []string `json:"bullets,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Price       float64  `json:"price,omitempty"`
-	Image       string   `json:"image,omitempty"` // URL
-	Rating      float64  `json:"rating,omitempty"`
+	// Currency is that of Price: its ISO 4217 code or, where a sign belongs to
+	// several currencies, the sign as the source has it, such as $ or kr.
+	Currency string  `json:"currency,omitempty"`
+	Image    string  `json:"image,omitempty"` // URL
+	Rating   float64 `json:"rating,omitempty"`
 	// Popularity is how much shoppers deal with the product (views, sales or
 	// the number of ratings), in the source's own unit.
 	Popularity float64 `json:"popularity,omitempty"`

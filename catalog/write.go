@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -54,7 +55,7 @@ type Report struct {
 // WriteOptions are the options of Write; the zero value will do.
 type WriteOptions struct {
 	Name       string             // default: the last element of the directory's path
-	SkipFaults bool               // leave faulty rows out instead of failing at the first
+	SkipFaults bool               // leave faulty rows out instead of failing
 	Progress   func(products int) // called now and then
 	From       string             // how the source was read, for the record
 }
@@ -62,7 +63,8 @@ type WriteOptions struct {
 // Write makes a catalogue of src in dir. The catalogue is built beside dir and
 // takes its place when complete: until then, and after an error, dir is as it
 // was. A dir that exists is replaced only if it is a catalogue or empty. An error
-// of the source, a *faults.Fault among them, is returned as the source gave it.
+// of the source is returned as the source gave it; faults, where they are not to
+// be skipped, are all counted and returned as a *FaultsError.
 func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report, error) {
 	dir, err := checkTarget(dir)
 	if err != nil {
@@ -71,18 +73,12 @@ func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report
 	if o.Name == "" {
 		o.Name = filepath.Base(dir)
 	}
-	if o.Progress == nil {
-		o.Progress = func(int) {}
-	}
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
 	if err != nil {
 		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
 	}
 	defer os.RemoveAll(fresh)
-	if src.Products == nil {
-		src.Products = func(func(Product, error) bool) {}
-	}
-	w := &writer{dir: fresh, o: o, src: src, check: newChecker(), report: &Report{Name: o.Name}}
+	w := newWriter(fresh, src, o)
 	if err := w.write(ctx); err != nil {
 		if w.bySource {
 			return nil, err // it names the file and the line
@@ -101,6 +97,34 @@ func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report
 	}
 	return w.report, nil
 }
+
+// Check reports what Write would do with src, and writes nothing. Faults are
+// counted in the report, whatever o says of them.
+func Check(ctx context.Context, src Source, o WriteOptions) (*Report, error) {
+	o.SkipFaults = true
+	w := newWriter("", src, o)
+	if err := w.write(ctx); err != nil {
+		return nil, err
+	}
+	return w.report, nil
+}
+
+// FaultsError says that a source has faulty rows.
+type FaultsError struct {
+	Faults faults.List
+	Rows   int // of the source, faulty or not
+}
+
+// Error names the first fault and says how many there are.
+func (e *FaultsError) Error() string {
+	if e.Faults.Count == 1 {
+		return e.Faults.First[0].Error()
+	}
+	return fmt.Sprintf("%v, and %d more faults", e.Faults.First[0], e.Faults.Count-1)
+}
+
+// Unwrap returns the first fault.
+func (e *FaultsError) Unwrap() error { return e.Faults.First[0] }
 
 // checkTarget returns the directory that dir means if a catalogue may be put
 // there.
@@ -133,15 +157,26 @@ func checkTarget(dir string) (string, error) {
 	return dir, nil
 }
 
-// writer builds a catalogue in dir.
+// writer builds a catalogue in dir, or nowhere if dir is empty.
 type writer struct {
 	dir    string
 	o      WriteOptions
 	src    Source
 	check  *checker
 	report *Report
+	rows   int
 	// bySource says that the error at hand is the source's, not the writer's.
 	bySource bool
+}
+
+func newWriter(dir string, src Source, o WriteOptions) *writer {
+	if o.Progress == nil {
+		o.Progress = func(int) {}
+	}
+	if src.Products == nil {
+		src.Products = func(func(Product, error) bool) {}
+	}
+	return &writer{dir: dir, o: o, src: src, check: newChecker(), report: &Report{Name: o.Name}}
 }
 
 func (w *writer) write(ctx context.Context) (err error) {
@@ -173,9 +208,16 @@ func (w *writer) write(ctx context.Context) (err error) {
 	if err := w.writeJudgments(ctx, content); err != nil {
 		return err
 	}
+	if w.report.Faults.Count > 0 && !w.o.SkipFaults {
+		w.bySource = true
+		return &FaultsError{Faults: w.report.Faults, Rows: w.rows}
+	}
 	w.report.Hash = content.sum()
 	if err := errors.Join(content.flush(), z.Close(), products.Close(), judgments.Close(), popularity.Close()); err != nil {
 		return err
+	}
+	if w.dir == "" {
+		return nil
 	}
 	return w.writeManifest()
 }
@@ -185,6 +227,7 @@ func (w *writer) writeProducts(ctx context.Context, content *contentHash, popula
 	row := 0
 	for p, err := range w.src.Products {
 		row++
+		w.rows++
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -216,7 +259,11 @@ func (w *writer) writeProducts(ctx context.Context, content *contentHash, popula
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if w.report.Products == 0 {
+	switch {
+	case w.report.Products > 0:
+	case w.report.Faults.Count == 0:
+		return errors.New("the source has no product")
+	case w.o.SkipFaults && w.dir != "":
 		return errors.New("the source has no product without fault")
 	}
 	w.o.Progress(w.report.Products)
@@ -231,6 +278,7 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 	row := 0
 	for j, err := range w.src.Judgments {
 		row++
+		w.rows++
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -287,10 +335,11 @@ func locate(err error, where func() (string, int)) error {
 	return err
 }
 
-// fault counts err and returns nil if writing may go on.
+// fault counts err and returns nil if reading may go on: it does so too where
+// faults are not skipped, to tell how many there are.
 func (w *writer) fault(err error) error {
 	var f *faults.Fault
-	if !errors.As(err, &f) || !w.o.SkipFaults {
+	if !errors.As(err, &f) {
 		w.bySource = true
 		return err
 	}
@@ -301,10 +350,13 @@ func (w *writer) fault(err error) error {
 // file is a buffered file that may be closed twice.
 type file struct {
 	*bufio.Writer
-	f *os.File
+	f io.Closer
 }
 
 func (w *writer) create(name string) (*file, error) {
+	if w.dir == "" {
+		return &file{bufio.NewWriter(io.Discard), io.NopCloser(nil)}, nil
+	}
 	f, err := os.Create(filepath.Join(w.dir, name))
 	if err != nil {
 		return nil, err

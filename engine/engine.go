@@ -426,7 +426,7 @@ func (e *Engine) fill(out *Ranking, hits []fused, wanted []string, ranks map[str
 		}
 		hit := Hit{
 			Rank: i + 1, ID: p.ID, Score: h.Score, Row: h.Row,
-			Title: p.Title, Brand: p.Brand, Color: p.Color, Category: p.Category, Price: p.Price,
+			Title: p.Title, Brand: p.Brand, Color: p.Color, Category: p.Category, Price: p.Price, Currency: p.Currency,
 			Image: p.Image, Rating: p.Rating, Popularity: p.Popularity,
 			Label: labels[h.Row], Components: h.parts,
 		}

@@ -118,6 +118,7 @@ type Hit struct {
 	Color      string   `json:"color,omitempty"`
 	Category   []string `json:"category,omitempty"`
 	Price      float64  `json:"price,omitempty"`
+	Currency   string   `json:"currency,omitempty"` // of Price, as in catalog.Product
 	Image      string   `json:"image,omitempty"`
 	Rating     float64  `json:"rating,omitempty"`
 	Popularity float64  `json:"popularity,omitempty"`

@@ -54,7 +54,11 @@ func (e *evaluation) run(system string) *Run {
 
 func (e *evaluation) movement(from, to, control string) Movement {
 	m := Movement{From: from, To: to, Control: control, K: movedK}
-	bands, of := e.Qrels.Scale.Bands(mostBands)
+	var bands []string
+	var of []int
+	if e.Qrels.Count > 0 {
+		bands, of = e.Qrels.Scale.Bands(mostBands)
+	}
 	m.Rows = make([]MovementRow, len(bands)+1) // the last: unjudged
 	for i := range bands {
 		m.Rows[i].Label = bands[len(bands)-1-i]
@@ -129,9 +133,7 @@ func (e *evaluation) agreement(context.Context) error {
 	for _, q := range e.unseen.Queries {
 		for s, run := range e.Full {
 			names[s] = names[s][:0]
-			for _, h := range cut(run.Hits[q.ID], agreementDepth) {
-				names[s] = append(names[s], h.Product)
-			}
+			names[s] = append(names[s], productsOf(cut(run.Hits[q.ID], agreementDepth))...)
 		}
 		for a := range names {
 			for b := a + 1; b < len(names); b++ {
@@ -148,7 +150,21 @@ func (e *evaluation) agreement(context.Context) error {
 			e.report.Agreement = append(e.report.Agreement, Agreement{A: e.systems[a], B: e.systems[b], RBO: s.rbo.value(), Overlap: s.overlap.value(), Tau: s.tau.value()})
 		}
 	}
+	if e.Qrels.Count == 0 { // there is no better verdict
+		for _, a := range e.report.Agreement {
+			e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("Of their first %d hits %s and %s share %.0f %% on average (RBO %.2f over %s).",
+				movedK, a.A, a.B, 100*float64(a.Overlap), float64(a.RBO), queries(len(e.unseen.Queries))))
+		}
+	}
 	return nil
+}
+
+func productsOf(hits []Hit) []string {
+	out := make([]string, len(hits))
+	for i, h := range hits {
+		out[i] = h.Product
+	}
+	return out
 }
 
 // mean of the values that exist.
@@ -173,6 +189,9 @@ const mostSegments = 12
 func (e *evaluation) segments(context.Context) error {
 	t, _ := e.deciding()
 	queries := e.unseen.Queries
+	if t == nil {
+		return nil
+	}
 	if slices.ContainsFunc(queries, func(q judgments.Query) bool { return q.Text == "" }) {
 		return nil // there are ids only
 	}

@@ -216,7 +216,12 @@ func (r *DiffReport) inputs(a, b *Report) {
 			r.Changed = append(r.Changed, changed(what, x, y))
 		}
 	}
-	unlike("judgements", "judgements", a.Judgments.Hash, b.Judgments.Hash)
+	if a.Format != b.Format {
+		r.Unlike = append(r.Unlike, fmt.Sprintf("judgements: the reports are of formats %d and %d, which hash judgements, models and indexes otherwise, so it cannot be told whether these are the same; queries are paired by their texts", a.Format, b.Format))
+		r.unlike = append(r.unlike, "judgements")
+	} else {
+		unlike("judgements", "judgements", a.Judgments.Hash, b.Judgments.Hash)
+	}
 	unlike("relevant labels", "relevant labels", a.Options.Relevant, b.Options.Relevant)
 	first := func(r *Report) (name, gains string) {
 		if len(r.Options.Gains) == 0 {
@@ -237,6 +242,9 @@ func (r *DiffReport) inputs(a, b *Report) {
 		}
 	}
 	note("program", a.Program, b.Program)
+	if a.Format != b.Format {
+		return
+	}
 	if a.Index != nil && b.Index != nil {
 		note("index", a.Index.Hash, b.Index.Hash)
 		note("catalogue", a.Index.Contents, b.Index.Contents)
@@ -273,48 +281,45 @@ type pairing struct {
 	otherTexts   int // ids that both have, for different texts
 }
 
-// pair finds the queries that two lists share: those of one id and one text; of
-// one id where a side has no text; and of one text where ids differ, since lists
-// without ids of their own are numbered anew with each query that is added.
+// pair finds the queries that two lists share: those of one text, since a query is
+// its text whatever its id, and those of one id where a side has no text. Where a list
+// has a text twice, as reports of older versions may, the id has to be the same too.
 func pair(a, b []judgments.Query) (p pairing) {
-	ids, texts := map[string]int{}, map[string]int{}
-	free := make([]bool, len(b)) // not paired yet
-	for j, q := range b {
-		ids[q.ID], free[j] = j, true
-		if _, twice := texts[q.Text]; twice || q.Text == "" {
-			texts[q.Text] = -1 // it does not tell which
-		} else {
-			texts[q.Text] = j
+	times := func(queries []judgments.Query) map[string]int {
+		n := map[string]int{}
+		for _, q := range queries {
+			n[judgments.Normalize(q.Text)]++
 		}
+		return n
 	}
-	match := make([]int, len(a))
-	times := map[string]int{}
+	inA, inB := times(a), times(b)
+	ids, texts := map[string]int{}, map[string]int{}
+	for j, q := range b {
+		ids[q.ID], texts[judgments.Normalize(q.Text)] = j, j
+	}
+	free := make([]bool, len(b)) // not paired yet
+	for j := range free {
+		free[j] = true
+	}
 	for i, q := range a {
-		times[q.Text]++
-		match[i] = -1
-		j, ok := ids[q.ID]
-		switch {
-		case !ok || !free[j]:
-		case q.Text == b[j].Text:
-			match[i], free[j] = j, false
-		case q.Text == "" || b[j].Text == "":
-			match[i], free[j] = j, false
-			p.byID++
-		default:
+		text := judgments.Normalize(q.Text)
+		j, sameID := ids[q.ID]
+		other := sameID && text != "" && b[j].Text != "" && text != judgments.Normalize(b[j].Text)
+		if other {
 			p.otherTexts++
 		}
-	}
-	for i, q := range a {
-		if match[i] >= 0 || times[q.Text] > 1 {
+		switch {
+		case text != "" && inA[text] == 1 && inB[text] == 1:
+			if j = texts[text]; b[j].ID != q.ID {
+				p.byText++
+			}
+		case !sameID || other:
 			continue
+		case q.Text != b[j].Text: // one has none
+			p.byID++
 		}
-		if j, ok := texts[q.Text]; ok && j >= 0 && free[j] {
-			match[i], free[j] = j, false
-			p.byText++
-		}
-	}
-	for i, j := range match {
-		if j >= 0 {
+		if free[j] {
+			free[j] = false
 			p.rows = append(p.rows, [2]int{i, j})
 		}
 	}

@@ -20,9 +20,11 @@ type Input struct {
 	Name    string // of the catalogue, or whatever the reader knows the data by
 	Program string // version
 	Index   *IndexInfo
-	Qrels   *judgments.Set
-	Faults  faults.List // of the judgements
-	Split   string      // the part of the judgements that Qrels are, if any
+	// Qrels are the queries and what is judged for them. Of queries that nobody judged
+	// (a Count of 0) Evaluate says how alike the rankings are, without metrics.
+	Qrels  *judgments.Set
+	Faults faults.List // of the judgements
+	Split  string      // the part of the judgements that Qrels are, if any
 	// Full are the systems' rankings of the whole catalogue, and Pool their
 	// rankings of each query's judged products, of the same systems in the same
 	// order; in Pool a nil stands for a system that has none. Either may be empty.
@@ -74,7 +76,7 @@ func Evaluate(ctx context.Context, in Input, o Options) (*Report, []Values, erro
 	}
 	e.report = &Report{Format: ReportFormat, Program: in.Program, Name: in.Name, Index: in.Index, Verdicts: []string{}, Queries: []QueryReport{}}
 	steps := []func(context.Context) error{
-		e.describe, e.apart, e.measure, e.leakage, e.verdicts, e.queries,
+		e.describe, e.ties, e.apart, e.measure, e.leakage, e.verdicts, e.queries,
 		e.movements, e.segments, e.agreement, e.popularity, e.drift,
 	}
 	for _, step := range steps {
@@ -95,7 +97,7 @@ func (e *evaluation) check() error {
 	}
 	switch {
 	case e.Qrels == nil || len(e.Qrels.Queries) == 0:
-		return errors.New("there are no judgements")
+		return errors.New("there are no queries")
 	case len(runs) == 0:
 		return errors.New("there are no rankings")
 	}
@@ -134,7 +136,13 @@ func (e *evaluation) check() error {
 // describe records what is evaluated.
 func (e *evaluation) describe(context.Context) error {
 	r, o, q := e.report, e.options, e.Qrels
-	r.Judgments = JudgmentsInfo{Hash: q.Hash(), Queries: len(q.Queries), Count: q.Count, Scale: q.Scale.Name, Faults: e.Faults}
+	r.Judgments = JudgmentsInfo{Queries: len(q.Queries), Count: q.Count, Levels: []LevelInfo{}, Faults: e.Faults}
+	r.Options = OptionsInfo{Seed: o.Seed, Draws: o.Draws, Confidence: confidence, Tie: o.Tie, Split: e.Split}
+	if q.Count == 0 {
+		e.systemsOf()
+		return nil
+	}
+	r.Judgments.Hash, r.Judgments.Scale = q.Hash(), q.Scale.Name
 	relevant, err := o.relevant(q.Scale)
 	if err != nil {
 		return err
@@ -158,14 +166,23 @@ func (e *evaluation) describe(context.Context) error {
 		r.Notes = append(r.Notes, fmt.Sprintf("No label reaches 1 (the greatest is %s), so none counts as relevant: recall and the other metrics that count relevant products are left out. Say which labels are relevant, such as --relevant '>=%.2g'.",
 			greatest.Label, greatest.Grade/2))
 	}
-	r.Options = OptionsInfo{Gains: o.Tables, Relevant: o.Relevant, Seed: o.Seed, Draws: o.Draws, Confidence: confidence, Tie: o.Tie, Split: e.Split}
+	r.Options.Gains, r.Options.Relevant = o.Tables, o.Relevant
 	if len(e.Full) > 0 {
 		r.Options.Metrics = texts(o.Metrics)
 	}
 	if len(e.Pool) > 0 {
 		r.Options.PoolMetrics = texts(o.PoolMetrics)
 	}
-	runs := e.Full
+	e.systemsOf()
+	if e.Faults.Count > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("Faulty judgements that were left out: %d.", e.Faults.Count))
+	}
+	return nil
+}
+
+// systemsOf records the systems, and which two to look into first.
+func (e *evaluation) systemsOf() {
+	r, runs := e.report, e.Full
 	if len(runs) == 0 {
 		runs = e.Pool
 	}
@@ -183,10 +200,39 @@ func (e *evaluation) describe(context.Context) error {
 			}
 		}
 	}
-	if e.Faults.Count > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("Faulty judgements that were left out: %d.", e.Faults.Count))
+}
+
+// tiedShare is the share of places decided by equal scores from which on a run is
+// warned of.
+const tiedShare = .05
+
+// ties warns of runs that leave many places to the order of product ids. Scores that
+// were rounded, or come from a few labels, do so, and each evaluator has its own rule
+// for them.
+func (e *evaluation) ties(context.Context) error {
+	for _, run := range e.Full {
+		tied, places := 0, 0
+		for i := range e.Qrels.Queries {
+			t, n := tiedPlaces(run.Hits[e.Qrels.Queries[i].ID], movedK)
+			tied, places = tied+t, places+n
+		}
+		if share := float64(tied) / float64(max(places, 1)); share >= tiedShare {
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s: equal scores decide %.0f %% of its first %d places, which then follow product ids; another evaluator may break such ties otherwise. Write its scores with more digits.",
+				run.System, 100*share, movedK))
+		}
 	}
 	return nil
+}
+
+// tiedPlaces counts which of the first k hits have the score of another hit.
+func tiedPlaces(hits []Hit, k int) (tied, places int) {
+	for i := range cut(hits, k) {
+		places++
+		if i > 0 && hits[i-1].Score == hits[i].Score || i+1 < len(hits) && hits[i+1].Score == hits[i].Score {
+			tied++
+		}
+	}
+	return tied, places
 }
 
 func texts(metrics []Metric) (out []string) {
@@ -216,6 +262,10 @@ func (e *evaluation) pair() (baseline, candidate string) {
 
 // apart parts the queries that some model saw in training from the others.
 func (e *evaluation) apart(context.Context) error {
+	if e.Qrels.Count == 0 {
+		e.unseen, e.seen = e.Qrels, &judgments.Set{Scale: e.Qrels.Scale}
+		return nil
+	}
 	seen := map[string]bool{}
 	for _, t := range e.Training {
 		for _, q := range t.Queries {
@@ -232,6 +282,10 @@ func (e *evaluation) apart(context.Context) error {
 
 // measure computes the metrics of both tasks.
 func (e *evaluation) measure(context.Context) (err error) {
+	if e.Qrels.Count == 0 {
+		e.report.Notes = append(e.report.Notes, "Nobody judged these queries: what follows says how alike the rankings are, and not which is better.")
+		return nil
+	}
 	var task *Task
 	if len(e.Full) > 0 {
 		if task, e.full, err = e.task(FullTask, e.unseen, e.Full, e.options.Metrics); err != nil {
@@ -330,9 +384,10 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 	return out, t, nil
 }
 
-// deciding returns the table and the metric index by which details are told.
+// deciding returns the table by which details are told, nil without judgements, and
+// its runs.
 func (e *evaluation) deciding() (*table, []*Run) {
-	if e.full != nil {
+	if e.full != nil || e.Qrels.Count == 0 {
 		return e.full, e.Full
 	}
 	return e.pool, e.Pool
@@ -433,12 +488,26 @@ func (e *evaluation) queries(context.Context) error {
 		difference float64
 	}
 	var order []place
+	value := func(q, system int) float64 {
+		if t == nil {
+			return math.NaN()
+		}
+		return t.at(q, system, 0)
+	}
+	alike := make([]float64, len(e.unseen.Queries))
 	for q := range e.unseen.Queries {
 		d := math.NaN()
 		if b >= 0 {
-			d = t.at(q, c, 0) - t.at(q, b, 0)
+			d = value(q, c) - value(q, b)
+			if t == nil {
+				id := e.unseen.Queries[q].ID
+				alike[q] = RBO(productsOf(runs[b].Hits[id]), productsOf(runs[c].Hits[id]), .9)
+			}
 		}
 		order = append(order, place{q, d})
+	}
+	if t == nil { // the most different first
+		slices.SortStableFunc(order, func(x, y place) int { return cmp.Compare(alike[x.at], alike[y.at]) })
 	}
 	// Largest gain first; queries without a value last, in order of id.
 	slices.SortStableFunc(order, func(x, y place) int {
@@ -475,7 +544,7 @@ func (e *evaluation) queries(context.Context) error {
 			}
 		}
 		for s, run := range runs {
-			result := QueryResult{Value: Number(t.at(p.at, s, 0)), Hits: []HitReport{}}
+			result := QueryResult{Value: Number(value(p.at, s)), Hits: []HitReport{}}
 			for _, h := range cut(run.Hits[q.ID], e.options.Depth) {
 				hit := HitReport{Product: h.Product, Score: h.Score, Title: e.title(titles, h.Product)}
 				if l := q.Level(h.Product); l != judgments.NoLevel {

@@ -31,8 +31,10 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 // Exists reports whether there is a number.
 func (n Number) Exists() bool { return !math.IsNaN(float64(n)) }
 
-// ReportFormat is the number of the format of Report.
-const ReportFormat = 1
+// ReportFormat is the number of the format of Report. Reports of format 1 are read
+// for Diff: their queries without ids were called q1, q2 ... by their order, and what
+// they hash judgements, models and indexes by was other.
+const ReportFormat = 2
 
 // Report is the outcome of an evaluation; report.json is its JSON. It holds no
 // time, no path and nothing else that two evaluations of the same things would

@@ -2,23 +2,25 @@ package eval
 
 import (
 	"cmp"
-	"encoding/csv"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/trirank/trirank/catalog"
+	tables "github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/judgments"
 )
 
 // WriteUnjudged writes the products that nobody judged among the first ten hits of
-// any system, as a table to judge and to give back: the queries where most is
-// missing first, and of a query what systems rank highest.
+// any system, as a table to judge in a spreadsheet and to give back by its column label:
+// the queries where most is missing first, and of a query what systems rank highest.
 func WriteUnjudged(w io.Writer, in Input) error {
 	type missing struct {
 		product string
 		rank    int
-		systems []string
+		ranks   []string // "bm25:3"
 	}
 	type gaps struct {
 		query *judgments.Query
@@ -39,7 +41,7 @@ func WriteUnjudged(w io.Writer, in Input) error {
 					found[h.Product] = m
 				}
 				m.rank = min(m.rank, rank+1)
-				m.systems = append(m.systems, run.System)
+				m.ranks = append(m.ranks, fmt.Sprintf("%s:%d", run.System, rank+1))
 			}
 		}
 		g := gaps{query: q}
@@ -52,22 +54,20 @@ func WriteUnjudged(w io.Writer, in Input) error {
 		all = append(all, g)
 	}
 	slices.SortStableFunc(all, func(a, b gaps) int { return cmp.Compare(len(b.list), len(a.list)) })
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"query_id", "query", "product_id", "label", "title", "best_rank", "systems"}); err != nil {
+	out := tables.NewSpreadsheet(w, tables.Dialect{Comma: ','})
+	if err := out.Write("query_id", "query", "product_id", "label", "split", "title", "brand", "image", "best_rank", "ranks"); err != nil {
 		return err
 	}
 	for _, g := range all {
 		for _, m := range g.list {
-			title := ""
+			var p catalog.Product
 			if in.Product != nil {
-				p, _ := in.Product(m.product)
-				title = p.Title
+				p, _ = in.Product(m.product)
 			}
-			if err := out.Write([]string{g.query.ID, g.query.Text, m.product, "", title, strconv.Itoa(m.rank), strings.Join(m.systems, " ")}); err != nil {
+			if err := out.Write(tables.Guard(g.query.ID), tables.Guard(g.query.Text), tables.Guard(m.product), "", tables.Guard(g.query.Split), tables.Guard(p.Title), tables.Guard(p.Brand), tables.Guard(p.Image), strconv.Itoa(m.rank), tables.Guard(strings.Join(m.ranks, " "))); err != nil {
 				return err
 			}
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return out.Flush()
 }

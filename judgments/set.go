@@ -65,10 +65,14 @@ func (s *Set) Only(keep func(*Query) bool) *Set {
 	return out
 }
 
-// IDs returns the id of the query that each id means: the ids themselves, their
-// aliases, and the ids that are made of texts.
+// IDs returns the id of the query that each name means: the ids themselves, their
+// aliases, the ids that are made of texts, and the texts.
 func (s *Set) IDs() map[string]string {
-	out := make(map[string]string, len(s.Queries))
+	out := make(map[string]string, 3*len(s.Queries))
+	for i := range s.Queries {
+		out[s.Queries[i].Text] = s.Queries[i].ID
+	}
+	delete(out, "") // the text of queries that have ids only
 	for i := range s.Queries {
 		q := &s.Queries[i]
 		if q.Text != "" {

@@ -269,7 +269,7 @@ func TestIdentity(t *testing.T) {
 		}
 		ids := q.IDs()
 		for _, x := range q.Queries {
-			for _, id := range append(x.Aliases, x.ID, ID(x.Text)) {
+			for _, id := range append(x.Aliases, x.ID, ID(x.Text), x.Text) {
 				if ids[id] != x.ID {
 					t.Errorf("%s: id %q is %q, not %q", c.name, id, ids[id], x.ID)
 				}

@@ -9,9 +9,10 @@ import (
 // corpus yields the products of a BEIR folder. Where a document has no title,
 // the beginning of its text serves as one.
 func (r *reader) corpus(yield func(catalog.Product, error) bool) {
-	r.jsonl(func(p catalog.Product, err error) bool {
-		if err == nil && p.Title == "" {
+	r.products(func(p catalog.Product, err error) bool {
+		if err == nil && p.Title == "" && p.Description != "" {
 			p.Title = beginning(p.Description, 120)
+			r.tally.use(titleTarget, "text")
 		}
 		return yield(p, err)
 	})

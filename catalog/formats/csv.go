@@ -7,52 +7,92 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
-// csv yields the products of tables.
-func (r *reader) csv(yield func(catalog.Product, error) bool) {
-	for _, path := range r.files.products {
-		r.file, r.line = path, 0
-		f, err := textfile.Open(path)
+// tableRows calls each with the rows of a table of products.
+func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) bool) bool {
+	t, err := r.table(f)
+	if err == nil && r.mapping != nil {
+		err = r.checkColumns(t.Header)
+	}
+	if err != nil {
+		each(nil, r.broken(err))
+		return false
+	}
+	r.dialect = t.Dialect.String()
+	group := -1
+	if r.preset != nil && r.preset.group != "" {
+		group = t.Column(r.preset.group)
+	}
+	for _, name := range t.Header {
+		if r.tally != nil {
+			r.tally.leave(name)
+		}
+	}
+	if group >= 0 {
+		return r.groups(t, group, each)
+	}
+	cells := make([]cell, len(t.Header))
+	return r.records(t, func(record []string, err error) bool {
 		if err != nil {
-			yield(catalog.Product{}, err)
-			return
+			return each(nil, err)
 		}
-		ok := r.csvProducts(f, yield)
-		f.Close()
-		if !ok {
-			return
+		fillCells(cells, t.Header, record)
+		return each(cells, nil)
+	})
+}
+
+func fillCells(cells []cell, header, record []string) {
+	for i, text := range record {
+		if strings.Contains(text, "\r") {
+			text = strings.ReplaceAll(text, "\r\n", "\n")
 		}
+		cells[i] = cell{name: header[i], text: text}
 	}
 }
 
-func (r *reader) csvProducts(f *textfile.File, yield func(catalog.Product, error) bool) bool {
-	table, err := r.table(f)
-	if err == nil {
-		err = r.checkColumns(table.Header)
-	}
-	if err != nil {
-		yield(catalog.Product{}, r.broken(err))
-		return false
-	}
-	cells := make([]cell, len(table.Header))
-	return r.records(table, func(record []string, err error) bool {
-		var p catalog.Product
-		if err == nil {
-			for i, text := range record {
-				cells[i] = cell{name: table.Header[i], text: strings.Clone(text)}
-			}
-			var f *faults.Fault
-			if p, f = r.mapping.product(cells); f != nil {
-				err = r.located(f)
-			}
+// groups calls each with rows that follow each other and are equal in one column
+// as with one row: of each cell the first that is not empty. Shops have a row a
+// variant, and the first tells what all have in common.
+func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err error) bool) bool {
+	row, group := make([]cell, len(t.Header)), make([]cell, len(t.Header))
+	open, line := false, 0
+	flush := func() bool {
+		if !open {
+			return true
 		}
-		return yield(p, err)
+		open = false
+		here := r.line
+		r.line = line
+		goOn := each(group, nil)
+		r.line = here
+		return goOn
+	}
+	goOn := r.records(t, func(record []string, err error) bool {
+		if err != nil {
+			return each(nil, err)
+		}
+		fillCells(row, t.Header, record)
+		if open && strings.TrimSpace(row[column].text) != "" && row[column].text == group[column].text {
+			r.tally.merged++
+			for i := range group {
+				if group[i].empty() {
+					group[i] = row[i]
+				}
+			}
+			return true
+		}
+		if !flush() {
+			return false
+		}
+		copy(group, row)
+		open, line = true, r.line
+		return true
 	})
+	return goOn && flush()
 }
 
 // checkColumns reports the columns that products cannot do without and the

@@ -3,6 +3,7 @@ package formats
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,7 +15,7 @@ import (
 
 // The columns of ESCI. Those of the one-table copy are the union of both.
 var (
-	esciProducts = []string{"product_id", "product_title", "product_description", "product_bullet_point", "product_brand", "product_color"}
+	esciProducts = []string{"product_id", "product_title"}
 	esciNeeded   = []string{"query", "product_id", "esci_label"}
 	esciLocale   = "product_locale"
 )
@@ -22,18 +23,24 @@ var (
 // parquetProducts yields the products of the locale. In the one-table copy a
 // product is there once a judgement: its first row counts.
 func (r *reader) parquetProducts(yield func(catalog.Product, error) bool) {
+	r.tally = newTally()
 	seed := maphash.MakeSeed()
 	seen := map[uint64]struct{}{}
 	locales := map[string]bool{}
 	found := false
 	for _, path := range r.files.products {
-		ok := r.parquetRows(path, esciProducts[:2], slices.Concat(esciProducts[2:], r.ownColumns()), locales, func(cells []cell, err error) bool {
+		names, err := r.productColumns(path)
+		if err != nil {
+			yield(catalog.Product{}, err)
+			return
+		}
+		ok := r.parquetRows(path, names, nil, locales, func(cells []cell, err error) bool {
 			if err != nil {
 				return yield(catalog.Product{}, err)
 			}
 			found = true
 			if r.files.format == TaskSource {
-				key := maphash.String(seed, cells[0].text)
+				key := maphash.String(seed, cells[0].text) // of product_id
 				if _, ok := seen[key]; ok {
 					return true
 				}
@@ -42,11 +49,7 @@ func (r *reader) parquetProducts(yield func(catalog.Product, error) bool) {
 			if bad := notUTF8(cells); bad != "" {
 				return yield(catalog.Product{}, r.fault(faults.NotUTF8, "column %s is not valid UTF-8", bad))
 			}
-			p, f := r.mapping.product(cells)
-			if f != nil {
-				return yield(p, r.located(f))
-			}
-			return yield(p, nil)
+			return yield(r.product(cells))
 		})
 		if !ok {
 			return
@@ -58,16 +61,37 @@ func (r *reader) parquetProducts(yield func(catalog.Product, error) bool) {
 	}
 }
 
-// ownColumns are the columns that the user named.
-func (r *reader) ownColumns() []string {
+// productColumns returns the columns of a Parquet file that are fields of a
+// product, that of the id first.
+func (r *reader) productColumns(path string) ([]string, error) {
+	t, err := parquetfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	r.file, r.line = path, 0
+	all := t.Columns()
 	var names []string
-	for _, name := range r.o.Fields {
-		if name != "" && !slices.Contains(esciProducts, name) {
+	for _, name := range all {
+		if s, ok := r.mapping.slot(name); ok && t.Has(name) {
+			if s.target == idTarget && (len(names) == 0 || r.rank(name) < r.rank(names[0])) {
+				names = slices.Insert(names, 0, name)
+				continue
+			}
 			names = append(names, name)
+		} else if name != esciLocale {
+			r.tally.leave(name)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return names, r.brokenIf(r.checkColumns(all))
+}
+
+// rank is how telling a name is for an id.
+func (r *reader) rank(name string) int {
+	if s, ok := r.mapping.slot(name); ok && s.target == idTarget {
+		return s.rank
+	}
+	return math.MaxInt
 }
 
 // parquetRows calls each with the rows of the locale of the file at path: the
@@ -89,9 +113,6 @@ func (r *reader) parquetRows(path string, needed, optional []string, locales map
 	for _, name := range optional {
 		if t.Has(name) && !slices.Contains(names, name) {
 			names = append(names, name)
-		} else if slices.Contains(r.ownColumns(), name) {
-			each(nil, r.broken(fmt.Errorf("no column is called %s; there are %s", name, strings.Join(t.Columns(), ", "))))
-			return false
 		}
 	}
 	shown := len(names)

@@ -2,36 +2,47 @@ package formats
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 )
 
 // target is a field of catalog.Product and the names that sources give it, the
-// most telling first.
+// most telling first, as table.Fold has them.
 type target struct {
 	name  string
 	names []string
 }
 
+// The places of targets that have a part of their own.
+const (
+	idTarget         = 0
+	titleTarget      = 1
+	priceTarget      = 7
+	ratingTarget     = 9
+	popularityTarget = 10
+	currencyTarget   = 11
+)
+
 var targets = []target{
-	{"id", []string{"id", "_id", "product_id", "asin", "parent_asin", "sku", "product_uid", "uid", "item_id", "doc_id", "docid"}},
-	{"title", []string{"title", "product_title", "name", "product_name"}},
-	{"brand", []string{"brand", "product_brand", "brand_name", "manufacturer"}},
-	{"color", []string{"color", "colour", "product_color"}},
-	{"category", []string{"category", "categories", "category_path", "product_category", "product_category_tree", "category_hierarchy"}},
-	{"bullets", []string{"bullets", "bullet_points", "bullet_point", "product_bullet_point", "product_bullet_points", "features", "product_features", "about_product"}},
-	{"description", []string{"description", "product_description", "text"}},
-	{"price", []string{"price", "product_price"}},
-	{"image", []string{"image", "image_url", "imgurl", "main_image", "product_image", "images"}},
-	{"rating", []string{"rating", "average_rating", "avg_rating", "stars", "product_rating"}},
-	{"popularity", []string{"popularity", "rating_count", "rating_number", "ratings_count", "review_count", "views"}},
+	{"id", []string{"id", "productid", "asin", "parentasin", "sku", "productuid", "uid", "uniqid", "itemid", "docid", "gtin", "gtin13", "ean", "ean13", "upc", "gtin12", "isbn13", "isbn", "barcode"}},
+	{"title", []string{"title", "producttitle", "name", "productname", "itemname"}},
+	{"brand", []string{"brand", "productbrand", "brandname", "manufacturer", "vendor", "supplier"}},
+	{"color", []string{"color", "colour", "productcolor"}},
+	{"category", []string{"category", "categories", "categorypath", "productcategory", "productcategorytree", "categorytree", "categoryhierarchy", "producttype", "googleproductcategory"}},
+	{"bullets", []string{"bullets", "bulletpoints", "bulletpoint", "productbulletpoint", "productbulletpoints", "features", "productfeatures", "aboutproduct", "producthighlight"}},
+	{"description", []string{"description", "productdescription", "longdescription", "text", "shortdescription"}},
+	{"price", []string{"price", "productprice", "sellingprice", "discountedprice", "saleprice", "regularprice", "actualprice", "retailprice", "listprice"}},
+	{"image", []string{"image", "imageurl", "imgurl", "imagelink", "mainimage", "productimage", "images", "imageurls", "imglink"}},
+	{"rating", []string{"rating", "averagerating", "avgrating", "stars", "productrating"}},
+	{"popularity", []string{"popularity", "ratingcount", "ratingnumber", "ratingscount", "noofratings", "reviewcount", "reviewscount", "numberofreviews", "reviews", "views"}},
+	{"currency", []string{"currency", "pricecurrency", "currencycode"}},
 }
 
 func targetNames() string {
@@ -44,22 +55,28 @@ func targetNames() string {
 
 // mapping knows which field of a product a field of the source is.
 type mapping struct {
-	slots map[string]slot // by name of the source's field, in lower case or as the user said
+	exact  map[string]slot // the user's names, as they are written
+	folded map[string]slot
+	known  map[string]slot // what names were found to be
 }
 
 type slot struct {
-	target int
+	target int // -1: none
 	rank   int // the lowest wins
 }
 
-func newMapping(fields map[string]string) (*mapping, error) {
-	m := &mapping{slots: map[string]slot{}}
-	for i, t := range targets {
-		if _, ok := fields[t.name]; ok {
-			continue
+// newMapping returns the mapping by the names that the user gives to fields, by
+// those of a preset, and by the usual ones.
+func newMapping(fields map[string]string, p *preset) (*mapping, error) {
+	m := &mapping{exact: map[string]slot{}, folded: map[string]slot{}, known: map[string]slot{}}
+	usual := func(i int, names []string, rank int) {
+		if _, ok := fields[targets[i].name]; ok {
+			return
 		}
-		for rank, name := range t.names {
-			m.slots[name] = slot{i, rank}
+		for j, name := range names {
+			if _, taken := m.folded[name]; !taken {
+				m.folded[name] = slot{i, rank + j}
+			}
 		}
 	}
 	for i, t := range targets {
@@ -72,16 +89,38 @@ func newMapping(fields map[string]string) (*mapping, error) {
 				return nil, fmt.Errorf("field %q of the source cannot be both %s and %s", name, other.name, t.name)
 			}
 		}
-		m.slots[name] = slot{i, 0}
+		m.exact[name] = slot{i, 0}
+		if folded := table.Fold(name); folded != "" {
+			if _, taken := m.folded[folded]; !taken {
+				m.folded[folded] = slot{i, 1}
+			}
+		}
+	}
+	if p != nil {
+		for i, t := range targets {
+			usual(i, p.names[t.name], 0)
+		}
+	}
+	for i, t := range targets {
+		usual(i, t.names, 1000)
 	}
 	return m, nil
 }
 
 // slot finds what the source's field called name is.
 func (m *mapping) slot(name string) (slot, bool) {
-	s, ok := m.slots[name]
+	if s, ok := m.known[name]; ok {
+		return s, s.target >= 0
+	}
+	s, ok := m.exact[name]
 	if !ok {
-		s, ok = m.slots[strings.ToLower(name)]
+		s, ok = m.folded[table.Fold(name)]
+	}
+	if !ok {
+		s = slot{target: -1}
+	}
+	if len(m.known) < 10_000 { // the names of a hostile file have no end
+		m.known[strings.Clone(name)] = s
 	}
 	return s, ok
 }
@@ -101,8 +140,14 @@ func (c *cell) empty() bool {
 
 // product makes a product of a row. Of several cells for one field the one with
 // the best name that is not empty counts; the rest and what fits no field
-// become Extra.
-func (m *mapping) product(cells []cell) (catalog.Product, *faults.Fault) {
+// become Extra. What cannot be read of a field that a product can do without
+// leaves it unknown and is noted.
+func (r *reader) product(cells []cell) (catalog.Product, error) {
+	if r.preset != nil && r.preset.expand != nil {
+		cells = r.preset.expand(cells)
+	}
+	m, t := r.mapping, r.tally
+	t.rows++
 	type choice struct{ cell, rank int }
 	var chosen [16]choice // by target; cell is from 1
 	for i := range cells {
@@ -116,25 +161,39 @@ func (m *mapping) product(cells []cell) (catalog.Product, *faults.Fault) {
 			*best = choice{i + 1, s.rank}
 		}
 	}
-	var p catalog.Product
-	for t := range targets {
-		if i := chosen[t].cell; i > 0 {
-			if err := set(&p, targets[t].name, &cells[i-1]); err != nil {
-				return p, err
+	v := values{reader: r}
+	for i := range targets {
+		if at := chosen[i].cell; at > 0 {
+			filled, err := v.set(i, &cells[at-1])
+			switch {
+			case err == nil && filled:
+				t.use(i, cells[at-1].name)
+			case err == nil || errors.Is(err, errNoNumber):
+			case i == idTarget || i == titleTarget:
+				return v.product, r.fault(faults.Malformed, "field %s: %v", cells[at-1].name, err)
+			default:
+				kind := faults.Malformed
+				if errors.As(err, &numberError{}) {
+					kind = faults.BadNumber
+				}
+				t.unread.Add(r.fault(kind, "field %s: %v", cells[at-1].name, err))
 			}
 		}
 	}
+	v.finish()
+	p := v.product
 	for i := range cells {
 		c := &cells[i]
 		s, known := m.slot(c.name)
 		if c.empty() || known && chosen[s.target].cell == i+1 {
 			continue
 		}
-		if known && targets[s.target].name == "id" {
+		if known && s.target == idTarget {
 			if same, err := c.asText(); err == nil && strings.TrimSpace(same) == p.ID {
 				continue // another name for the same id
 			}
 		}
+		t.leave(c.name)
 		keepExtra(&p, c)
 	}
 	return p, nil
@@ -165,57 +224,180 @@ func keepExtra(p *catalog.Product, c *cell) {
 	p.Extra[c.name] = raw
 }
 
-// set puts the value of c into a field of p.
-func set(p *catalog.Product, field string, c *cell) *faults.Fault {
-	bad := func(kind faults.Kind, err error) *faults.Fault {
-		return &faults.Fault{Kind: kind, Reason: fmt.Sprintf("field %s: %v", c.name, err)}
-	}
-	var err error
-	switch field {
+// values are the fields of a product as they are set.
+type values struct {
+	*reader
+	product  catalog.Product
+	currency string // that stands with the price
+	price    string // name of its field
+	html     bool   // there was some
+}
+
+// numberError is a number that cannot be read or used.
+type numberError struct{ error }
+
+// set puts the value of c into a field of the product, and reports whether there
+// was one.
+func (v *values) set(i int, c *cell) (filled bool, err error) {
+	p := &v.product
+	switch targets[i].name {
 	case "category":
-		if p.Category, err = c.asList(splitPath); err != nil {
-			return bad(faults.Malformed, err)
-		}
-		return nil
+		p.Category, err = v.list(c, v.path, firstPath)
+		return p.Category != nil, err
 	case "bullets":
-		if p.Bullets, err = c.asList(splitLines); err != nil {
-			return bad(faults.Malformed, err)
+		p.Bullets, err = v.list(c, splitLines, func(list []string) []string { return list })
+		return p.Bullets != nil, err
+	case "price", "rating", "popularity":
+		n, err := v.number(i, c)
+		if err != nil {
+			return false, err
 		}
-		return nil
+		switch i {
+		case priceTarget:
+			p.Price = n
+		case ratingTarget:
+			p.Rating = n
+		default:
+			p.Popularity = n
+		}
+		return n > 0, nil
 	}
 	text, err := c.asText()
 	if err != nil {
-		return bad(faults.Malformed, err)
+		return false, err
 	}
 	text = strings.TrimSpace(text)
-	switch field {
+	switch targets[i].name {
 	case "id":
 		p.ID = text
 	case "title":
+		if clean := v.clean(text); clean != text {
+			text = strings.Join(strings.Fields(clean), " ")
+		}
 		p.Title = text
 	case "brand":
+		text = v.clean(text)
 		p.Brand = text
 	case "color":
+		text = v.clean(text)
 		p.Color = text
 	case "description":
+		text = v.clean(text)
 		p.Description = text
 	case "image":
-		p.Image, _, _ = strings.Cut(text, "\n") // the first of a list
-	default:
-		n, err := parseNumber(text)
-		if err != nil {
-			return bad(faults.BadNumber, err)
+		if !v.files.own {
+			text = firstImage(text)
 		}
-		switch field {
-		case "price":
-			p.Price = n
-		case "rating":
-			p.Rating = n
-		case "popularity":
-			p.Popularity = n
+		p.Image = text
+	case "currency":
+		currency, ok := currencyOf(text)
+		switch {
+		case ok:
+			text = currency
+		case !v.files.own:
+			return false, fmt.Errorf("%.40q is no currency", text)
+		}
+		p.Currency = text
+	}
+	return text != "", nil
+}
+
+// number reads the number of a cell.
+func (v *values) number(i int, c *cell) (float64, error) {
+	text, err := c.asText()
+	if err != nil {
+		return 0, err
+	}
+	var a amount
+	if c.raw != nil && c.raw[0] != '"' { // a number of JSON
+		if a.value, err = strconv.ParseFloat(text, 64); err != nil {
+			return 0, numberError{fmt.Errorf("%.60q is not a number", text)}
+		}
+	} else if a, err = parseAmount(text, v.decimalComma[i]); err != nil {
+		if err != errNoNumber {
+			err = numberError{err}
+		}
+		return 0, err
+	}
+	if a.value < 0 {
+		return 0, numberError{fmt.Errorf("%.60q is negative", text)}
+	}
+	if i == priceTarget {
+		v.currency, v.price = a.currency, c.name
+		if v.preset != nil && v.preset.cents && v.wholePrices {
+			a.value /= 100
 		}
 	}
-	return nil
+	return a.value, nil
+}
+
+// finish settles what depends on several fields.
+func (v *values) finish() {
+	p := &v.product
+	switch {
+	case p.Price == 0:
+		p.Currency = ""
+	case p.Currency == "", len(p.Currency) != 3 && len(v.currency) == 3:
+		if p.Currency == "" && v.currency != "" {
+			v.tally.use(currencyTarget, v.price)
+		}
+		p.Currency = v.currency
+		if p.Currency == "" && v.preset != nil {
+			p.Currency = v.preset.currency
+		}
+	}
+	if p.Price > 0 {
+		v.tally.currency(p.Currency)
+	}
+	if v.html {
+		v.tally.html++
+	}
+}
+
+// clean takes the HTML out of a text.
+func (v *values) clean(s string) string {
+	if v.files.own || v.o.KeepHTML {
+		return s
+	}
+	s, found := plainText(s)
+	v.html = v.html || found
+	return s
+}
+
+// path parts the text of a category.
+func (v *values) path(s string) []string {
+	if v.preset != nil && v.preset.path != nil {
+		return v.preset.path(s)
+	}
+	return splitPath(s)
+}
+
+// list returns the value of a cell as a list: split makes one of a text, and pick
+// chooses of one that is written as a list.
+func (v *values) list(c *cell, split func(string) []string, pick func([]string) []string) ([]string, error) {
+	list, isText, err := c.asList()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case isText:
+		list = split(v.clean(list[0]))
+	case !v.files.own:
+		for i := range list {
+			list[i] = v.clean(list[i])
+		}
+		list = pick(list)
+	}
+	kept := list[:0:0]
+	for _, s := range list {
+		if s = strings.TrimSpace(s); s != "" {
+			kept = append(kept, s)
+		}
+	}
+	if len(kept) == 0 {
+		return nil, nil
+	}
+	return slices.Clip(kept), nil
 }
 
 // asText returns the value as one text, a list as its lines.
@@ -232,7 +414,7 @@ func (c *cell) asText() (string, error) {
 		err := json.Unmarshal(c.raw, &s)
 		return s, err
 	case '[':
-		list, err := c.asList(nil)
+		list, _, err := c.asList()
 		return strings.Join(list, "\n"), err
 	case '{':
 		return "", fmt.Errorf("an object where a text was expected: %.60s", c.raw)
@@ -240,16 +422,16 @@ func (c *cell) asText() (string, error) {
 	return string(c.raw), nil // a number or a truth value, as it is spelled
 }
 
-// asList returns the value as a list; split parts a text.
-func (c *cell) asList(split func(string) []string) ([]string, error) {
-	list := c.list
-	if len(c.raw) > 0 && c.raw[0] == '[' {
+// asList returns the value as a list, or as a text that is the only item.
+func (c *cell) asList() (list []string, isText bool, err error) {
+	switch {
+	case len(c.raw) > 0 && c.raw[0] == '[':
 		var items []json.RawMessage
 		if err := json.Unmarshal(c.raw, &items); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if len(items) > 0 && items[0][0] == '[' { // several category paths: the first
-			return (&cell{raw: items[0]}).asList(split)
+			return (&cell{raw: items[0]}).asList()
 		}
 		for _, item := range items {
 			if string(item) == "null" {
@@ -257,48 +439,14 @@ func (c *cell) asList(split func(string) []string) ([]string, error) {
 			}
 			text, err := (&cell{raw: item}).asText()
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			list = append(list, text)
 		}
-	} else if c.list == nil {
-		text, err := c.asText()
-		if err != nil {
-			return nil, err
-		}
-		list = split(text)
+		return list, false, nil
+	case c.list != nil:
+		return slices.Clone(c.list), false, nil
 	}
-	kept := list[:0:0]
-	for _, s := range list {
-		if s = strings.TrimSpace(s); s != "" {
-			kept = append(kept, s)
-		}
-	}
-	if len(kept) == 0 {
-		return nil, nil
-	}
-	return slices.Clip(kept), nil
-}
-
-func splitLines(s string) []string { return strings.Split(s, "\n") }
-
-// splitPath parts "Electronics > Headphones".
-func splitPath(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == '>' || r == '›' || r == '|' || r == '\n' })
-}
-
-// thousands is a number with commas that can mean nothing but thousands.
-var thousands = regexp.MustCompile(`^\d{1,3}(,\d{3})+(\.\d+)?$`)
-
-// parseNumber reads a number that may follow a currency sign.
-func parseNumber(s string) (float64, error) {
-	t := strings.TrimSpace(strings.TrimLeft(s, "$€£¥ "))
-	if thousands.MatchString(t) {
-		t = strings.ReplaceAll(t, ",", "")
-	}
-	n, err := strconv.ParseFloat(t, 64)
-	if err != nil || math.IsInf(n, 0) {
-		return 0, fmt.Errorf("%.60q is not a number", s)
-	}
-	return n, nil
+	text, err := c.asText()
+	return []string{text}, true, err
 }

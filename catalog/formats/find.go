@@ -23,6 +23,7 @@ type files struct {
 	judgments  []string
 	queries    string // BEIR
 	popularity string // a table beside the products
+	own        bool   // a catalogue that import wrote: its texts are as they shall be
 }
 
 func (f *files) all() []string {
@@ -42,9 +43,11 @@ const (
 	other role = iota
 	jsonProducts
 	csvProducts
+	xmlProducts
 	csvJudgments
 	csvPopularity
-	parquetProducts
+	parquetProducts // of ESCI
+	parquetOther    // products of others
 	parquetJudgments
 	parquetBoth
 	beirCorpus
@@ -58,6 +61,7 @@ func find(paths []string, o Options) (*files, error) {
 		return nil, errors.New("no file is given")
 	}
 	byRole := map[role][]string{}
+	own := false
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -67,6 +71,9 @@ func find(paths []string, o Options) (*files, error) {
 		if info.IsDir() {
 			if list, err = candidates(path); err != nil {
 				return nil, err
+			}
+			if _, err := os.Stat(filepath.Join(path, "catalog.json")); err == nil {
+				own = true
 			}
 		}
 		for _, file := range list {
@@ -80,7 +87,7 @@ func find(paths []string, o Options) (*files, error) {
 			byRole[role] = append(byRole[role], file)
 		}
 	}
-	f := &files{judgments: byRole[csvJudgments], products: byRole[jsonProducts], format: JSONL}
+	f := &files{judgments: byRole[csvJudgments], products: byRole[jsonProducts], format: JSONL, own: own}
 	for _, path := range byRole[csvPopularity] {
 		if f.popularity != "" {
 			return nil, fmt.Errorf("%s and %s both hold popularity (give the files to read)", f.popularity, path)
@@ -94,13 +101,17 @@ func find(paths []string, o Options) (*files, error) {
 		f.format, f.products, f.judgments = TaskSource, byRole[parquetBoth], byRole[parquetBoth]
 	case len(byRole[parquetProducts]) > 0:
 		f.format, f.products, f.judgments = ESCI, byRole[parquetProducts], byRole[parquetJudgments]
+	case len(byRole[parquetOther]) > 0:
+		f.format, f.products = Parquet, byRole[parquetOther]
+	case len(f.products) == 0 && len(byRole[xmlProducts]) > 0:
+		f.format, f.products = XML, byRole[xmlProducts]
 	case len(f.products) == 0:
 		f.format, f.products = CSV, byRole[csvProducts]
 	case o.Format == CSV && len(byRole[csvProducts]) > 0:
 		f.format, f.products = CSV, byRole[csvProducts]
 	}
 	if len(f.products) == 0 {
-		return nil, fmt.Errorf("%s: no file of products is found: products.jsonl or products.csv (.gz, .zst), Parquet files, or a BEIR folder (give the files, or --format)",
+		return nil, fmt.Errorf("%s: no file of products is found: products.jsonl, .json, .csv, .tsv or .xml (.gz, .zst), Parquet files, or a BEIR folder (give the files, or --format)",
 			strings.Join(paths, ", "))
 	}
 	if o.Format != "" && f.format != o.Format {
@@ -143,7 +154,7 @@ func candidates(folder string) ([]string, error) {
 		switch base := strings.ToLower(filepath.Base(stem(path))); {
 		case strings.HasSuffix(base, ".parquet"), filepath.Base(filepath.Dir(path)) == "qrels" && strings.HasSuffix(base, ".tsv"):
 			list = append(list, path)
-		case depth == 0 && slices.Contains([]string{"products.jsonl", "products.csv", "products.tsv", "judgments.csv", "judgments.tsv", "judgements.csv",
+		case depth == 0 && slices.Contains([]string{"products.jsonl", "products.json", "products.csv", "products.tsv", "products.txt", "products.xml", "product.csv", "judgments.csv", "judgments.tsv", "judgements.csv",
 			"popularity.csv", "product_stats.csv", "corpus.jsonl", "queries.jsonl"}, base):
 			list = append(list, path)
 		}
@@ -173,15 +184,22 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 	text := f.Peek()
 	switch {
 	case bytes.HasPrefix(text, []byte("PAR1")) || strings.HasSuffix(base, ".parquet"):
-		return parquetRole(path)
+		return parquetRole(path, o)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
 	case judgments.Recognise(text) != "" && !looksLikeProduct(text):
 		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':
 		return jsonProducts, nil
-	case bytes.TrimSpace(text)[0] == '[':
-		return other, fmt.Errorf("%s: it is one JSON array (one object a line is needed: jq -c '.[]' makes it)", path)
+	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) && !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[]")):
+		return jsonProducts, nil
+	case bytes.TrimSpace(text)[0] == '<':
+		for _, root := range []string{"<rss", "<feed", "<rdf:RDF", "<channel"} {
+			if bytes.Contains(text, []byte(root)) {
+				return xmlProducts, nil
+			}
+		}
+		return other, fmt.Errorf("%s: it is XML or HTML, but no feed of products: RSS 2.0 or Atom, as Google Merchant takes it", path)
 	case o.Format == JSONL && strings.HasSuffix(base, ".jsonl"):
 		return jsonProducts, nil
 	case bytes.HasPrefix(text, []byte("PK\x03\x04")):
@@ -192,7 +210,7 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return other, fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
-	case table.Column(targets[10].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
+	case table.Column(targets[popularityTarget].names...) >= 0 && len(table.Header) <= 3 && (base == "popularity.csv" || base == "product_stats.csv"):
 		return csvPopularity, nil
 	case len(table.Header) > 1 || o.Format == CSV:
 		return csvProducts, nil
@@ -200,14 +218,15 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 	return other, nil
 }
 
-// looksLikeProduct reports whether a file of JSON begins with an object that has an id
-// and a title.
+// looksLikeProduct reports whether a file of JSON begins with an object, alone or in a
+// list, that has an id and a title.
 func looksLikeProduct(start []byte) bool {
 	var fields map[string]json.RawMessage
-	if json.NewDecoder(bytes.NewReader(start)).Decode(&fields) != nil {
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimLeft(start, " \t\r\n[")))
+	if d.Decode(&fields) != nil {
 		return false
 	}
-	m, _ := newMapping(nil)
+	m, _ := newMapping(nil, nil)
 	found := map[string]bool{}
 	for name := range fields {
 		if s, ok := m.slot(name); ok {
@@ -217,7 +236,7 @@ func looksLikeProduct(start []byte) bool {
 	return found["id"] && found["title"]
 }
 
-func parquetRole(path string) (role, error) {
+func parquetRole(path string, o Options) (role, error) {
 	t, err := parquetfile.Open(path)
 	if err != nil {
 		return other, err
@@ -231,6 +250,13 @@ func parquetRole(path string) (role, error) {
 		return parquetProducts, nil
 	case judgments:
 		return parquetJudgments, nil
+	}
+	m, err := newMapping(o.Fields, nil)
+	if err != nil {
+		return other, err
+	}
+	if (&reader{o: o, mapping: m}).checkColumns(t.Columns()) == nil {
+		return parquetOther, nil
 	}
 	return other, fmt.Errorf("%s: neither the columns of ESCI's products (%s) nor those of its judgements (%s); there are %s",
 		path, strings.Join(esciProducts[:2], ", "), strings.Join(esciNeeded, ", "), strings.Join(t.Columns(), ", "))

@@ -14,11 +14,13 @@ package formats
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/table"
+	"github.com/trirank/trirank/internal/textfile"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -27,15 +29,17 @@ type Format string
 
 // The formats.
 const (
-	JSONL      Format = "jsonl"      // products, one JSON object a line
+	JSONL      Format = "jsonl"      // products, one JSON object a line, or one array of them
 	CSV        Format = "csv"        // products, one a line below a header
+	XML        Format = "xml"        // a feed, RSS or Atom, with Google Merchant's names
+	Parquet    Format = "parquet"    // products, a row each
 	ESCI       Format = "esci"       // Parquet: products, and judgements of them
 	TaskSource Format = "tasksource" // Parquet: judgements that repeat their product
 	BEIR       Format = "beir"       // corpus.jsonl, queries.jsonl, qrels
 )
 
 // All lists the formats.
-var All = []Format{JSONL, CSV, ESCI, TaskSource, BEIR}
+var All = []Format{JSONL, CSV, XML, Parquet, ESCI, TaskSource, BEIR}
 
 // Options say how to read; the zero value reads what the automatic choices fit.
 type Options struct {
@@ -61,6 +65,8 @@ type Options struct {
 	// greatest entry that it reaches, and is Irrelevant below all of them. Default:
 	// numbers stay numbers.
 	Scores map[int]judgments.Label
+	// KeepHTML leaves entities and tags in texts.
+	KeepHTML bool
 }
 
 // Input is an opened source.
@@ -68,6 +74,7 @@ type Input struct {
 	catalog.Source
 	Format Format
 	Files  []string // in the order of reading
+	reader *reader
 }
 
 // maxRow is the longest line or record, in bytes, that is read.
@@ -86,18 +93,15 @@ func Read(paths []string, o Options) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMapping(o.Fields)
-	if err != nil {
+	r := &reader{o: o, files: f, tally: newTally()}
+	if err := r.look(); err != nil {
 		return nil, err
 	}
-	r := &reader{o: o, files: f, mapping: m}
-	in := &Input{Format: f.format, Files: f.all()}
+	in := &Input{Format: f.format, Files: f.all(), reader: r}
 	in.Where = r.where
 	switch f.format {
-	case JSONL:
-		in.Products = r.jsonl
-	case CSV:
-		in.Products = r.csv
+	case JSONL, CSV, XML:
+		in.Products = r.products
 	case BEIR:
 		in.Products = r.corpus
 	default:
@@ -144,10 +148,116 @@ type reader struct {
 	o       Options
 	files   *files
 	mapping *mapping
+	preset  *preset // nil: none
+	tally   *tally
+
+	// What the first rows tell of numbers, by target, and of prices.
+	decimalComma [16]bool
+	wholePrices  bool
+
+	dialect, encoding string
 
 	// The place of the row yielded last.
 	file string
 	line int
+}
+
+// products yields the products of text files.
+func (r *reader) products(yield func(catalog.Product, error) bool) {
+	r.tally = newTally()
+	for _, path := range r.files.products {
+		ok := r.rows(path, func(cells []cell, err error) bool {
+			if err != nil {
+				return yield(catalog.Product{}, err)
+			}
+			return yield(r.product(cells))
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+// rows calls each with the rows of a text file of products, whatever its kind. It
+// reports whether to go on with the next file.
+func (r *reader) rows(path string, each func(cells []cell, err error) bool) bool {
+	r.file, r.line = path, 0
+	f, err := textfile.Open(path)
+	if err != nil {
+		each(nil, err)
+		return false
+	}
+	defer f.Close()
+	r.encoding = f.Encoding()
+	switch r.files.format {
+	case CSV:
+		return r.tableRows(f, each)
+	case XML:
+		return r.feedRows(f, each)
+	}
+	return r.eachObject(f, each)
+}
+
+// look recognises whose export the source is by the names in its first rows, and
+// what the marks in its numbers mean. Errors are left to who reads it all.
+func (r *reader) look() (err error) {
+	const rows, bytes = 1000, 1 << 23
+	first := func(each func(cells []cell)) {
+		n, size := 0, 0
+		r.rows(r.files.products[0], func(cells []cell, err error) bool {
+			for i := range cells {
+				size += len(cells[i].text) + len(cells[i].raw)
+			}
+			if err == nil {
+				each(cells)
+			}
+			n++
+			return n < rows && size < bytes
+		})
+		r.file, r.line = "", 0
+	}
+	text := r.files.format == CSV || r.files.format == XML || r.files.format == JSONL
+	if text && !r.files.own {
+		var names []string
+		known := map[string]bool{}
+		first(func(cells []cell) {
+			for i := range cells {
+				if name := cells[i].name; !known[name] && len(known) < maxNames {
+					known[name] = true
+					names = append(names, name)
+				}
+			}
+		})
+		r.preset = recognisePreset(names)
+	}
+	if r.mapping, err = newMapping(r.o.Fields, r.preset); err != nil || !text || r.files.own {
+		return err
+	}
+	var marks [16]decimals
+	r.wholePrices = true
+	first(func(cells []cell) {
+		for i := range cells {
+			s, ok := r.mapping.slot(cells[i].name)
+			if !ok || s.target != priceTarget && s.target != ratingTarget && s.target != popularityTarget {
+				continue
+			}
+			text, err := cells[i].asText()
+			if err != nil {
+				continue
+			}
+			if a, err := parseAmount(text, false); err == nil {
+				marks[s.target].add(a.marks)
+				if s.target == priceTarget && a.value != math.Trunc(a.value) {
+					r.wholePrices = false
+				}
+			}
+		}
+	})
+	for i := range marks {
+		r.decimalComma[i] = marks[i].isComma()
+	}
+	r.tally = newTally()
+	return nil
 }
 
 func (r *reader) where() (string, int) { return r.file, r.line }
@@ -157,10 +267,12 @@ func (r *reader) fault(kind faults.Kind, format string, args ...any) *faults.Fau
 	return &faults.Fault{File: r.file, Line: r.line, Kind: kind, Reason: fmt.Sprintf(format, args...)}
 }
 
-// located tells f the place of the row at hand.
-func (r *reader) located(f *faults.Fault) *faults.Fault {
-	f.File, f.Line = r.where()
-	return f
+// brokenIf is broken, of an error that may be nil.
+func (r *reader) brokenIf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return r.broken(err)
 }
 
 // broken returns an error that ends the reading of the file at hand.

@@ -1,39 +1,22 @@
 package formats
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
-// jsonl yields the products of files of JSON lines.
-func (r *reader) jsonl(yield func(catalog.Product, error) bool) {
-	for _, path := range r.files.products {
-		ok := r.objects(path, func(cells []cell, err error) bool {
-			var p catalog.Product
-			if err == nil {
-				var f *faults.Fault
-				if p, f = r.mapping.product(cells); f != nil {
-					err = r.located(f)
-				}
-			}
-			return yield(p, err)
-		})
-		if !ok {
-			return
-		}
-	}
-}
-
-// objects calls each with the fields of each line of the file at path, in the
-// order of their names; it reports whether to go on with the next file.
+// objects calls each with the fields of each object in the file at path; it
+// reports whether to go on with the next file.
 func (r *reader) objects(path string, each func(cells []cell, err error) bool) bool {
 	r.file, r.line = path, 0
 	f, err := textfile.Open(path)
@@ -45,15 +28,21 @@ func (r *reader) objects(path string, each func(cells []cell, err error) bool) b
 	return r.eachObject(f, each)
 }
 
-func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool) bool {
-	lines := textfile.NewLines(f, maxRow)
+// eachObject calls each with the fields of each line or, where the file is one JSON
+// array, of each of its items, in the order of their names.
+func (r *reader) eachObject(f *textfile.File, each func(cells []cell, err error) bool) bool {
+	next := r.lines(f)
+	if bytes.HasPrefix(bytes.TrimSpace(f.Peek()), []byte("[")) {
+		items := newItems(f, maxRow)
+		next = items.next
+	}
 	var cells []cell
 	for {
-		line, err := lines.Next()
+		text, number, err := next()
 		if err == io.EOF {
 			return true
 		}
-		r.line = lines.Number()
+		r.line = number
 		switch {
 		case errors.Is(err, textfile.ErrTooLong):
 			if !each(nil, r.fault(faults.TooLong, "%v", err)) {
@@ -63,9 +52,9 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 		case err != nil:
 			each(nil, r.broken(err))
 			return false
-		case len(strings.TrimSpace(string(line))) == 0:
+		case len(bytes.TrimSpace(text)) == 0:
 			continue
-		case !utf8.Valid(line):
+		case !utf8.Valid(text):
 			// encoding/json would replace such bytes without a word.
 			if !each(nil, r.fault(faults.NotUTF8, "the line is not valid UTF-8")) {
 				return false
@@ -73,7 +62,7 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 			continue
 		}
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(line, &fields); err != nil || fields == nil {
+		if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
 			if err == nil {
 				err = errors.New("null")
 			}
@@ -89,6 +78,97 @@ func (r *reader) eachObject(f io.Reader, each func(cells []cell, err error) bool
 		slices.SortFunc(cells, func(a, b cell) int { return strings.Compare(a.name, b.name) })
 		if !each(cells, nil) {
 			return false
+		}
+	}
+}
+
+// lines returns a function that returns the lines of f with their numbers.
+func (r *reader) lines(f io.Reader) func() ([]byte, int, error) {
+	lines := textfile.NewLines(f, maxRow)
+	return func() ([]byte, int, error) {
+		line, err := lines.Next()
+		return line, lines.Number(), err
+	}
+}
+
+// items reads the items of one JSON array, each as its text: the whole may be
+// larger than memory, and one item that is broken does not spoil the others.
+type items struct {
+	r    *bufio.Reader
+	max  int
+	line int
+	buf  []byte
+	// begun says that the bracket before the first item was read, and end that the
+	// one behind the last was.
+	begun, end bool
+}
+
+func newItems(r io.Reader, max int) *items {
+	return &items{r: bufio.NewReaderSize(r, 1<<16), max: max, line: 1}
+}
+
+// next returns the text of the next item and the line where it begins, or io.EOF.
+func (s *items) next() ([]byte, int, error) {
+	if s.end {
+		return nil, s.line, io.EOF
+	}
+	s.buf = s.buf[:0]
+	depth, begin, inString, escaped, long := 0, 0, false, false, false
+	for {
+		c, err := s.r.ReadByte()
+		if err == io.EOF {
+			s.end = true
+			if begin > 0 || depth > 0 {
+				return s.buf, max(begin, 1), nil // cut off, which its reader will find
+			}
+			return nil, s.line, fmt.Errorf("the JSON array does not end (fetch or make the file again)")
+		}
+		if err != nil {
+			return nil, s.line, err
+		}
+		if c == '\n' {
+			s.line++
+		}
+		if begin == 0 {
+			switch c {
+			case ' ', '\t', '\r', '\n', ',':
+				continue
+			case '[':
+				if !s.begun {
+					s.begun = true
+					continue
+				}
+			case ']':
+				s.end = true
+				return nil, s.line, io.EOF
+			}
+			begin = s.line
+		} else if depth == 0 && !inString && (c == ',' || c == ']') {
+			s.end = c == ']'
+			if long {
+				return nil, begin, fmt.Errorf("%w: over %d bytes in one item", textfile.ErrTooLong, s.max)
+			}
+			return s.buf, begin, nil
+		}
+		switch {
+		case escaped:
+			escaped = false
+		case inString:
+			escaped = c == '\\'
+			inString = c != '"'
+		case c == '"':
+			inString = true
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		}
+		if len(s.buf) >= s.max {
+			long = true
+			s.buf = nil // gives back what a huge item took
+		}
+		if !long {
+			s.buf = append(s.buf, c)
 		}
 	}
 }

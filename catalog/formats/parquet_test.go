@@ -189,3 +189,29 @@ func TestDamagedParquet(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherParquet has products in columns of other names than ESCI's.
+func TestOtherParquet(t *testing.T) {
+	type row struct {
+		SKU   string   `parquet:"SKU"`
+		Name  string   `parquet:"Product Name"`
+		UPC   string   `parquet:"upc"`
+		Price string   `parquet:"price"`
+		Path  []string `parquet:"Categories,list"`
+		Stock int64    `parquet:"stock"`
+	}
+	dir := t.TempDir()
+	writeParquet(t, filepath.Join(dir, "shop.parquet"), []row{{"a", "Mug", "1", "$5.00", []string{"Home > Mugs", "Sale"}, 3}})
+	os.WriteFile(filepath.Join(dir, "judgments.csv"), []byte("query,product_id,esci_label\nmug,a,E\n"), 0o644)
+	in := open(t, Options{}, dir)
+	p := sound(t, in.Products)[0]
+	if in.Format != Parquet || p.ID != "a" || p.Title != "Mug" || p.Price != 5 || p.Currency != "$" || fmt.Sprint(p.Category) != "[Home Mugs]" {
+		t.Errorf("%s: %+v", in.Format, p)
+	}
+	if r := in.Reading(); fmt.Sprint(r.LeftOver) != "[stock upc]" {
+		t.Errorf("left over: %q", r.LeftOver)
+	}
+	if js := sound(t, in.Judgments); len(js) != 1 {
+		t.Errorf("%+v", js)
+	}
+}

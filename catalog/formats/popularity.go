@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"path/filepath"
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
@@ -22,7 +23,10 @@ func (r *reader) withPopularity(products iter.Seq2[catalog.Product, error]) iter
 			return
 		}
 		for p, err := range products {
-			if n, ok := popularity[maphash.String(seed, p.ID)]; ok {
+			if n, ok := popularity[maphash.String(seed, p.ID)]; ok && err == nil {
+				if p.Popularity == 0 && n > 0 {
+					r.tally.use(popularityTarget, filepath.Base(r.files.popularity))
+				}
 				p.Popularity = n
 			}
 			if !yield(p, err) {
@@ -45,7 +49,7 @@ func (r *reader) readPopularity(keep func(id string, n float64), yield func(cata
 		yield(catalog.Product{}, r.broken(err))
 		return false
 	}
-	id, count := table.Column(targets[0].names...), table.Column(targets[10].names...)
+	id, count := table.Column(targets[idTarget].names...), table.Column(targets[popularityTarget].names...)
 	if id < 0 || count < 0 {
 		yield(catalog.Product{}, r.broken(fmt.Errorf("popularity needs the columns product_id and popularity (or views); there are %s",
 			strings.Join(table.Header, ", "))))
@@ -53,12 +57,15 @@ func (r *reader) readPopularity(keep func(id string, n float64), yield func(cata
 	}
 	return r.records(table, func(record []string, err error) bool {
 		if err == nil {
-			var n float64
-			if n, err = parseNumber(record[count]); err == nil {
-				keep(strings.TrimSpace(record[id]), n)
+			var n amount
+			if n, err = parseAmount(record[count], false); err == nil && n.value >= 0 {
+				keep(strings.TrimSpace(record[id]), n.value)
 				return true
 			}
-			err = r.fault(faults.BadNumber, "%v", err)
+			if err == errNoNumber {
+				return true
+			}
+			err = r.fault(faults.BadNumber, "%.60q is no number, or negative", record[count])
 		}
 		return yield(catalog.Product{}, err)
 	})

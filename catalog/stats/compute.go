@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,6 +86,7 @@ type productStats struct {
 
 	brands, departments, categories *texts
 	price, popularity, rating       *sketch
+	currencies                      map[string]bool
 }
 
 // The fields that are counted, and the texts that are measured, in this order.
@@ -98,6 +100,7 @@ func newProductStats(rows int, o Options) *productStats {
 		o: o, stride: max(1, (rows+o.LengthSample-1)/o.LengthSample), present: map[string]int{}, lengths: map[string]*sketch{},
 		exact: newRepeats(), folded: newRepeats(), brands: newTexts(), departments: newTexts(), categories: newTexts(),
 		price: newSketch(false), popularity: newSketch(false), rating: newSketch(false),
+		currencies: map[string]bool{},
 	}
 	for _, name := range textNames {
 		p.lengths[name] = newSketch(true)
@@ -123,6 +126,9 @@ func (p *productStats) add(x *catalog.Product) error {
 			}
 			p.lengths[textNames[i]].add(float64(n))
 		}
+	}
+	if x.Price > 0 && x.Currency != "" && len(p.currencies) < 100 {
+		p.currencies[x.Currency] = true
 	}
 	p.n++
 	p.exact.add(x.Title)
@@ -169,6 +175,7 @@ func (p *productStats) report(r *Report) {
 		}
 	}
 	slices.Sort(r.Notes)
+	r.Currencies = slices.Sorted(maps.Keys(p.currencies))
 	r.Price = p.price.distribution(p.price.logarithmic())
 	r.Popularity = p.popularity.distribution(p.popularity.logarithmic())
 	r.PopularityByRank = p.popularity.byRank()

@@ -18,15 +18,18 @@ type Report struct {
 	Queries   int    `json:"queries"`
 	Judged    int    `json:"judged_products"` // products with a judgement
 
-	Labels             []Labels      `json:"labels"` // the first of all, then one a split
-	JudgmentsPerQuery  *Distribution `json:"judgments_per_query,omitempty"`
-	Lengths            []Length      `json:"lengths"`
-	Fields             []Field       `json:"fields"`
-	Duplicates         Duplicates    `json:"duplicate_titles"`
-	Brands             Ranking       `json:"brands"`
-	Departments        Ranking       `json:"departments"` // first elements of the category path
-	Categories         Ranking       `json:"categories"`  // last elements
-	Price              *Distribution `json:"price,omitempty"`
+	Labels            []Labels      `json:"labels"` // the first of all, then one a split
+	JudgmentsPerQuery *Distribution `json:"judgments_per_query,omitempty"`
+	Lengths           []Length      `json:"lengths"`
+	Fields            []Field       `json:"fields"`
+	Duplicates        Duplicates    `json:"duplicate_titles"`
+	Brands            Ranking       `json:"brands"`
+	Departments       Ranking       `json:"departments"` // first elements of the category path
+	Categories        Ranking       `json:"categories"`  // last elements
+	Price             *Distribution `json:"price,omitempty"`
+	// Currencies are those of the prices, as catalog.Product has them, by code.
+	// Prices of several are in one distribution, unconverted.
+	Currencies         []string      `json:"currencies,omitempty"`
 	Popularity         *Distribution `json:"popularity,omitempty"`
 	PopularityByRank   []RankPoint   `json:"popularity_by_rank,omitempty"`
 	Rating             *Distribution `json:"rating,omitempty"`

@@ -362,8 +362,8 @@ func readReport(dir string) (*eval.Report, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
 	}
-	if r.Format != eval.ReportFormat {
-		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads %d", dir, r.Format, eval.ReportFormat)
+	if r.Format < 1 || r.Format > eval.ReportFormat {
+		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, r.Format, eval.ReportFormat)
 	}
 	return &r, nil
 }

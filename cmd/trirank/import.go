@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +16,15 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/catalog/formats"
-	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
 	"github.com/trirank/trirank/judgments"
 )
 
 // importOptions are the flags of trirank import, as given.
 type importOptions struct {
-	out, name, format, locale, onFault, delimiter, scores string
-	fields                                                []string
-	small, asJSON                                         bool
+	out, name, format, locale, onFault, delimiter, quotes, scores string
+	fields                                                        []string
+	small, keepHTML, dryRun, asJSON                               bool
 }
 
 func newImportCommand() *cobra.Command {
@@ -34,8 +36,10 @@ func newImportCommand() *cobra.Command {
 a directory that all other commands read. SRC is a file or a folder; what it
 holds is recognized by name and contents. Text may be compressed (gzip, zstd).
 
-  jsonl       products.jsonl, one object a line; judgments.csv
+  jsonl       products.jsonl, one object a line, or one JSON array; judgments.csv
   csv         products.csv with a header, any delimiter; judgments.csv
+  xml         a feed of Google Merchant: RSS 2.0 or Atom
+  parquet     Parquet files of products
   esci        Amazon ESCI: the Parquet files of products and of examples
   tasksource  ESCI in one table: Parquet, products repeated at each judgement
   beir        a folder with corpus.jsonl, queries.jsonl and qrels/*.tsv
@@ -44,20 +48,34 @@ Judgments.csv has the columns query, product_id, esci_label (E, S, C, I) and,
 where known, query_id and split. A popularity.csv or product_stats.csv beside the
 products (product_id and popularity or views) sets their popularity.
 
-The fields of a product are ` + "id, title, brand, color, category, bullets,\ndescription, price, image, rating and popularity" + `. They are found by their usual
-names (title is also product_title, popularity is also rating_count or views);
---field says another name, or an empty one to leave a field out. Whatever has no
-place is kept as it is, but for columns of Parquet files.
+The fields of a product are ` + "id, title, brand, color, category, bullets,\ndescription, price, image, rating, popularity and currency" + `. They are found by their
+usual names, whatever their case, spaces, _ and - (title is also Product Title,
+popularity is also rating_count or views, the id is also sku or ean); exports of
+Shopify, WooCommerce, PrestaShop, Magento, Google Merchant, Chorus and WANDS are
+recognized. --field says another name, or an empty one to leave a field out.
+Whatever has no place is kept as it is, but for columns of Parquet files.
 
-A row that is not sound (no id, no title, a repeated id, broken text, a negative
-price, judgements that contradict each other) ends the import, which names its
-file and line; with --on-fault skip it is left out and counted. Judgements of
-unknown products and repeated judgements are left out and counted always.
+It is said which column became which field, and how often it is filled. --dry-run
+says so, shows three products and writes nothing.
+
+Tables may be parted by comma, semicolon, tab or bar, be in UTF-8 or UTF-16, begin
+with a line such as sep=; and escape quotes by doubling or by a backslash. Numbers
+may have a currency, and a comma for a decimal point: 12,99 and 1.299,00. What
+could be either (1,299) is read as the other numbers of its column are. HTML is
+taken out of texts. A cell may hold a list: of categories, of images, of bullets.
+
+A row that is not sound (no id, no title, a repeated id, broken text, judgements
+that contradict each other) is a fault: the import counts them all, names file and
+line of the first twenty and changes nothing; with --on-fault skip they are left
+out. A price or another value that cannot be read costs that value only, and is
+counted. Judgements of unknown products and repeated judgements are left out and
+counted always.
 
 CATALOGUE takes its place when complete: an interrupted import changes nothing.
 Memory does not grow with the number of products, but for some 100 bytes each.`,
 		Example: `  trirank import ../shared/data/esci-us --out shop
   trirank import products.csv judgments.csv --field id=sku --field title=label_en --out shop
+  trirank import export.csv --dry-run
   trirank import shopping_queries_dataset_*.parquet --locale us --out esci-us
   trirank import --format beir nfcorpus --scores 1=S,2=E --out nfcorpus.cat`,
 		Args: cobra.MinimumNArgs(1),
@@ -65,21 +83,26 @@ Memory does not grow with the number of products, but for some 100 bytes each.`,
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "directory of the catalogue; an older catalogue there is replaced")
 	f.StringVar(&o.name, "name", "", "name of the catalogue (default: that of the directory)")
-	f.StringVar(&o.format, "format", "", "jsonl, csv, esci, tasksource or beir (default: recognized)")
+	f.StringVar(&o.format, "format", "", "jsonl, csv, xml, parquet, esci, tasksource or beir (default: recognized)")
 	f.StringArrayVar(&o.fields, "field", nil, "FIELD=NAME: the source calls FIELD NAME (may be repeated)")
 	f.StringVar(&o.locale, "locale", "us", "esci, tasksource: read the products and queries of this locale")
 	f.BoolVar(&o.small, "small", false, "esci, tasksource: read only the smaller set of judgements (small_version)")
 	f.StringVar(&o.delimiter, "delimiter", "", "csv: what parts fields, such as ; or tab (default: recognized)")
+	f.StringVar(&o.quotes, "quotes", "", "csv: how a quote within quotes is written: double or backslash (default: recognized)")
+	f.BoolVar(&o.keepHTML, "keep-html", false, "leave HTML in texts")
 	f.StringVar(&o.scores, "scores", "", "beir: labels from these scores on (default by the greatest score: 1=E, 1=S,2=E or 1=C,2=S,3=E)")
 	f.StringVar(&o.onFault, "on-fault", "fail", "what a faulty row does: fail or skip")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be read, show three products, and write nothing")
 	f.BoolVar(&o.asJSON, "json", false, "print the summary as JSON")
 	c.RunE = func(c *cobra.Command, args []string) error { return o.run(c, args) }
 	return c
 }
 
 func (o *importOptions) run(c *cobra.Command, sources []string) error {
-	if err := required(c, "out"); err != nil {
-		return err
+	if !o.dryRun {
+		if err := required(c, "out"); err != nil {
+			return err
+		}
 	}
 	if o.onFault != "fail" && o.onFault != "skip" {
 		return usageError("--on-fault is %q, not fail or skip", o.onFault)
@@ -101,36 +124,94 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 		return fail(err)
 	}
 	files = append(files, in.Files...)
-	p := progress.Start(c.ErrOrStderr(), "importing", "product", 0)
-	report, err := catalog.Write(c.Context(), o.out, in.Source, catalog.WriteOptions{
+	doing, write := "importing", func(src catalog.Source, w catalog.WriteOptions) (*catalog.Report, error) {
+		return catalog.Write(c.Context(), o.out, src, w)
+	}
+	var shown []catalog.Product
+	if o.dryRun {
+		in.Products = first(3, in.Products, &shown)
+		doing, write = "reading", func(src catalog.Source, w catalog.WriteOptions) (*catalog.Report, error) {
+			return catalog.Check(c.Context(), src, w)
+		}
+	}
+	p := progress.Start(c.ErrOrStderr(), doing, "product", 0)
+	report, err := write(in.Source, catalog.WriteOptions{
 		Name: o.name, SkipFaults: o.onFault == "skip", Progress: p.Set,
 		From: string(in.Format) + ": " + strings.Join(in.Files, ", "),
 	})
 	if err != nil {
 		p.Stop()
-		if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
-			err = fmt.Errorf("%w (correct it, or leave such rows out with --on-fault skip)", err)
+		if faulty := (*catalog.FaultsError)(nil); errors.As(err, &faulty) {
+			return fmt.Errorf("cannot import %s: %s", strings.Join(sources, ", "), faultsText(faulty))
 		}
 		return fail(err)
 	}
 	p.Done()
 	if o.asJSON {
 		return writeJSON(c.OutOrStdout(), struct {
-			Catalogue string         `json:"catalogue"`
-			Format    formats.Format `json:"format"`
-			Files     []string       `json:"files"`
+			Catalogue string          `json:"catalogue,omitempty"`
+			DryRun    bool            `json:"dry_run,omitempty"`
+			Format    formats.Format  `json:"format"`
+			Files     []string        `json:"files"`
+			Reading   formats.Reading `json:"reading"`
 			*catalog.Report
-		}{o.out, in.Format, in.Files, report})
+			Shown []catalog.Product `json:"first_products,omitempty"`
+		}{o.out, o.dryRun, in.Format, in.Files, in.Reading(), report, shown})
 	}
-	printImport(c.OutOrStdout(), o.out, in, report)
-	return nil
+	return o.print(c.OutOrStdout(), in, report, shown)
+}
+
+// first keeps the first n products that a source yields.
+func first(n int, products iter.Seq2[catalog.Product, error], kept *[]catalog.Product) iter.Seq2[catalog.Product, error] {
+	return func(yield func(catalog.Product, error) bool) {
+		for p, err := range products {
+			if err == nil && len(*kept) < n {
+				*kept = append(*kept, p)
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+// faultsText lists the first faults, and says what leaving them out would cost.
+func faultsText(e *catalog.FaultsError) string {
+	var b strings.Builder
+	f := e.Faults
+	part := fmt.Sprintf("%s of %s", thousands(f.Count), thousands(e.Rows))
+	fmt.Fprintf(&b, "%s rows are faulty\n", part)
+	for _, fault := range f.First {
+		fmt.Fprintf(&b, "  %v\n", fault)
+	}
+	if more := f.Count - len(f.First); more > 0 {
+		fmt.Fprintf(&b, "  and %s more\n", thousands(more))
+	}
+	if f.Count == e.Rows {
+		b.WriteString("no row is sound: see whether the columns are the right ones (--dry-run, --field)")
+	} else {
+		fmt.Fprintf(&b, "correct them; %s rows would be left out with --on-fault skip", part)
+	}
+	return b.String()
+}
+
+// thousands spells n with commas between thousands.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // formatOptions reads the flags that say how to read.
 func (o *importOptions) formatOptions() (formats.Options, error) {
-	fo := formats.Options{Format: formats.Format(o.format), Locale: o.locale, Small: o.small}
+	fo := formats.Options{Format: formats.Format(o.format), Locale: o.locale, Small: o.small, Quotes: o.quotes, KeepHTML: o.keepHTML}
 	if fo.Format != "" && !slices.Contains(formats.All, fo.Format) {
 		return fo, usageError("--format is %q, none of %v", o.format, formats.All)
+	}
+	if o.quotes != "" && o.quotes != "double" && o.quotes != "backslash" {
+		return fo, usageError("--quotes is %q, not double or backslash", o.quotes)
 	}
 	for _, f := range o.fields {
 		field, name, ok := strings.Cut(f, "=")
@@ -168,14 +249,23 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 	return fo, nil
 }
 
-func printImport(w io.Writer, out string, in *formats.Input, r *catalog.Report) {
+// print says what was imported, and how it was read.
+func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report, shown []catalog.Product) error {
+	out := o.out
+	if o.dryRun {
+		out = "dry run, nothing is written"
+	}
 	fmt.Fprintf(w, "%s: %s", out, plural(r.Products, "product"))
 	if r.Queries > 0 {
 		fmt.Fprintf(w, ", %s of %s", plural(r.Judgments, "judgement"), plural(r.Queries, "query"))
 	} else {
 		fmt.Fprint(w, ", no judgements")
 	}
-	fmt.Fprintf(w, "\nread as %s from %s\nhash %s\n", in.Format, strings.Join(in.Files, ", "), r.Hash)
+	fmt.Fprintf(w, "\nread as %s from %s\n", in.Format, strings.Join(in.Files, ", "))
+	printReading(w, in.Reading())
+	if !o.dryRun {
+		fmt.Fprintf(w, "hash %s\n", r.Hash)
+	}
 	if r.UnknownProducts > 0 {
 		fmt.Fprintf(w, "left out: %s of unknown products\n", plural(r.UnknownProducts, "judgement"))
 	}
@@ -183,4 +273,56 @@ func printImport(w io.Writer, out string, in *formats.Input, r *catalog.Report) 
 		fmt.Fprintf(w, "left out: %s\n", plural(r.Duplicates, "repeated judgement"))
 	}
 	printFaults(w, r.Faults)
+	for _, p := range shown {
+		if err := writeJSON(w, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printReading says what was recognised, which field comes from where, and what was
+// done to values.
+func printReading(w io.Writer, r formats.Reading) {
+	var recognised []string
+	for _, s := range []string{r.Preset, r.Table, r.Encoding} {
+		if s != "" && s != "UTF-8" {
+			recognised = append(recognised, s)
+		}
+	}
+	if len(recognised) > 0 {
+		fmt.Fprintf(w, "recognized: %s\n", strings.Join(recognised, ", "))
+	}
+	for _, f := range r.Fields {
+		if f.Filled == 0 {
+			fmt.Fprintf(w, "%s <- none\n", f.Field)
+			continue
+		}
+		fmt.Fprintf(w, "%s <- %s (%s of %s)\n", f.Field, strings.Join(f.From, ", "), thousands(f.Filled), thousands(r.Rows))
+	}
+	if len(r.LeftOver) > 0 {
+		fmt.Fprintf(w, "left over: %s\n", strings.Join(r.LeftOver, ", "))
+	}
+	if r.Merged > 0 {
+		fmt.Fprintf(w, "variants: %s taken together with the product before\n", plural(r.Merged, "row"))
+	}
+	if len(r.Currencies) > 1 {
+		var parts []string
+		for _, c := range slices.Sorted(maps.Keys(r.Currencies)) {
+			parts = append(parts, fmt.Sprintf("%s in %s", thousands(r.Currencies[c]), cmp.Or(c, "an unknown one")))
+		}
+		fmt.Fprintf(w, "prices of several currencies, which are not converted: %s\n", strings.Join(parts, ", "))
+	}
+	if r.HTML > 0 {
+		fmt.Fprintf(w, "HTML was taken out of the texts of %s (--keep-html leaves it)\n", plural(r.HTML, "product"))
+	}
+	if r.Unread.Count > 0 {
+		fmt.Fprintf(w, "left unknown: %s that could not be read\n", plural(r.Unread.Count, "value"))
+		for _, f := range r.Unread.First {
+			fmt.Fprintf(w, "  %v\n", f)
+		}
+		if more := r.Unread.Count - len(r.Unread.First); more > 0 {
+			fmt.Fprintf(w, "  and %s more\n", thousands(more))
+		}
+	}
 }

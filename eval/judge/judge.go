@@ -25,7 +25,7 @@ type Fusion struct {
 // Runs returns the rankings of all systems of e for the queries of q, then those
 // of the further fusions: of the whole catalogue, and of each query's judged
 // products, which must all be in the catalogue; nil for a system that cannot score
-// a given product. A query that fails is an error, not
+// a given product, and none where nothing is judged. A query that fails is an error, not
 // an empty ranking. progress, if not nil, is told how many queries are done.
 func Runs(ctx context.Context, e *engine.Engine, q *judgments.Set, further []Fusion, progress func(done int)) (full, pool []*eval.Run, err error) {
 	var fusions []*engine.Fusion
@@ -39,6 +39,9 @@ func Runs(ctx context.Context, e *engine.Engine, q *judgments.Set, further []Fus
 		query := &q.Queries[i]
 		if answers[i].full, err = e.Lists(ctx, query.Text, fusions); err != nil {
 			return err
+		}
+		if len(query.Products) == 0 {
+			return nil
 		}
 		answers[i].pool, err = e.Pool(ctx, query.Text, query.Products, fusions)
 		return err
@@ -59,10 +62,16 @@ func Runs(ctx context.Context, e *engine.Engine, q *judgments.Set, further []Fus
 		ofFull.Hits, ofPool.Hits = make(map[string][]eval.Hit, len(answers)), make(map[string][]eval.Hit, len(answers))
 		scores := true
 		for j, a := range answers {
-			ofFull.Hits[q.Queries[j].ID], ofPool.Hits[q.Queries[j].ID] = hits(a.full[i]), hits(a.pool[i])
-			scores = scores && a.pool[i].Hits != nil
+			ofFull.Hits[q.Queries[j].ID] = hits(a.full[i])
+			if a.pool != nil {
+				ofPool.Hits[q.Queries[j].ID] = hits(a.pool[i])
+				scores = scores && a.pool[i].Hits != nil
+			}
 		}
 		full = append(full, &ofFull)
+		if q.Count == 0 {
+			continue
+		}
 		if scores {
 			pool = append(pool, &ofPool)
 		} else {

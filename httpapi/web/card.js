@@ -54,6 +54,6 @@ export function card(hit, system, baseline) {
     picture(hit),
     h('span', { class: 'words' },
       h('span', { class: 'title', title: hit.title }, hit.title),
-      h('span', { class: 'offer' }, hit.brand && h('span', { class: 'brand' }, hit.brand), hit.price ? h('span', { class: 'price' }, format.price(hit.price)) : null),
+      h('span', { class: 'offer' }, hit.brand && h('span', { class: 'brand' }, hit.brand), hit.price ? h('span', { class: 'price' }, format.price(hit.price, hit.currency)) : null),
       h('span', { class: 'numbers' }, stars(hit), h('span', { class: 'value' }, movement(hit, system, baseline), h('span', { class: 'score', title: `score ${hit.score}` }, format.score(hit.score)))))));
 }

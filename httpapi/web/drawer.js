@@ -114,7 +114,7 @@ function heading(p, label) {
       h('h2', null, p.title),
       h('p', { class: 'offer' },
         p.brand && h('button', { type: 'button', class: 'crumb', title: `Only ${p.brand}`, onclick: () => change({ brands: [p.brand] }) }, p.brand),
-        p.price ? h('span', { class: 'price' }, format.price(p.price)) : null, stars(p)),
+        p.price ? h('span', { class: 'price' }, format.price(p.price, p.currency)) : null, stars(p)),
       p.category && h('p', { class: 'crumbs' }, p.category.map(category)),
       label && h('p', { class: 'judged' }, badge(label), label === 'unjudged' ? ' Not judged for this query' : ` Judged ${format.LABELS[label].toLowerCase()}`)));
 }

@@ -4,7 +4,15 @@ const money = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFra
 
 export const count = (n) => whole.format(n);
 export const short = (n) => compact.format(n);
-export const price = (n) => `$${money.format(n)}`;
+
+// price shows the currency where it is known: as its code, which Intl can spell, or
+// as the sign of the source, which may be of several currencies.
+export function price(n, currency) {
+  if (!currency) return money.format(n);
+  if (/^[A-Z]{3}$/.test(currency)) return new Intl.NumberFormat('en', { style: 'currency', currency }).format(n);
+  return /^\p{Sc}$/u.test(currency) ? `${currency}${money.format(n)}` : `${money.format(n)} ${currency}`;
+}
+
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 // score keeps four significant digits, zeros included, so that columns line up.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -98,13 +99,18 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
-// Guard returns cell such that a spreadsheet shows it as text. One that begins
-// with =, +, -, @, a tab or a carriage return would be a formula, which may read
-// other cells and call programs; a space before it makes it text. Numbers that we
-// write ourselves need no guard. Unguard undoes it.
+// Guard returns cell such that a spreadsheet shows it as text and saves it as it was.
+// One that begins with =, +, -, @, a tab or a carriage return would be a formula,
+// which may read other cells and call programs; a space before it makes it text. One
+// that looks like a number or a date, such as an id 00123, 4006381333931 or 1-2, would
+// be saved as the spreadsheet shows it, 4.01E+12; a no-break space keeps it. Numbers
+// that we write ourselves need no guard. Unguard undoes it; so does trimming white space.
 func Guard(cell string) string {
-	if isFormula(strings.TrimLeft(cell, " ")) {
+	switch {
+	case isFormula(strings.TrimLeft(cell, " ")):
 		return " " + cell
+	case looksLikeNumber.MatchString(strings.TrimLeft(cell, noBreak)):
+		return noBreak + cell
 	}
 	return cell
 }
@@ -114,7 +120,18 @@ func Unguard(cell string) string {
 	if strings.HasPrefix(cell, " ") && isFormula(strings.TrimLeft(cell, " ")) {
 		return cell[1:]
 	}
+	if rest, ok := strings.CutPrefix(cell, noBreak); ok && looksLikeNumber.MatchString(strings.TrimLeft(rest, noBreak)) {
+		return rest
+	}
 	return cell
 }
+
+// noBreak is the no-break space, which spreadsheets do not skip before a number.
+const noBreak = "\u00a0"
+
+// looksLikeNumber matches what spreadsheets take for a number or a date and write
+// otherwise than it was: leading zeros, more digits than they show, powers of ten,
+// fractions, days and months.
+var looksLikeNumber = regexp.MustCompile(`^(?i)(0[0-9]+|[0-9]{12,}|[0-9]+(\.[0-9]+)?e[0-9]+|[0-9]{1,4}[-/.][0-9]{1,2}([-/.][0-9]{1,4})?|(jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*[ -]?[0-9]{1,4}|[0-9]{1,2}[ -]?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)$`)
 
 func isFormula(s string) bool { return s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 }

@@ -1,0 +1,77 @@
+package formats
+
+import (
+	"html"
+	"regexp"
+	"strings"
+)
+
+// Texts of shops often hold HTML: entities, and tags in descriptions. Only what is
+// HTML beyond doubt is taken for it. An entity ends with a semicolon, for "R&D" and
+// "a&notes" are text; a tag has the name of an HTML element and attributes that are
+// spelled as such, for "<3mm" and "5 < 6" are text.
+
+var (
+	entity  = regexp.MustCompile(`&(?:[a-zA-Z][a-zA-Z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});`)
+	tag     = regexp.MustCompile(`<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z_:@][-a-zA-Z0-9_:.]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?)>`)
+	hidden  = regexp.MustCompile(`(?is)<!--.*?-->|<script(?:\s[^<>]*)?>.*?</script\s*>|<style(?:\s[^<>]*)?>.*?</style\s*>`)
+	spaces  = regexp.MustCompile(`[ \t\r\f\x{a0}]+`)
+	breaks  = regexp.MustCompile(`\s*\n\s*`)
+	inline  = set(`a abbr acronym b bdi bdo big center cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong sub sup time tt u var wbr`)
+	block   = set(`address area article aside audio base blockquote body br button canvas caption col colgroup dd details div dl dt embed fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input li link main map meta nav noscript object ol optgroup option p param picture pre section select source summary svg table tbody td template textarea tfoot th thead title tr track ul video`)
+	wording = strings.NewReplacer("\u2028", "\n", "\u2029", "\n")
+)
+
+func set(words string) map[string]bool {
+	m := map[string]bool{}
+	for word := range strings.FieldsSeq(words) {
+		m[word] = true
+	}
+	return m
+}
+
+// plainText returns s without HTML, and whether there was any. Elements that begin
+// a line of their own do so in the text.
+func plainText(s string) (string, bool) {
+	if !strings.ContainsAny(s, "<&") {
+		return s, false
+	}
+	t := stripTags(s)
+	tagged := t != s
+	decoded := decodeEntities(t)
+	if !tagged && decoded != t {
+		// All of it may have been escaped once more, tags too.
+		if again := stripTags(decoded); again != decoded {
+			decoded, tagged = decodeEntities(again), true
+		}
+	}
+	if decoded == s {
+		return s, false
+	}
+	decoded = spaces.ReplaceAllString(wording.Replace(decoded), " ")
+	return strings.TrimSpace(breaks.ReplaceAllString(decoded, "\n")), true
+}
+
+func decodeEntities(s string) string {
+	if !strings.Contains(s, "&") {
+		return s
+	}
+	return entity.ReplaceAllStringFunc(s, html.UnescapeString)
+}
+
+func stripTags(s string) string {
+	if !strings.Contains(s, "<") || !strings.Contains(s, ">") {
+		return s
+	}
+	s = hidden.ReplaceAllString(s, "\n")
+	return tag.ReplaceAllStringFunc(s, func(t string) string {
+		name := strings.ToLower(tag.FindStringSubmatch(t)[2])
+		switch {
+		case inline[name]:
+			return ""
+		case block[name]:
+			return "\n"
+		}
+		return t
+	})
+}

@@ -1,0 +1,101 @@
+package formats
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/trirank/trirank/internal/table"
+)
+
+// preset is a program whose exports name fields in a way of their own. It is
+// recognised by the names of fields.
+type preset struct {
+	name string
+	// all of these have to be there, and one of any, as table.Fold has them.
+	all, any []string
+	// names of a product's fields, before the usual ones.
+	names map[string][]string
+	// path parts the text of a category, if not as usual.
+	path func(string) []string
+	// group is the column by which rows that follow each other are one product.
+	group string
+	// expand adds cells that are hidden in others.
+	expand func([]cell) []cell
+	// cents says that prices are in hundredths where all of them are whole
+	// numbers, and currency what they are in if nothing says it.
+	cents    bool
+	currency string
+}
+
+// presets are tried in this order.
+var presets = []*preset{
+	{
+		name: "Shopify", all: []string{"handle", "title"}, any: []string{"body(html)", "vendor", "variantprice", "variantsku"}, group: "handle",
+		names: map[string][]string{"id": {"handle"}, "description": {"body(html)"}, "brand": {"vendor"}, "category": {"productcategory", "type", "customproducttype"},
+			"price": {"variantprice"}, "image": {"imagesrc", "variantimage"}, "color": {"color(product.metafields.shopify.colorpattern)"}},
+	},
+	{
+		name: "PrestaShop", any: []string{"categories(x,y,z...)", "active(0/1)", "imageurls(x,y,z...)", "price(taxexcl.)"}, path: splitPaths,
+		names: map[string][]string{"id": {"productid", "id", "reference", "reference#"}, "title": {"name"}, "brand": {"manufacturer", "brand", "supplier"}, "category": {"categories(x,y,z...)", "category"},
+			"description": {"description", "summary"}, "price": {"pricetaxincluded", "pricetaxexcluded", "pricetaxexcludedorpricetaxincluded", "price(taxincl.)", "price(taxexcl.)"},
+			"image": {"imageurls(x,y,z...)", "image"}},
+	},
+	{
+		name: "Magento", all: []string{"sku", "name"}, any: []string{"additionalattributes", "baseimage", "attributesetcode"}, path: deepestPath, expand: magentoAttributes,
+		names: map[string][]string{"id": {"sku"}, "title": {"name"}, "description": {"description", "shortdescription"}, "image": {"baseimage", "smallimage", "thumbnailimage"}},
+	},
+	{
+		name: "WooCommerce", all: []string{"name", "categories", "images"}, path: splitPaths,
+		names: map[string][]string{"id": {"id", "sku"}, "title": {"name"}, "brand": {"brands", "brand"}, "description": {"description", "shortdescription"}, "price": {"saleprice", "regularprice"},
+			"image": {"images"}},
+	},
+	{
+		name: "WANDS", all: []string{"productid", "productname", "productclass"}, any: []string{"productfeatures", "categoryhierarchy"},
+		names: map[string][]string{"category": {"categoryhierarchy", "productclass"}, "popularity": {"ratingcount", "reviewcount"}},
+	},
+	{
+		name: "Chorus (Icecat)", all: []string{"id", "title", "supplier"}, any: []string{"img500x500", "attrtproducttype", "imghigh"}, cents: true,
+		names: map[string][]string{"brand": {"supplier"}, "description": {"shortdescription"}, "category": {"attrtproducttype", "producttype"}, "image": {"img500x500", "imghigh", "imglow", "imgthumb"},
+			"color": {"attrtproductcolour", "attrtproductcolor"}},
+	},
+	{
+		name: "Google Merchant", all: []string{"id", "title"}, any: []string{"imagelink", "googleproductcategory", "availability"},
+		names: map[string][]string{"category": {"producttype", "googleproductcategory"}, "price": {"saleprice", "price"}, "image": {"imagelink"}, "bullets": {"producthighlight"},
+			"id": {"id", "guid"}, "description": {"description", "summary", "content"}},
+	},
+}
+
+// recognisePreset returns the preset whose names are among those of a source's
+// fields, or nil.
+func recognisePreset(fields []string) *preset {
+	there := map[string]bool{}
+	for _, name := range fields {
+		there[table.Fold(name)] = true
+	}
+	has := func(name string) bool { return there[name] }
+	for _, p := range presets {
+		missing := func(name string) bool { return !has(name) }
+		if !slices.ContainsFunc(p.all, missing) && (len(p.any) == 0 || slices.ContainsFunc(p.any, has)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// magentoAttributes adds what additional_attributes holds of a product: it is
+// written as color=Blue,size=M.
+func magentoAttributes(cells []cell) []cell {
+	at := slices.IndexFunc(cells, func(c cell) bool { return table.Fold(c.name) == "additionalattributes" })
+	if at < 0 {
+		return cells
+	}
+	more := slices.Clone(cells)
+	for pair := range strings.SplitSeq(cells[at].text, ",") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch name = strings.TrimSpace(name); name {
+		case "color", "brand", "manufacturer":
+			more = append(more, cell{name: name, text: strings.Trim(value, `" `)})
+		}
+	}
+	return more
+}

@@ -1,0 +1,211 @@
+package formats
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/trirank/trirank/catalog"
+)
+
+// read reads one file of that text, which must have neither faults nor errors.
+func read(t testing.TB, text string, o Options) ([]catalog.Product, *Input) {
+	t.Helper()
+	in := open(t, o, filepath.Join(folder(t, map[string]string{"f": text}), "f"))
+	products := sound(t, in.Products)
+	for i := range products {
+		products[i].Extra = nil
+	}
+	return products, in
+}
+
+func TestPresets(t *testing.T) {
+	for name, tt := range map[string]struct {
+		preset, text string
+		want         []catalog.Product
+	}{
+		"google table": {"Google Merchant", "id\ttitle\tlink\timage link\tprice\tsale price\tproduct type\tgoogle product category\tproduct highlight\tbrand\tgtin\tavailability\n" +
+			"a\tLamp \"Uno\"\thttp://x/a\thttp://x/a.jpg\t15.00 USD\t12.50 USD\tHome > Lamps\t2956\tbright\tVoltaro\t0123\tin stock\n",
+			[]catalog.Product{{ID: "a", Title: `Lamp "Uno"`, Brand: "Voltaro", Category: []string{"Home", "Lamps"}, Bullets: []string{"bright"}, Price: 12.5, Currency: "USD", Image: "http://x/a.jpg"}}},
+		"google rss": {"Google Merchant", `<?xml version="1.0"?>
+<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title><link>http://x</link>
+<item>
+ <title>News</title><g:id>a</g:id><g:title>Lamp</g:title><description><![CDATA[<p>Bright &amp; small</p>]]></description>
+ <g:image_link>http://x/a.jpg</g:image_link><g:price>12,50 EUR</g:price><g:product_type>Home &gt; Lamps</g:product_type>
+ <g:shipping><g:country>DE</g:country><g:price>4.90 EUR</g:price></g:shipping><g:product_highlight>one</g:product_highlight><g:product_highlight>two</g:product_highlight>
+</item>
+<item><g:id>b</g:id><g:title>Desk</g:title><g:price>1.299,00 EUR</g:price></item></channel></rss>`,
+			[]catalog.Product{{ID: "a", Title: "Lamp", Description: "Bright & small", Category: []string{"Home", "Lamps"}, Bullets: []string{"one", "two"}, Price: 12.5, Currency: "EUR", Image: "http://x/a.jpg"},
+				{ID: "b", Title: "Desk", Price: 1299, Currency: "EUR"}}},
+		"google atom": {"Google Merchant", `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><title>Shop</title>
+<entry><g:id>a</g:id><title>Lamp</title><summary type="xhtml"><div>Bright<br/>small</div></summary><link href="http://x/a"/><g:image_link>http://x/a.jpg</g:image_link><g:price>5 GBP</g:price></entry></feed>`,
+			[]catalog.Product{{ID: "a", Title: "Lamp", Description: "Bright\nsmall", Price: 5, Currency: "GBP", Image: "http://x/a.jpg"}}},
+		"shopify": {"Shopify", "Handle,Title,Body (HTML),Vendor,Product Category,Type,Tags,Option1 Value,Variant SKU,Variant Price,Image Src\n" +
+			"lamp,Lamp,<p>Bright</p>,Voltaro,Home > Lamps,Table lamp,\"a, b\",red,L1,12.50,http://x/1.jpg\nlamp,,,,,,,blue,L2,13.50,http://x/2.jpg\ndesk,Desk,,,,Desks,,,D1,99,\n",
+			[]catalog.Product{{ID: "lamp", Title: "Lamp", Brand: "Voltaro", Description: "Bright", Category: []string{"Home", "Lamps"}, Price: 12.5, Image: "http://x/1.jpg"},
+				{ID: "desk", Title: "Desk", Category: []string{"Desks"}, Price: 99}}},
+		"woocommerce": {"WooCommerce", "ID,Type,SKU,Name,Short description,Description,Sale price,Regular price,Categories,Images\n" +
+			"1,simple,h1,Hoodie,short,long,,45,\"Clothing > Hoodies, Sale > Winter\",\"http://x/1.jpg, http://x/2.jpg\"\n2,simple,c1,Cap,short,,16,18,\"Hats\\, caps, Sale\",\n",
+			[]catalog.Product{{ID: "1", Title: "Hoodie", Description: "long", Category: []string{"Clothing", "Hoodies"}, Price: 45, Image: "http://x/1.jpg"},
+				{ID: "2", Title: "Cap", Description: "short", Category: []string{"Hats, caps"}, Price: 16}}},
+		"prestashop": {"PrestaShop", "Product ID;Active (0/1);Name *;Categories (x,y,z...);Price tax included;Manufacturer;Summary;Description;Image URLs (x,y,z...)\n" +
+			"7;1;Mug;Kitchen,Mugs;8,50;Halden;short;<p>long</p>;http://x/1.jpg,http://x/2.jpg\n",
+			[]catalog.Product{{ID: "7", Title: "Mug", Category: []string{"Kitchen"}, Price: 8.5, Brand: "Halden", Description: "long", Image: "http://x/1.jpg"}}},
+		"magento": {"Magento", "sku,attribute_set_code,categories,name,description,price,base_image,additional_attributes\n" +
+			"b1,Bag,\"Default Category/Gear,Default Category/Gear/Bags\",Joust bag,text,34,/m/b.jpg,\"activity=Gym,color=Blue,brand=Joust\"\n",
+			[]catalog.Product{{ID: "b1", Title: "Joust bag", Category: []string{"Gear", "Bags"}, Description: "text", Price: 34, Image: "/m/b.jpg", Color: "Blue", Brand: "Joust"}}},
+		"wands": {"WANDS", "product_id\tproduct_name\tproduct_class\tcategory hierarchy\tproduct_description\tproduct_features\trating_count\taverage_rating\treview_count\n" +
+			"0\twood \"bed\tBeds\tFurniture / Bedroom / Beds\tsolid\tcolor : oak|width : 90\t15.0\t4.5\t14.0\n1\tlamp\tLamps\t\t\t\t\t\t\n",
+			[]catalog.Product{{ID: "0", Title: `wood "bed`, Category: []string{"Furniture", "Bedroom", "Beds"}, Description: "solid", Bullets: []string{"color : oak", "width : 90"}, Popularity: 15, Rating: 4.5},
+				{ID: "1", Title: "lamp", Category: []string{"Lamps"}}}},
+		"chorus": {"Chorus (Icecat)", "[\n{\"id\": \"1\", \"name\": \"X1\", \"title\": \"Toner\", \"supplier\": \"Xerox\", \"short_description\": \"d\", \"img_500x500\": \"http://x/1.jpg\", \"price\": 4995, \"attr_t_product_type\": \"toner\", \"ean\": [\"1\"]},\n" +
+			"{\"id\": \"2\", \"title\": \"Cable\", \"supplier\": \"HP\", \"price\": 595}\n]\n",
+			[]catalog.Product{{ID: "1", Title: "Toner", Brand: "Xerox", Description: "d", Image: "http://x/1.jpg", Price: 49.95, Category: []string{"toner"}}, {ID: "2", Title: "Cable", Brand: "HP", Price: 5.95}}},
+		"none, an array": {"", `[{"id": 1, "title": "a"}, {"id": 2, "title": "b", "price": 3}]`, []catalog.Product{{ID: "1", Title: "a"}, {ID: "2", Title: "b", Price: 3}}},
+	} {
+		got, in := read(t, tt.text, Options{})
+		if reading := in.Reading(); reading.Preset != tt.preset {
+			t.Errorf("%s: recognised as %q", name, reading.Preset)
+		}
+		if !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s:\n%+v\nwant\n%+v", name, got, tt.want)
+		}
+	}
+}
+
+func TestReading(t *testing.T) {
+	_, in := read(t, "Product ID,Product Name,Price,Rating,reviews,Stock\n1,Mug &amp; lid,\"12,99 €\",4.5 out of 5,7,3\n2,Pot,cheap,No rating available,,3\n3,Pan,-5,nan,N/A,\n4,Lid,$5,,1,\n", Options{})
+	r := in.Reading()
+	var fields []string
+	for _, f := range r.Fields {
+		fields = append(fields, fmt.Sprintf("%s<-%s:%d", f.Field, strings.Join(f.From, "+"), f.Filled))
+	}
+	want := "id<-Product ID:4 title<-Product Name:4 brand<-:0 color<-:0 category<-:0 bullets<-:0 description<-:0 price<-Price:2 image<-:0 rating<-Rating:1 popularity<-reviews:2 currency<-Price:2"
+	if got := strings.Join(fields, " "); got != want {
+		t.Errorf("the fields are\n%s, want\n%s", got, want)
+	}
+	if r.Rows != 4 || r.HTML != 1 || r.Table != "parted by commas" || r.Encoding != "UTF-8" || !reflect.DeepEqual(r.LeftOver, []string{"Stock"}) || !reflect.DeepEqual(r.Currencies, map[string]int{"EUR": 1, "$": 1}) {
+		t.Errorf("the reading is %+v", r)
+	}
+	var unread []string
+	for _, f := range r.Unread.First {
+		unread = append(unread, fmt.Sprint(f.Line, " ", f.Reason))
+	}
+	if got := strings.Join(unread, "; "); got != `3 field Price: "cheap" is not a number; 4 field Price: "-5" is negative` {
+		t.Errorf("unread: %s", got)
+	}
+	if sound(t, in.Products); in.Reading().Rows != 4 {
+		t.Error("a second reading counts on")
+	}
+	b, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(b), `"left_over":["Stock"]`) {
+		t.Errorf("%s, error %v", b, err)
+	}
+}
+
+func TestDecimalMarksOfAColumn(t *testing.T) {
+	for prices, want := range map[string]string{"1.299|12,99": "1299 12.99", "1.299|12.99": "1.299 12.99", "1,299|5": "1299 5", "1.299 €|850 €": "1299 850"} {
+		text := "id;title;price\n"
+		for i, p := range strings.Split(prices, "|") {
+			text += fmt.Sprintf("%d;t;%s\n", i, p)
+		}
+		products, _ := read(t, text, Options{})
+		if got := fmt.Sprint(products[0].Price, products[1].Price); got != want {
+			t.Errorf("%s are %s, want %s", prices, got, want)
+		}
+	}
+}
+
+func TestNamesOfFields(t *testing.T) {
+	for header, o := range map[string]Options{
+		"upc,Product Name":      {},
+		"EAN,item-name":         {},
+		"ISBN;Title *":          {},
+		"barcode|product title": {},
+		"Artikel Nr,NAME":       {Fields: map[string]string{"id": "artikel_nr"}},
+		"Name,name":             {Fields: map[string]string{"id": "Name", "title": "name"}},
+	} {
+		comma := strings.IndexAny(header, ",;|")
+		products, _ := read(t, header+"\n7"+header[comma:comma+1]+"t\n", o)
+		if products[0].ID != "7" || products[0].Title != "t" {
+			t.Errorf("%s: %+v", header, products[0])
+		}
+	}
+	// A better id is better.
+	if products, _ := read(t, "upc,sku,title\n1,2,t\n", Options{}); products[0].ID != "2" {
+		t.Errorf("%+v", products[0])
+	}
+}
+
+func TestDialects(t *testing.T) {
+	const table = "id\ttitle\n1\t\"Deluxe\" chair\n2\tlamp 5\"\n3\t\"desk\n"
+	units := utf16.Encode([]rune("\ufeff" + table))
+	wide := make([]byte, 0, 2*len(units))
+	for _, u := range units {
+		wide = append(wide, byte(u), byte(u>>8))
+	}
+	for _, text := range []string{table, string(wide)} {
+		products, in := read(t, text, Options{})
+		if len(products) != 3 || products[0].Title != `"Deluxe" chair` || products[2].Title != `"desk` {
+			t.Errorf("%+v", products)
+		}
+		if r := in.Reading(); r.Table != "parted by tabs" || (r.Encoding == "UTF-16 LE") == (text == table) {
+			t.Errorf("the reading is %+v", r)
+		}
+	}
+	products, in := read(t, "\"upc\",\"name\",\"short_description\"\n\"1\",\"Fan 3.125\\\" wide\",\"Says \\\"hello\\\", \\\\ and , too\"\n\"2\",\"Lamp, 12\\\"\",\n", Options{})
+	if products[0].Title != `Fan 3.125" wide` || products[0].Description != `Says "hello", \ and , too` || products[1].Title != `Lamp, 12"` {
+		t.Errorf("%+v", products)
+	}
+	if r := in.Reading(); r.Table != "parted by commas, quotes escaped by backslashes" {
+		t.Errorf("the reading is %+v", r)
+	}
+	if products, _ := read(t, "sep=;\nid;title\n1;lamp\n", Options{}); products[0].Title != "lamp" {
+		t.Errorf("%+v", products)
+	}
+	for _, keep := range []bool{false, true} {
+		products, _ := read(t, "id,title,description\n1,R&amp;D,<p>5 < 6</p>\n", Options{KeepHTML: keep})
+		if (products[0].Title == "R&D") == keep || (products[0].Description == "5 < 6") == keep {
+			t.Errorf("%+v", products)
+		}
+	}
+}
+
+// TestItemFaults has an array whose items are not all sound.
+func TestItemFaults(t *testing.T) {
+	text := "[{\"id\": \"1\", \"title\": \"t\"},\n 7,\n{\"id\": \"2\" \"title\"},\n{\"id\": \"" + strings.Repeat("x", maxRow) + "\"},\n{\"id\": \"3\", \"title\": \"]\\\"}\"}, {\"id\": \"4\""
+	in := open(t, Options{}, folder(t, map[string]string{"products.json": text}))
+	products, faults, err := drain(in.Products)
+	if ids(products) != "1 3" || err != nil {
+		t.Errorf("products %s, error %v", ids(products), err)
+	}
+	wantFaults(t, faults, "products.json: line 2: not a JSON object", "products.json: line 3: not a JSON object", "products.json: line 4: it is too long: over 16777216 bytes in one item", "products.json: line 5: not a JSON object: unexpected end")
+	_, _, err = drain(open(t, Options{}, folder(t, map[string]string{"products.json": "[{\"id\": \"1\", \"title\": \"t\"},\n"})).Products)
+	if err == nil || !strings.Contains(err.Error(), "the JSON array does not end") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestFeedFaults(t *testing.T) {
+	for text, want := range map[string]string{
+		"<rss><item><id>1</id><title>t</title></item><item></rss>":                                               "line 1: the XML is broken",
+		"<rss><item><id>1</id><title>t</title></item>\n<item>":                                                   "line 2: the XML is broken: unexpected EOF",
+		"<rss><item><id>1</id><title>t</title></item>" + strings.Repeat("<a>", 99):                               "over 64 elements lie within each other",
+		"<?xml version='1.0' encoding='ebcdic'?><rss><item/></rss>":                                              "it is in ebcdic: save it as UTF-8",
+		"<rss><item><id>1</id><title>t</title></item><item><title>" + strings.Repeat("x", 2*maxRow) + "</title>": "it is too long",
+		"<rss><item><id>&x;</id></item></rss>":                                                                   "the XML is broken: invalid character entity &x;",
+	} {
+		_, faults, err := drain(open(t, Options{}, folder(t, map[string]string{"products.xml": text})).Products)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "products.xml: ") || faults != nil {
+			t.Errorf("%.60s: error %v, want %s", text, err, want)
+		}
+	}
+	products, _ := read(t, "<?xml version='1.0' encoding='ISO-8859-1'?><rss><item><id>1</id><title>Gr\xf6\xdfe &nbsp; 5\x80</title></item></rss>", Options{})
+	if products[0].Title != "Größe \u00a0 5€" {
+		t.Errorf("%+v", products)
+	}
+}
