@@ -206,9 +206,8 @@ func (t *training) run(ctx context.Context) error {
 	w := t.c.ErrOrStderr()
 	fmt.Fprintf(w, "%s to learn from with %s, %s for validation; %s of %s, %d an epoch\n", plural(len(t.job.Data.Queries), "query"),
 		plural(t.job.Examples(), "example"), plural(t.held, "query"), plural(steps, "step"), plural(t.config.Batch, "example"), epoch)
-	if t.data.split == "" && !t.dryRun {
-		fmt.Fprintln(w, "note: the judgements have no splits, so all queries are learnt from or validate, and trirank eval has none left to test this model on: "+
-			"import them with a column split (train and test), or measure the setting by trirank train sweep")
+	if !t.dryRun {
+		t.noteLeft(w)
 	}
 	if _, err := os.Stat(t.out); t.resume && errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(w, "note: there is no run in %s to go on with: it begins\n", t.out)
@@ -217,6 +216,26 @@ func (t *training) run(ctx context.Context) error {
 		return t.measure(ctx, steps)
 	}
 	return t.learn(ctx, steps)
+}
+
+// noteLeft says, before the time is spent, if nothing will tell whether the model is better.
+func (t *training) noteLeft(w io.Writer) {
+	if t.held == 0 {
+		fmt.Fprintln(w, "note: no query is kept out for validation, so the last checkpoint is taken, good or not: "+
+			"keep some out with --validation 0.2, for which a catalogue of few queries needs more of them")
+	}
+	if t.data.left > 0 {
+		return
+	}
+	why := "every query is of the split " + t.data.split
+	switch t.data.split {
+	case "":
+		why = "the judgements have no splits"
+	case "all":
+		why = "--split all takes every query"
+	}
+	fmt.Fprintf(w, "note: %s, so all queries are learnt from or validate, and trirank eval has none left to test this model on: "+
+		"split them with trirank import --split test=30%%, or measure the setting by trirank train sweep\n", why)
 }
 
 // readWeights reads the weights of a model directory.

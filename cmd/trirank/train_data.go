@@ -25,6 +25,7 @@ import (
 // tokens: what training, validation and the folds of a sweep are cut from.
 type dataset struct {
 	split    string   // that was chosen
+	left     int      // queries of other splits, to test the model on
 	relevant string   // which labels are right
 	queries  []string // in order of appearance
 	judged   map[string]map[string]judgments.Label
@@ -152,6 +153,11 @@ func (t *training) readJudgments(cat *catalog.Catalog) (*dataset, error) {
 	}
 	if d.split != "" && d.split != "all" && !splits[d.split] {
 		return nil, usageError("--split: no judgement is in split %q", d.split)
+	}
+	for i := range set.Queries {
+		if d.split != "" && d.split != "all" && set.Queries[i].Split != d.split {
+			d.left++
+		}
 	}
 	for j, err := range cat.Judgments() { // for the order of the queries
 		if err != nil {

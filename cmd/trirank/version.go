@@ -16,11 +16,13 @@ import (
 	"github.com/trirank/trirank/faiss"
 )
 
-// A part is something the program is made of.
+// A part is something the program is made of, or needs.
 type part struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Problem string `json:"problem,omitempty"`
+	// Absent says that there is none, which is no problem.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // parts names every part with its version, and what is wrong with it. The models
@@ -65,7 +67,10 @@ func parts(ctx context.Context, deep bool) []part {
 func gpuPart() part {
 	devices, err := faiss.Devices()
 	if err != nil {
-		return part{Name: "GPU", Version: "none: " + err.Error()}
+		return part{Name: "GPU", Version: "none: " + err.Error(), Absent: true}
+	}
+	if len(devices) == 0 {
+		return part{Name: "GPU", Version: "none", Absent: true}
 	}
 	var names []string
 	for _, d := range devices {
@@ -131,57 +136,6 @@ func newVersionCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
-}
-
-func newDoctorCommand() *cobra.Command {
-	var asJSON bool
-	var index string
-	c := &cobra.Command{
-		Use:   "doctor",
-		Short: "Check every part of the program and say what is wrong",
-		Long: `Doctor loads the libraries, opens the fetched models and runs their self-tests,
-and with --index opens an index directory too. It ends with status 1 if anything
-is wrong.`,
-		Example: `  trirank doctor
-  trirank doctor --index shop.index`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			all := parts(c.Context(), true)
-			if index != "" {
-				p := part{Name: "index " + index}
-				if x, err := store.Open(c.Context(), index, store.OpenOptions{}); err != nil {
-					p.Problem = err.Error()
-				} else {
-					p.Version = fmt.Sprintf("format %d, %s of %s", x.Manifest.Format, plural(x.Manifest.Catalogue.Rows, "product"), x.Manifest.Catalogue.Name)
-					x.Close()
-				}
-				all = append(all, p)
-			}
-			faults := 0
-			for _, p := range all {
-				mark := "ok  "
-				if p.Problem != "" {
-					faults++
-					mark, p.Version = "BAD ", p.Problem
-				}
-				if !asJSON {
-					fmt.Fprintf(c.OutOrStdout(), "%s %-42s %s\n", mark, p.Name, p.Version)
-				}
-			}
-			if asJSON {
-				if err := writeJSON(c.OutOrStdout(), all); err != nil {
-					return err
-				}
-			}
-			if faults > 0 {
-				return fmt.Errorf("%s of %d wrong", plural(faults, "part"), len(all))
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&index, "index", "", "index directory to check as well")
 	return c
 }
 
