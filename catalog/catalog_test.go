@@ -152,7 +152,7 @@ func TestFaults(t *testing.T) {
 		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Price: -1})}, "the price -1"},
 		{faults.BadNumber, Source{Products: each(ok, Product{ID: "2", Title: "t", Rating: nan})}, "the rating NaN"},
 		{faults.Malformed, Source{Products: each(ok, Product{ID: "2", Title: "t", Extra: map[string]json.RawMessage{"x": json.RawMessage("{")}})}, "unexpected end"},
-		{faults.MissingField, Source{Products: each(ok), Judgments: each(judgments.Judgment{Query: "", Product: "1", Label: judgments.Exact})}, "judgement: line 1: the query"},
+		{faults.MissingField, Source{Products: each(ok), Judgments: each(judgments.Judgment{Query: "", Product: "1", Label: judgments.Exact})}, "judgement: line 1: the query \"\" of product"},
 		{faults.BadLabel, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(judgments.Judgment{Query: "q", Product: "1", Label: "E"}, judgments.Judgment{Query: "q", Product: "2", Label: "3"})},
 			"label 3, but labels before are letters"},
 		{faults.Contradiction, Source{Products: each(ok, Product{ID: "2", Title: "t"}), Judgments: each(judgments.Judgment{QueryID: "1", Query: "q", Product: "1", Label: "E", Split: "train"},

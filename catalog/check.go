@@ -112,7 +112,7 @@ func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
 		return unlabelled, nil
 	}
 	if j.Query == "" {
-		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query of product %q has no text", j.Product)}
+		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query %q of product %q has no text (name a file of texts with --queries)", j.QueryID, j.Product)}
 	}
 	if err := checkID(j.Product); err != nil {
 		return 0, err

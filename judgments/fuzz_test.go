@@ -17,7 +17,7 @@ func fuzz(f *testing.F, format string, seeds ...string) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		Recognise(b)
+		Recognise(b, nil)
 		file, err := textfile.New(bytes.NewReader(b))
 		if err != nil {
 			return // the decompressor's to refuse

@@ -39,12 +39,13 @@ func examine(path, format string, r *reader) (string, error) {
 }
 
 // Recognise tells which of the formats judgments are of by the beginning of a file, or
-// "" if it does not look like judgments.
-func Recognise(start []byte) string {
+// "" if it does not look like judgments. fields is ReadOptions.Fields.
+func Recognise(start []byte, fields map[string]string) string {
 	if textfile.Legible(start) != nil {
 		return ""
 	}
-	format, _ := new(reader).recognise(start)
+	r := &reader{o: ReadOptions{Fields: fields}}
+	format, _ := r.recognise(start)
 	return format
 }
 

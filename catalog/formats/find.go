@@ -187,7 +187,7 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return parquetRole(path, o)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
-	case judgments.Recognise(text) != "" && !looksLikeProduct(text):
+	case judgments.Recognise(text, o.JudgmentFields) != "" && !looksLikeProduct(text):
 		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':
 		return jsonProducts, nil

@@ -65,7 +65,7 @@ func fieldFlag(values []string) (map[string]string, error) {
 	for _, v := range values {
 		field, name, ok := strings.Cut(v, "=")
 		if !ok {
-			return nil, usageError("--field %q is not FIELD=COLUMN, such as label=stars", v)
+			return nil, usageError("--field %q is not FIELD=NAME, such as label=stars", v)
 		}
 		if _, twice := fields[field]; twice {
 			return nil, usageError("--field names %q twice", field)
