@@ -169,11 +169,11 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 	return o.print(c.OutOrStdout(), in, report, shown)
 }
 
-// first keeps the first n products that a source yields.
+// first keeps the first n products that a source yields and that can be one.
 func first(n int, products iter.Seq2[catalog.Product, error], kept *[]catalog.Product) iter.Seq2[catalog.Product, error] {
 	return func(yield func(catalog.Product, error) bool) {
 		for p, err := range products {
-			if err == nil && len(*kept) < n {
+			if err == nil && p.ID != "" && p.Title != "" && len(*kept) < n {
 				*kept = append(*kept, p)
 			}
 			if !yield(p, err) {

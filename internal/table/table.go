@@ -29,6 +29,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -179,7 +181,7 @@ func Fold(name string) string {
 			return -1
 		}
 		return unicode.ToLower(c)
-	}, name)
+	}, norm.NFC.String(name))
 }
 
 // trim cuts white space and byte order marks off both ends.
@@ -282,7 +284,7 @@ func (r *Reader) quoted(line []byte, n int) ([]string, error) {
 // looked at, and returns err. Bytes are not looked at time and again without end.
 func (r *Reader) only(n, looked int, err error) error {
 	if r.wasted += max(0, looked-n); r.wasted > 8*(r.max+r.consumed) {
-		return fmt.Errorf("line %d: too many quotes open what nothing closes (is it a table of text?)", r.line)
+		return errors.New("too many quotes open what nothing closes (is it a table of text?)")
 	}
 	r.take(n, 1)
 	return err

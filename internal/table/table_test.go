@@ -147,6 +147,16 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestEndlessQuotes has quotes that open on each line and close on none but lines
+// far away: looking for their ends time and again would take for ever.
+func TestEndlessQuotes(t *testing.T) {
+	text := "a" + strings.Repeat("\tb", 500) + "\n" + strings.Repeat("x\"\t\"\n", 10_000)
+	_, got := all(t, text, Options{Max: 100_000})
+	if last := got[len(got)-1]; !strings.HasPrefix(last, "!! too many quotes open what nothing closes") || len(got) < 100 {
+		t.Errorf("%d rows, the last is %q", len(got), last)
+	}
+}
+
 func TestHeader(t *testing.T) {
 	r, _ := all(t, "\ufeff Product ID ,\u00a0Größe\ufeff,item-no*,\"b\nc\"\n", Options{})
 	if want := []string{"Product ID", "Größe", "item-no*", "b\nc"}; !slices.Equal(r.Header, want) {
