@@ -126,7 +126,10 @@ type Info struct {
 	Systems   []SystemInfo `json:"systems"`
 	Fusion    string       `json:"fusion,omitempty"` // as ParseFusion reads it
 	Examples  []string     `json:"examples,omitempty"`
-	Notes     []string     `json:"notes,omitempty"`
+	// GreatestLabel is the greatest label of judgments that are numbers; 0 where they
+	// are of ESCI, or there are none.
+	GreatestLabel float64  `json:"greatest_label,omitempty"`
+	Notes         []string `json:"notes,omitempty"`
 }
 
 // SystemInfo describes one ranking.
@@ -139,7 +142,7 @@ type SystemInfo struct {
 // Info describes the engine.
 func (e *Engine) Info() Info {
 	c := e.config
-	info := Info{Catalogue: c.Name, Products: c.Products.Len(), Examples: slices.Clone(c.Examples), Notes: slices.Clone(c.Notes)}
+	info := Info{Catalogue: c.Name, Products: c.Products.Len(), GreatestLabel: c.GreatestLabel, Examples: slices.Clone(c.Examples), Notes: slices.Clone(c.Notes)}
 	for _, s := range c.Systems {
 		info.Systems = append(info.Systems, SystemInfo{s.Name, s.Kind, s.Detail})
 	}

@@ -54,6 +54,9 @@ type Config struct {
 	Recent   int      // queries whose rankings are kept, for when they are asked again; none if 0
 	Examples []string // queries to try
 	Notes    []string // what the user should know about this set-up
+	// GreatestLabel is the greatest label of judgments that are numbers; 0 where they
+	// are not.
+	GreatestLabel float64
 }
 
 // Hybrid is the name of the fused ranking.

@@ -206,11 +206,13 @@ func (e *evaluation) systemsOf() {
 // warned of.
 const tiedShare = .05
 
-// ties warns of runs that leave many places to the order of product ids. Scores that
-// were rounded, or come from a few labels, do so, and each evaluator has its own rule
-// for them.
+// ties warns of runs made elsewhere that leave many places to the order of product ids.
+// Scores that were rounded do so, and each evaluator has its own rule for them.
 func (e *evaluation) ties(context.Context) error {
 	for _, run := range e.Full {
+		if run.Kind != "" {
+			continue
+		}
 		tied, places := 0, 0
 		for i := range e.Qrels.Queries {
 			t, n := tiedPlaces(run.Hits[e.Qrels.Queries[i].ID], movedK)

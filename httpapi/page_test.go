@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/trirank/trirank/httpapi"
 	"github.com/trirank/trirank/httpapi/internal/fakeshop"
 	"github.com/trirank/trirank/internal/browser"
+	"github.com/trirank/trirank/judgments"
 )
 
 // page is the page of a server in a browser.
@@ -406,4 +408,32 @@ func TestPageBeforeReady(t *testing.T) {
 	p := openPage(t, nil, "/?q=mouse")
 	p.Until(`document.querySelector(".message.error .plain")`)
 	p.holds(`document.querySelector(".message h2").textContent == "The server is starting"`)
+}
+
+// TestPageNumericLabels: labels that are numbers are shown as they are, on the colour
+// of their share of the greatest.
+func TestPageNumericLabels(t *testing.T) {
+	shop := fakeshop.Tiny(6)
+	for id, label := range map[string]judgments.Label{"T000": "3", "T001": "1.5", "T002": "0.25", "T003": "0"} {
+		shop.Judge("thing", id, label)
+	}
+	config := shop.Config(nil)
+	config.GreatestLabel = 3
+	e, err := engine.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := openPage(t, e, "/?q=thing&systems=bm25")
+	p.loaded("thing")
+	got := browser.Eval[[]string](p.Browser, `[...document.querySelectorAll(".card .gutter .label")].map(e => e.textContent + " " + e.dataset.label + " " + e.title)`)
+	slices.Sort(got)
+	want := []string{"0 I 0 of 3", "0.25 C 0.25 of 3", "1.5 S 1.5 of 3", "3 E 3 of 3", "· unjudged Not judged", "· unjudged Not judged"}
+	if !slices.Equal(got, want) {
+		t.Errorf("labels %q", got)
+	}
+	if got := strings.Join(p.texts(".labels > span"), "|"); got != "3 1|1.5 1|0.25 1|0 1|· 2|" {
+		t.Errorf("counts %q", got)
+	}
+	p.quiet()
+	p.look("numeric")
 }

@@ -120,7 +120,13 @@ func (r *reader) checkColumns(header []string) error {
 
 // newTable reads the header of a table, of products or of judgements.
 func newTable(f *textfile.File, o Options) (*table.Reader, error) {
-	return table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow})
+	m, err := newMapping(o.Fields, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{o: o, mapping: m}
+	known := func(header []string) bool { return r.checkColumns(header) == nil }
+	return table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow, Known: known})
 }
 
 // table is newTable with the options of r.

@@ -1,6 +1,7 @@
-// Package formats reads the files that catalogues are made from: JSON lines,
-// CSV tables, the two Parquet files of Amazon ESCI, its one-table copy, and BEIR
-// folders. Text files may be compressed by gzip or zstd.
+// Package formats reads the files that catalogues are made from: JSON, tables,
+// feeds of Google Merchant, Parquet files, those of Amazon ESCI among them, and
+// BEIR folders. Text files may be compressed by gzip or zstd. docs/formats.md says
+// what is recognised and how values are read.
 //
 // Readers are iterators: what they hold does not grow with the number of
 // products, but for a 64-bit hash a product where products repeat, one and a

@@ -4,6 +4,8 @@ import (
 	"html"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Texts of shops often hold HTML: entities, and tags in descriptions. Only what is
@@ -12,14 +14,11 @@ import (
 // spelled as such, for "<3mm" and "5 < 6" are text.
 
 var (
-	entity  = regexp.MustCompile(`&(?:[a-zA-Z][a-zA-Z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});`)
-	tag     = regexp.MustCompile(`<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z_:@][-a-zA-Z0-9_:.]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?)>`)
-	hidden  = regexp.MustCompile(`(?is)<!--.*?-->|<script(?:\s[^<>]*)?>.*?</script\s*>|<style(?:\s[^<>]*)?>.*?</style\s*>`)
-	spaces  = regexp.MustCompile(`[ \t\r\f\x{a0}]+`)
-	breaks  = regexp.MustCompile(`\s*\n\s*`)
-	inline  = set(`a abbr acronym b bdi bdo big center cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong sub sup time tt u var wbr`)
-	block   = set(`address area article aside audio base blockquote body br button canvas caption col colgroup dd details div dl dt embed fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input li link main map meta nav noscript object ol optgroup option p param picture pre section select source summary svg table tbody td template textarea tfoot th thead title tr track ul video`)
-	wording = strings.NewReplacer("\u2028", "\n", "\u2029", "\n")
+	entity = regexp.MustCompile(`&(?:[a-zA-Z][a-zA-Z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});`)
+	tag    = regexp.MustCompile(`<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z_:@][-a-zA-Z0-9_:.]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?)>`)
+	hidden = regexp.MustCompile(`(?is)<!--.*?-->|<script(?:\s[^<>]*)?>.*?</script\s*>|<style(?:\s[^<>]*)?>.*?</style\s*>`)
+	inline = set(`a abbr acronym b bdi bdo big center cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike strong sub sup time tt u var wbr`)
+	block  = set(`address area article aside audio base blockquote body br button canvas caption col colgroup dd details div dl dt embed fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input li link main map meta nav noscript object ol optgroup option p param picture pre section select source summary svg table tbody td template textarea tfoot th thead title tr track ul video`)
 )
 
 func set(words string) map[string]bool {
@@ -48,8 +47,30 @@ func plainText(s string) (string, bool) {
 	if decoded == s {
 		return s, false
 	}
-	decoded = spaces.ReplaceAllString(wording.Replace(decoded), " ")
-	return strings.TrimSpace(breaks.ReplaceAllString(decoded, "\n")), true
+	return tidy(decoded), true
+}
+
+// tidy returns s with one space or one line end for each run of white space.
+func tidy(s string) string {
+	b := make([]byte, 0, len(s))
+	gap := byte(0)
+	for _, c := range s {
+		switch {
+		case c == '\n' || c == '\u2028' || c == '\u2029':
+			gap = '\n'
+		case unicode.IsSpace(c):
+			if gap == 0 {
+				gap = ' '
+			}
+		default:
+			if gap != 0 && len(b) > 0 {
+				b = append(b, gap)
+			}
+			gap = 0
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return string(b)
 }
 
 func decodeEntities(s string) string {

@@ -14,27 +14,43 @@ import (
 	"github.com/trirank/trirank/catalog"
 )
 
+// array stands for JSON lines in one array.
+const array Format = "json"
+
 // generate writes a source of n products and n judgements in one format.
 func generate(t testing.TB, f Format, dir string, n int) {
 	t.Helper()
 	text := strings.Repeat("Soft, thick and made to last for years. ", 10)
 	title := func(i int) string { return fmt.Sprintf("Product %d of a generated shop, red", i) }
 	switch f {
-	case JSONL, CSV:
+	case JSONL, CSV, XML, array:
 		file, err := os.Create(filepath.Join(dir, "products."+string(f)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := bufio.NewWriter(file)
-		if f == CSV {
+		row := "{\"id\": \"%d\", \"title\": %q, \"description\": %q}\n"
+		switch f {
+		case CSV:
 			fmt.Fprintln(w, "id,title,description")
+			row = "%d,%q,%q\n"
+		case XML:
+			fmt.Fprint(w, "<rss><channel>")
+			row = "<item><id>%d</id><title>%s</title><description>&lt;p&gt;%s</description></item>\n"
+		case array:
+			fmt.Fprint(w, "[")
 		}
 		for i := range n {
-			if f == CSV {
-				fmt.Fprintf(w, "%d,%q,%q\n", i, title(i), text)
-			} else {
-				fmt.Fprintf(w, "{\"id\": \"%d\", \"title\": %q, \"description\": %q}\n", i, title(i), text)
+			if f == array && i > 0 {
+				fmt.Fprint(w, ",")
 			}
+			fmt.Fprintf(w, row, i, title(i), text)
+		}
+		switch f {
+		case XML:
+			fmt.Fprint(w, "</channel></rss>")
+		case array:
+			fmt.Fprint(w, "]")
 		}
 		w.Flush()
 		file.Close()
@@ -117,7 +133,7 @@ func writePeak(t testing.TB, dir string) (r *catalog.Report, bytes int) {
 // rows is less than 64 bytes each.
 func TestMemoryIsFlat(t *testing.T) {
 	const n, compressor = 200_000, 22 << 20
-	for _, f := range []Format{JSONL, CSV, ESCI, TaskSource} {
+	for _, f := range []Format{JSONL, array, CSV, XML, ESCI, TaskSource} {
 		t.Run(string(f), func(t *testing.T) {
 			dir := t.TempDir()
 			generate(t, f, dir, n)

@@ -137,3 +137,13 @@ func (j *judged) some(n int) (out []string) {
 	}
 	return out
 }
+
+// greatest returns the greatest label that is a number, 0 if none is.
+func (j *judged) greatest() (most float64) {
+	for _, l := range j.names {
+		if v, ok := l.Number(); ok {
+			most = max(most, v)
+		}
+	}
+	return most
+}

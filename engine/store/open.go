@@ -88,7 +88,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		return nil, fmt.Errorf("the text index has %d products, the catalogue %d", text.Rows(), m.Catalogue.Rows)
 	}
 	config := engine.Config{
-		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Recent: o.Recent, Examples: ps.judged.some(exampleQueries),
+		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Recent: o.Recent, Examples: ps.judged.some(exampleQueries), GreatestLabel: ps.judged.greatest(),
 		Systems: []engine.System{{Name: lexicalSystem, Kind: "lexical", Detail: bm25Detail(m.BM25), Ranker: newLexical(text)}},
 	}
 	for _, name := range o.Bleve {

@@ -26,7 +26,7 @@ export function picture(hit, size = '') {
 }
 
 export function badge(label) {
-  return h('b', { class: 'label', data: { label }, title: format.LABELS[label] }, label === 'unjudged' ? '·' : label);
+  return h('b', { class: 'label', data: { label: format.labelClass(label) }, title: format.labelName(label) }, label === 'unjudged' ? '·' : label);
 }
 
 export function stars(hit) {

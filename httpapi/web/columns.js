@@ -26,11 +26,11 @@ function stages(ranking) {
 
 // labels counts the judgements among the hits.
 function labels(ranking) {
-  const n = { E: 0, S: 0, C: 0, I: 0, unjudged: 0 };
-  for (const hit of ranking.hits) n[hit.label] = (n[hit.label] ?? 0) + 1;
+  const seen = ranking.hits.map((hit) => hit.label);
+  const n = format.labelsOf(seen).map((label) => [label, seen.filter((x) => x === label).length]);
   return h('div', { class: 'labels', role: 'group', 'aria-label': 'Judgements among these products' },
-    Object.entries(n).map(([label, count]) => h('span', { class: count ? '' : 'zero', title: `${format.LABELS[label]}: ${count} of ${ranking.hits.length}` },
-      h('b', { class: 'label', data: { label } }, label === 'unjudged' ? '·' : label), ` ${count}`)),
+    n.map(([label, count]) => h('span', { class: count ? '' : 'zero', title: `${format.labelName(label)}: ${count} of ${ranking.hits.length}` },
+      h('b', { class: 'label', data: { label: format.labelClass(label) } }, label === 'unjudged' ? '·' : label), ` ${count}`)),
     h('span', { class: 'where' }));
 }
 

@@ -116,7 +116,7 @@ function heading(p, label) {
         p.brand && h('button', { type: 'button', class: 'crumb', title: `Only ${p.brand}`, onclick: () => change({ brands: [p.brand] }) }, p.brand),
         p.price ? h('span', { class: 'price' }, format.price(p.price, p.currency)) : null, stars(p)),
       p.category && h('p', { class: 'crumbs' }, p.category.map(category)),
-      label && h('p', { class: 'judged' }, badge(label), label === 'unjudged' ? ' Not judged for this query' : ` Judged ${format.LABELS[label].toLowerCase()}`)));
+      label && h('p', { class: 'judged' }, badge(label), label === 'unjudged' ? ' Not judged for this query' : ` Judged ${format.labelName(label).toLowerCase()}`)));
 }
 
 // open shows a product. What the board knows is there at once, the rest follows.

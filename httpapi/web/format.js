@@ -35,4 +35,24 @@ export const ordinal = (n) => {
   return `${n}${(!teen && { 1: 'st', 2: 'nd', 3: 'rd' }[n % 10]) || 'th'}`;
 };
 
-export const LABELS = { E: 'Exact', S: 'Substitute', C: 'Complement', I: 'Irrelevant', unjudged: 'Not judged' };
+const LABELS = { E: 'Exact', S: 'Substitute', C: 'Complement', I: 'Irrelevant', unjudged: 'Not judged' };
+
+// The greatest label where labels are numbers.
+let greatest = 0;
+export const setGreatestLabel = (x) => { greatest = x ?? 0; };
+
+// labelName says what a label means.
+export const labelName = (label) => LABELS[label] ?? (greatest ? `${label} of ${greatest}` : label);
+
+// labelClass is the colour of a label: a number has that of the letter which its share of
+// the greatest comes near to.
+export function labelClass(label) {
+  if (label in LABELS) return label;
+  const share = Number(label) / (greatest || 1);
+  if (share < 0) return 'unjudged';
+  return share >= 0.75 ? 'E' : share >= 0.5 ? 'S' : share > 0 ? 'C' : 'I';
+}
+
+// labelsOf lists the labels to count: the letters, or the numbers that there are, the
+// best first.
+export const labelsOf = (seen) => [...(greatest ? [...new Set(seen.filter((x) => x !== 'unjudged'))].sort((a, b) => b - a) : ['E', 'S', 'C', 'I']), 'unjudged'];

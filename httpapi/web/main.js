@@ -154,6 +154,7 @@ async function start() {
   theme();
   try {
     info = await api.info();
+    format.setGreatestLabel(info.greatest_label);
   } catch (e) {
     message('error', e.status === 503 ? 'The server is starting' : e.title || 'Something went wrong', e.detail,
       h('button', { type: 'button', class: 'plain', onclick: () => location.reload() }, 'Try again'));

@@ -300,6 +300,7 @@ func FuzzReader(f *testing.F) {
 		"a,b\n1,2,,\n\"" + strings.Repeat("x\n", 99)} {
 		f.Add([]byte(s), byte(0), false)
 		f.Add(utf16Of(s, binary.LittleEndian), byte(1), true)
+		f.Add([]byte(s), byte(31), false)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, comma byte, backslash bool) {
 		source, err := textfile.New(bytes.NewReader(b))
@@ -311,9 +312,9 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		source, _ = textfile.New(bytes.NewReader(b))
-		o := Options{Max: 64}
-		if comma < 4 {
-			o.Comma = delimiters[comma]
+		o := Options{Max: 64, Lax: comma&8 != 0, Short: comma&16 != 0}
+		if comma&7 < 4 {
+			o.Comma = delimiters[comma&7]
 		}
 		if backslash {
 			o.Quotes = QuotesBackslash
