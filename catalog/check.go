@@ -25,6 +25,8 @@ type checker struct {
 	labels   map[judgments.Label]judgments.Label
 	scale    string // of the labels so far: "letters" or "numbers"
 	sameText int    // ids of a query besides its first
+	// preferFirst is WriteOptions.PreferFirst.
+	preferFirst bool
 }
 
 // query is what is known of a query.
@@ -33,9 +35,10 @@ type query struct {
 	split string
 }
 
-func newChecker() *checker {
+func newChecker(preferFirst bool) *checker {
 	return &checker{
-		seed: maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]judgments.Label{},
+		preferFirst: preferFirst,
+		seed:        maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]judgments.Label{},
 		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, labels: map[judgments.Label]judgments.Label{},
 	}
 }
@@ -99,6 +102,7 @@ const (
 	unknownProduct
 	duplicate
 	unlabelled
+	contradicting
 )
 
 // judgment returns what is wrong with j, whose query is normalized, or, if nothing
@@ -135,7 +139,9 @@ func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
 		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query %q is in split %q, but in %q before", j.Query, j.Split, q.split)}
 	}
 	pair := c.hash(j.Query, j.Product, j.Judge)
-	if known, ok := c.pairs[pair]; ok && known != j.Label {
+	if known, ok := c.pairs[pair]; ok && known != j.Label && c.preferFirst {
+		return contradicting, nil
+	} else if ok && known != j.Label {
 		return 0, &faults.Fault{Kind: faults.Contradiction,
 			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, known)}
 	} else if ok {

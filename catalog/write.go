@@ -48,16 +48,24 @@ type Report struct {
 	UnknownProducts int `json:"judgments_of_unknown_products"`
 	Duplicates      int `json:"duplicate_judgments"`
 	Unlabelled      int `json:"judgments_without_label"`
+	// Contradictions counts labels that were left out since another came first
+	// (WriteOptions.PreferFirst).
+	Contradictions int `json:"contradicting_judgments"`
+	// Splits counts queries by split, "" for those of none.
+	Splits map[string]int `json:"queries_by_split,omitempty"`
 	// SameText counts ids of queries whose text has another id already.
 	SameText int `json:"query_ids_of_the_same_text"`
 }
 
 // WriteOptions are the options of Write; the zero value will do.
 type WriteOptions struct {
-	Name       string             // default: the last element of the directory's path
-	SkipFaults bool               // leave faulty rows out instead of failing
-	Progress   func(products int) // called now and then
-	From       string             // how the source was read, for the record
+	Name string // default: the last element of the directory's path
+	// PreferFirst leaves out and counts labels that contradict one before; without it
+	// they are faults.
+	PreferFirst bool
+	SkipFaults  bool               // leave faulty rows out instead of failing
+	Progress    func(products int) // called now and then
+	From        string             // how the source was read, for the record
 }
 
 // Write makes a catalogue of src in dir. The catalogue is built beside dir and
@@ -176,7 +184,7 @@ func newWriter(dir string, src Source, o WriteOptions) *writer {
 	if src.Products == nil {
 		src.Products = func(func(Product, error) bool) {}
 	}
-	return &writer{dir: dir, o: o, src: src, check: newChecker(), report: &Report{Name: o.Name}}
+	return &writer{dir: dir, o: o, src: src, check: newChecker(o.PreferFirst), report: &Report{Name: o.Name}}
 }
 
 func (w *writer) write(ctx context.Context) (err error) {
@@ -308,6 +316,8 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			w.report.Duplicates++
 		case unlabelled:
 			w.report.Unlabelled++
+		case contradicting:
+			w.report.Contradictions++
 		default:
 			w.report.Judgments++
 			if err := content.judgment(&j); err != nil {
@@ -316,6 +326,10 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 		}
 	}
 	w.report.Queries, w.report.SameText = len(w.check.queries), w.check.sameText
+	w.report.Splits = map[string]int{}
+	for _, q := range w.check.queries {
+		w.report.Splits[q.split]++
+	}
 	return ctx.Err()
 }
 

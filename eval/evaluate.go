@@ -285,7 +285,7 @@ func (e *evaluation) apart(context.Context) error {
 // measure computes the metrics of both tasks.
 func (e *evaluation) measure(context.Context) (err error) {
 	if e.Qrels.Count == 0 {
-		e.report.Notes = append(e.report.Notes, "Nobody judged these queries: what follows says how alike the rankings are, and not which is better.")
+		e.report.Notes = append(e.report.Notes, "Nobody judged these queries: this says how alike the rankings are, not which is better.")
 		return nil
 	}
 	var task *Task

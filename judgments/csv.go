@@ -31,8 +31,8 @@ var errNoHeader = errors.New("the first line must name the columns: put the line
 // columns are the places of columns in a table; -1 is not there.
 type columns struct{ query, queryID, product, label, split, judge, time int }
 
-// fields are what ReadOptions.Fields may name.
-var fields = []string{"query", "query_id", "product", "label", "split", "judge"}
+// FieldNames are the fields of a judgment that ReadOptions.Fields may name.
+var FieldNames = []string{"query", "query_id", "product", "label", "split", "judge"}
 
 // findColumns finds the columns of a header by their usual names, or by those that
 // own gives.

@@ -38,7 +38,7 @@ func ReadQueries(path string) ([]QueryText, error) {
 	}
 	q := &queryReader{path: path}
 	header := table.Split(firstLine(start), 0, func(header []string) bool { return findColumns(header, nil).query >= 0 })
-	if c := findColumns(header, nil); c.query >= 0 && (c.queryID >= 0 || len(header) == 1) && start[0] != '{' {
+	if c := findColumns(header, nil); c.query >= 0 && (c.queryID >= 0 || !slices.ContainsFunc(header, isNumber)) && start[0] != '{' {
 		err = q.table(f)
 	} else {
 		err = q.lines(f)

@@ -126,8 +126,8 @@ func prepare(paths []string, o ReadOptions) (*Source, error) {
 		return nil, fmt.Errorf("format %q is none of %s", o.Format, strings.Join(All, ", "))
 	}
 	for field := range o.Fields {
-		if !slices.Contains(fields, field) {
-			return nil, fmt.Errorf("a judgement has no field %q (it has %s)", field, strings.Join(fields, ", "))
+		if !slices.Contains(FieldNames, field) {
+			return nil, fmt.Errorf("a judgement has no field %q (it has %s)", field, strings.Join(FieldNames, ", "))
 		}
 	}
 	comma, err := delimiter(o.Delimiter)

@@ -168,12 +168,14 @@ func TestQueries(t *testing.T) {
 	for text, want := range map[string]string{
 		"1\tone\n2\ttwo words\n": "1=one 2=two words",
 		"one\n\ntwo words\r\n":   "=one =two words",
-		"query_id\tquery\tquery_class\n0\tsalon chair\tMassage Chairs\n":             "0=salon chair",
-		"Query,Query ID,count\n\"a, b\",7,12\n":                                      "7=a, b",
-		"query\nfoo\n":                                                               "=foo",
-		"{\"_id\": \"1\", \"text\": \"one\"}\n":                                      "1=one",
+		"query_id\tquery\tquery_class\n0\tsalon chair\tMassage Chairs\n": "0=salon chair",
+		"Query,Query ID,count\n\"a, b\",7,12\n":                          "7=a, b",
+		"query,count\nfoo,3\n":                                           "=foo",
+		"1\tquery\n2\ttv\n":                                              "1=query 2=tv",
+		"query\nfoo\n":                                                   "=foo",
+		"{\"_id\": \"1\", \"text\": \"one\"}\n":                          "1=one",
 		"{\"query_id\": \"u1\", \"user_query\": \"red tv\", \"timestamp\": \"x\"}\n": "u1=red tv",
-		"\xff\xfeo\x00n\x00e\x00":                                                    "=one",
+		"\xff\xfeo\x00n\x00e\x00": "=one",
 	} {
 		list, err := ReadQueries(file(t, "queries", text))
 		var got []string

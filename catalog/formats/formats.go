@@ -60,8 +60,15 @@ type Options struct {
 	// "backslash". Default: what the first rows look like.
 	Quotes string
 	// Queries is a file with the texts of queries, for judgements that name queries
-	// by id only.
-	Queries string
+	// by id only, and JudgmentFields the columns of tables of judgements that are not
+	// called by their usual names (judgments.ReadOptions).
+	Queries        string
+	JudgmentFields map[string]string
+	// Splits, if not nil, parts the queries; the judgements must have no splits.
+	Splits *judgments.Splits
+	// LastFirst reads the files of judgements in the opposite order, so that the last
+	// comes first where the first one counts.
+	LastFirst bool
 	// Scores turns numeric labels into those of ESCI: a number has the label of the
 	// greatest entry that it reaches, and is Irrelevant below all of them. Default:
 	// numbers stay numbers.

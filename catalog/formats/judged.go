@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 
@@ -9,11 +10,15 @@ import (
 
 // judgments prepares to read the files of judgements.
 func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
-	o := judgments.ReadOptions{Queries: r.files.queries, Locale: r.o.Locale, Small: r.o.Small}
+	o := judgments.ReadOptions{Queries: r.files.queries, Fields: r.o.JudgmentFields, Quotes: r.o.Quotes, Locale: r.o.Locale, Small: r.o.Small}
 	if r.o.Queries != "" {
 		o.Queries = r.o.Queries
 	}
-	src, err := judgments.Read(r.files.judgments, o)
+	files := slices.Clone(r.files.judgments)
+	if r.o.LastFirst {
+		slices.Reverse(files)
+	}
+	src, err := judgments.Read(files, o)
 	if err != nil {
 		return nil, err
 	}
@@ -22,6 +27,13 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 			r.file, r.line = src.Where()
 			if err == nil && r.o.Scores != nil {
 				j.Label = labelOf(j.Label, r.o.Scores)
+			}
+			if err == nil && r.o.Splits != nil {
+				if j.Split != "" {
+					yield(j, r.broken(fmt.Errorf("query %.80q is in split %q already (leave --split out)", j.Query, j.Split)))
+					return
+				}
+				j.Split = r.o.Splits.Of(j.Query)
 			}
 			if !yield(j, err) {
 				return

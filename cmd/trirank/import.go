@@ -23,6 +23,7 @@ import (
 // importOptions are the flags of trirank import, as given.
 type importOptions struct {
 	out, name, format, locale, onFault, delimiter, quotes, scores string
+	queries, split, prefer                                        string
 	fields                                                        []string
 	small, keepHTML, dryRun, asJSON                               bool
 }
@@ -44,8 +45,11 @@ holds is recognized by name and contents. Text may be compressed (gzip, zstd).
   tasksource  ESCI in one table: Parquet, products repeated at each judgement
   beir        a folder with corpus.jsonl, queries.jsonl and qrels/*.tsv
 
-Judgments.csv has the columns query, product_id, esci_label (E, S, C, I) and,
-where known, query_id and split. A popularity.csv or product_stats.csv beside the
+Judgements are what trirank eval reads: tables with the columns query, product_id and
+label (E, S, C, I or numbers) and, where known, query_id and split; TREC qrels, exports
+of Quepid, RRE and OpenSearch, and unjudged.csv of a report once it is filled in.
+Of several ids with one text the query is one. --split parts the queries, for training
+and for testing, where nobody has. A popularity.csv or product_stats.csv beside the
 products (product_id and popularity or views) sets their popularity.
 
 The fields of a product are ` + "id, title, brand, color, category, bullets,\ndescription, price, image, rating, popularity and currency" + `. They are found by their
@@ -75,6 +79,7 @@ CATALOGUE takes its place when complete: an interrupted import changes nothing.
 Memory does not grow with the number of products, but for some 100 bytes each.`,
 		Example: `  trirank import ../shared/data/esci-us --out shop
   trirank import products.csv judgments.csv --field id=sku --field title=label_en --out shop
+  trirank import products.csv ratings.csv report/unjudged.csv --split test=30% --out shop
   trirank import export.csv --dry-run
   trirank import shopping_queries_dataset_*.parquet --locale us --out esci-us
   trirank import --format beir nfcorpus --scores 1=S,2=E --out nfcorpus.cat`,
@@ -90,7 +95,10 @@ Memory does not grow with the number of products, but for some 100 bytes each.`,
 	f.StringVar(&o.delimiter, "delimiter", "", "csv: what parts fields, such as ; or tab (default: recognized)")
 	f.StringVar(&o.quotes, "quotes", "", "csv: how a quote within quotes is written: double or backslash (default: recognized)")
 	f.BoolVar(&o.keepHTML, "keep-html", false, "leave HTML in texts")
-	f.StringVar(&o.scores, "scores", "", "beir: labels from these scores on (default by the greatest score: 1=E, 1=S,2=E or 1=C,2=S,3=E)")
+	f.StringVar(&o.scores, "scores", "", "make ESCI's labels of numbers, from these on, such as 1=S,2=E (default: numbers stay numbers)")
+	f.StringVar(&o.queries, "queries", "", "texts of the queries, for judgements that have ids only")
+	f.StringVar(&o.split, "split", "", "part the queries by the hash of their text, such as test=30%; the rest is called train")
+	f.StringVar(&o.prefer, "prefer", "", "which label counts where files of judgements contradict each other: that of the later file (new) or of the earlier (old); default: a fault")
 	f.StringVar(&o.onFault, "on-fault", "fail", "what a faulty row does: fail or skip")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be read, show three products, and write nothing")
 	f.BoolVar(&o.asJSON, "json", false, "print the summary as JSON")
@@ -136,7 +144,7 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 	}
 	p := progress.Start(c.ErrOrStderr(), doing, "product", 0)
 	report, err := write(in.Source, catalog.WriteOptions{
-		Name: o.name, SkipFaults: o.onFault == "skip", Progress: p.Set,
+		Name: o.name, SkipFaults: o.onFault == "skip", PreferFirst: o.prefer != "", Progress: p.Set,
 		From: string(in.Format) + ": " + strings.Join(in.Files, ", "),
 	})
 	if err != nil {
@@ -206,25 +214,32 @@ func thousands(n int) string {
 
 // formatOptions reads the flags that say how to read.
 func (o *importOptions) formatOptions() (formats.Options, error) {
-	fo := formats.Options{Format: formats.Format(o.format), Locale: o.locale, Small: o.small, Quotes: o.quotes, KeepHTML: o.keepHTML}
+	fo := formats.Options{Format: formats.Format(o.format), Locale: o.locale, Small: o.small, Quotes: o.quotes, KeepHTML: o.keepHTML, Queries: o.queries, LastFirst: o.prefer == "new"}
 	if fo.Format != "" && !slices.Contains(formats.All, fo.Format) {
 		return fo, usageError("--format is %q, none of %v", o.format, formats.All)
 	}
 	if o.quotes != "" && o.quotes != "double" && o.quotes != "backslash" {
 		return fo, usageError("--quotes is %q, not double or backslash", o.quotes)
 	}
-	for _, f := range o.fields {
-		field, name, ok := strings.Cut(f, "=")
-		if !ok {
-			return fo, usageError("--field %q is not FIELD=NAME, such as popularity=views", f)
+	all, err := fieldFlag(o.fields)
+	if err != nil {
+		return fo, err
+	}
+	fo.Fields, fo.JudgmentFields = map[string]string{}, map[string]string{}
+	for field, name := range all {
+		if slices.Contains(judgments.FieldNames, field) {
+			fo.JudgmentFields[field] = name
+		} else {
+			fo.Fields[field] = name
 		}
-		if fo.Fields == nil {
-			fo.Fields = map[string]string{}
+	}
+	if o.split != "" {
+		if fo.Splits, err = judgments.ParseSplits(o.split); err != nil {
+			return fo, usageError("--split: %v", err)
 		}
-		if _, twice := fo.Fields[field]; twice {
-			return fo, usageError("--field names %q twice", field)
-		}
-		fo.Fields[field] = name
+	}
+	if !slices.Contains([]string{"", "new", "old"}, o.prefer) {
+		return fo, usageError("--prefer is %q, not new or old", o.prefer)
 	}
 	switch {
 	case o.delimiter == "tab" || o.delimiter == `\t`:
@@ -268,6 +283,22 @@ func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report,
 	}
 	if r.UnknownProducts > 0 {
 		fmt.Fprintf(w, "left out: %s of unknown products\n", plural(r.UnknownProducts, "judgement"))
+	}
+	if r.Unlabelled > 0 {
+		fmt.Fprintf(w, "left out: %s without a label\n", plural(r.Unlabelled, "judgement"))
+	}
+	if r.Contradictions > 0 {
+		fmt.Fprintf(w, "left out: %s other than the one preferred\n", plural(r.Contradictions, "label"))
+	}
+	if r.SameText > 0 {
+		fmt.Fprintf(w, "queries: %s of texts that have another id: each text is one query\n", plural(r.SameText, "id"))
+	}
+	if o.split != "" {
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(r.Splits)) {
+			parts = append(parts, fmt.Sprintf("%s %s", thousands(r.Splits[name]), name))
+		}
+		fmt.Fprintf(w, "queries by split: %s\n", strings.Join(parts, ", "))
 	}
 	if r.Duplicates > 0 {
 		fmt.Fprintf(w, "left out: %s\n", plural(r.Duplicates, "repeated judgement"))

@@ -374,7 +374,7 @@ func labelClass(r *eval.Report, label string) string {
 	levels := r.Judgments.Levels
 	at := slices.IndexFunc(levels, func(l eval.LevelInfo) bool { return l.Label == label })
 	switch {
-	case label == "":
+	case label == "" || len(levels) == 0:
 		return "U"
 	case at < 0:
 		return bandClass(label, levels[len(levels)-1].Gain)
