@@ -377,6 +377,7 @@ func (e *evaluating) noteUnknown(run *eval.Run) {
 		}
 	}
 	if unknown > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s: the index does not have the products of %s, such as %s.", run.System, english.CountOf(unknown, all, "hit"), example))
+		e.notes = append(e.notes, fmt.Sprintf("%s: %d of its %s %s that the index does not have, such as %s.", run.System,
+			unknown, plural(all, "hit"), english.Choose(unknown, "is a product", "are products"), example))
 	}
 }
