@@ -138,7 +138,7 @@ func (e *evaluating) noteJudgments(r *judgments.Report) {
 		}
 	}
 	note(r.Unlabelled, "%s without a label passed over", plural(r.Unlabelled, "row"))
-	note(r.Repeated, "%s say what was said before", plural(r.Repeated, "row"))
+	note(r.Repeated, "%s passed over", plural(r.Repeated, "repeated row"))
 	note(r.SameText, "%s of queries with a text that has another id: each text is one query", plural(r.SameText, "id"))
 	note(r.Disagreed, "judges disagree on %s of query and product: the lower median of their labels counts", plural(r.Disagreed, "pair"))
 	for i, n := range r.Sources[max(0, len(r.Sources)-len(e.added)):] {

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"unsafe"
 
 	"github.com/bits-and-blooms/bitset"
@@ -52,8 +51,8 @@ type dictionary struct {
 	Categories [][]string `json:"categories"`
 }
 
-// fold makes equal what filters and judged queries treat as equal.
-func fold(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
+// fold makes equal what filters treat as equal.
+func fold(s string) string { return judgments.Fold(s) }
 
 // interner numbers distinct strings.
 type interner map[string]uint32
