@@ -103,31 +103,29 @@ func (r *reader) csv(f *textfile.File) error { return r.table(f, "") }
 
 // table yields the judgements of a table, of split where no column tells.
 func (r *reader) table(f *textfile.File, split string) error {
-	return r.records(f, func(c columns, record []string) error {
-		j := c.judgment(record)
-		if c.split < 0 {
-			j.Split = split
-		}
-		return r.emit(j, field(record, c.label))
-	}, columns.missing)
-}
-
-// records calls each for the records of a table, with what its columns are; those
-// that cannot be read are faults. missing names the columns that are needed and are
-// not there.
-func (r *reader) records(f *textfile.File, each func(c columns, record []string) error, missing func(columns) string) error {
 	t, err := table.New(f, table.Options{Comma: r.comma, Quotes: r.o.Quotes, Max: maxRow, Known: r.isKnown})
 	if err != nil {
 		return r.broken(err)
 	}
 	c := findColumns(t.Header, r.o.Fields)
-	if names := missing(c); names != "" {
+	if missing := c.missing(); missing != "" {
 		if isRow(t.Header) {
 			return r.broken(errNoHeader)
 		}
 		return r.broken(fmt.Errorf("there is no column %s, only %.200s (name the columns query, product_id and label, or say with --field which they are)",
-			names, strings.Join(t.Header, ", ")))
+			missing, strings.Join(t.Header, ", ")))
 	}
+	return r.each(t, func(record []string) error {
+		j := c.judgment(record)
+		if c.split < 0 {
+			j.Split = split
+		}
+		return r.emit(j, field(record, c.label))
+	})
+}
+
+// each calls do for the records of a table; one that cannot be read is a fault.
+func (r *reader) each(t *table.Reader, do func(record []string) error) error {
 	for {
 		record, err := t.Next()
 		if err == io.EOF {
@@ -141,7 +139,7 @@ func (r *reader) records(f *textfile.File, each func(c columns, record []string)
 		case err != nil:
 			return r.broken(err)
 		default:
-			err = each(c, record)
+			err = do(record)
 		}
 		if err != nil {
 			return err

@@ -2,9 +2,7 @@ package judgments
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -101,29 +99,12 @@ func (r *reader) quepidTable(f *textfile.File) error {
 		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(t.Header, ", ")))
 	}
 	c := findColumns(t.Header, nil)
-	for {
-		record, err := t.Next()
-		if err == io.EOF {
-			return nil
+	return r.each(t, func(record []string) error {
+		if c.label >= 0 {
+			return r.emit(Judgment{Query: field(record, c.query), Product: field(record, c.product)}, quepidRating(field(record, c.label)))
 		}
-		r.line = t.Line()
-		var bad *table.Error
-		switch {
-		case errors.As(err, &bad):
-			err = r.fault(faults.Malformed, "%s", bad.Reason)
-		case err != nil:
-			return r.broken(err)
-		case c.label >= 0:
-			j := Judgment{Query: field(record, c.query), Product: field(record, c.product)}
-			err = r.emit(j, quepidRating(field(record, c.label)))
-		default:
-			j := Judgment{Query: field(record, 0), Product: field(record, 1)}
-			err = r.quepidRatings(j, record[min(2, len(record)):], false)
-		}
-		if err != nil {
-			return err
-		}
-	}
+		return r.quepidRatings(Judgment{Query: field(record, 0), Product: field(record, 1)}, record[min(2, len(record)):], false)
+	})
 }
 
 // isQuepid reports whether a header is of a table of Quepid: of a case, or of a

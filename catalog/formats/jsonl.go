@@ -15,19 +15,6 @@ import (
 	"github.com/trirank/trirank/internal/textfile"
 )
 
-// objects calls each with the fields of each object in the file at path; it
-// reports whether to go on with the next file.
-func (r *reader) objects(path string, each func(cells []cell, err error) bool) bool {
-	r.file, r.line = path, 0
-	f, err := textfile.Open(path)
-	if err != nil {
-		each(nil, err)
-		return false
-	}
-	defer f.Close()
-	return r.eachObject(f, each)
-}
-
 // eachObject calls each with the fields of each line or, where the file is one JSON
 // array, of each of its items, in the order of their names.
 func (r *reader) eachObject(f *textfile.File, each func(cells []cell, err error) bool) bool {
