@@ -150,7 +150,7 @@ func (e *evaluation) agreement(context.Context) error {
 			e.report.Agreement = append(e.report.Agreement, Agreement{A: e.systems[a], B: e.systems[b], RBO: s.rbo.value(), Overlap: s.overlap.value(), Tau: s.tau.value()})
 		}
 	}
-	if e.Qrels.Count == 0 { // there is no better verdict
+	if e.unmeasured != "" { // there is no better verdict
 		for _, a := range e.report.Agreement {
 			e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("Of their first %d hits %s and %s share %.0f %% on average (RBO %.2f over %s).",
 				movedK, a.A, a.B, 100*float64(a.Overlap), float64(a.RBO), queries(len(e.unseen.Queries))))
@@ -344,7 +344,7 @@ func (e *evaluation) facts() map[string]facts {
 
 // wordsOf are the words of a text in lower case, without punctuation.
 func wordsOf(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return strings.FieldsFunc(judgments.Fold(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
 // popularity says whether the systems rank by popularity.

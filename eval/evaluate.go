@@ -21,7 +21,7 @@ type Input struct {
 	Program string // version
 	Index   *IndexInfo
 	// Qrels are the queries and what is judged for them. Of queries that nobody judged
-	// (a Count of 0) Evaluate says how alike the rankings are, without metrics.
+	// (a Count of 0), or found nothing worth a gain for, Evaluate says how alike the rankings are, without metrics.
 	Qrels  *judgments.Set
 	Faults faults.List // of the judgements
 	Split  string      // the part of the judgements that Qrels are, if any
@@ -59,6 +59,8 @@ type evaluation struct {
 	options Options
 	report  *Report
 	systems []string
+	// unmeasured says why there is nothing to measure by, empty where there is.
+	unmeasured string
 	// unseen and seen are the queries apart: main results are of the unseen.
 	unseen, seen *judgments.Set
 	full, pool   *table // of unseen queries; nil without runs
@@ -73,6 +75,12 @@ func Evaluate(ctx context.Context, in Input, o Options) (*Report, []Values, erro
 	var err error
 	if e.options, err = o.WithDefaults(in.Qrels.Scale); err != nil {
 		return nil, nil, fmt.Errorf("cannot evaluate: %w", err)
+	}
+	switch {
+	case in.Qrels.Count == 0:
+		e.unmeasured = "Nobody judged these queries"
+	case slices.Max(e.options.Tables[0].Gains) == 0:
+		e.unmeasured = "No label has a gain, all are " + string(in.Qrels.Scale.Levels[0].Label)
 	}
 	e.report = &Report{Format: ReportFormat, Program: in.Program, Name: in.Name, Index: in.Index, Verdicts: []string{}, Queries: []QueryReport{}}
 	steps := []func(context.Context) error{
@@ -138,7 +146,7 @@ func (e *evaluation) describe(context.Context) error {
 	r, o, q := e.report, e.options, e.Qrels
 	r.Judgments = JudgmentsInfo{Queries: len(q.Queries), Count: q.Count, Levels: []LevelInfo{}, Faults: e.Faults}
 	r.Options = OptionsInfo{Seed: o.Seed, Draws: o.Draws, Confidence: confidence, Tie: o.Tie, Split: e.Split}
-	if q.Count == 0 {
+	if e.unmeasured != "" {
 		e.systemsOf()
 		return nil
 	}
@@ -264,7 +272,7 @@ func (e *evaluation) pair() (baseline, candidate string) {
 
 // apart parts the queries that some model saw in training from the others.
 func (e *evaluation) apart(context.Context) error {
-	if e.Qrels.Count == 0 {
+	if e.unmeasured != "" {
 		e.unseen, e.seen = e.Qrels, &judgments.Set{Scale: e.Qrels.Scale}
 		return nil
 	}
@@ -284,8 +292,8 @@ func (e *evaluation) apart(context.Context) error {
 
 // measure computes the metrics of both tasks.
 func (e *evaluation) measure(context.Context) (err error) {
-	if e.Qrels.Count == 0 {
-		e.report.Notes = append(e.report.Notes, "Nobody judged these queries: this says how alike the rankings are, not which is better.")
+	if e.unmeasured != "" {
+		e.report.Notes = append(e.report.Notes, e.unmeasured+": this says how alike the rankings are, not which is better.")
 		return nil
 	}
 	var task *Task
@@ -389,7 +397,7 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 // deciding returns the table by which details are told, nil without judgements, and
 // its runs.
 func (e *evaluation) deciding() (*table, []*Run) {
-	if e.full != nil || e.Qrels.Count == 0 {
+	if e.full != nil || e.unmeasured != "" {
 		return e.full, e.Full
 	}
 	return e.pool, e.Pool

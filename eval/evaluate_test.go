@@ -780,6 +780,17 @@ func TestNobodyJudged(t *testing.T) {
 	}
 }
 
+// TestNothingIsWorthAGain: a pilot in which everything was judged 0.
+func TestNothingIsWorthAGain(t *testing.T) {
+	in := Input{Qrels: qrelsOf(t, judgmentsOf("q a 0", "q b 0", "r c 0"))}
+	run := &Run{System: "one", Hits: map[string][]Hit{"q": ranked("b", "a"), "r": ranked("c")}}
+	in.Full = []*Run{run, {System: "two", Hits: map[string][]Hit{"q": ranked("a", "x"), "r": ranked("c")}}}
+	r, _, err := Evaluate(t.Context(), in, Options{})
+	if err != nil || len(r.Tasks) > 0 || len(r.Agreement) != 1 || !strings.HasPrefix(r.Notes[len(r.Notes)-1], "No label has a gain, all are 0: ") {
+		t.Errorf("%+v, error %v", r, err)
+	}
+}
+
 // TestNoLabelReachesOne: nDCG needs no relevant labels, recall and its like do.
 func TestNoLabelReachesOne(t *testing.T) {
 	in := Input{Qrels: qrelsOf(t, judgmentsOf("q a 0.9", "q b 0.2", "q c 0", "r d 0.5"))}

@@ -41,7 +41,7 @@ func Numeric(values []float64) Scale {
 
 // ScaleOf finds the scale that labels are of, and what each of them is called in it.
 // They must be all of ESCI or all numbers; of numbers, 0, 1, 10 and 100 with a 100
-// and a 10 or 1 among them are ESCI as Scale.Integer writes it (0 and 100 alone might
+// and a 10 or 1 among them are ESCI as Scale.Integers writes it (0 and 100 alone might
 // be per cent, 0 and 10 marks). A numeric scale has a zero. Labels that are Pooled
 // have no part in a scale.
 func ScaleOf(labels []Label) (Scale, func(Label) Label, error) {
@@ -128,19 +128,33 @@ func (s Scale) Bands(most int) (names []string, of []int) {
 	return names, of
 }
 
-// Integer returns the whole number that stands for a level in TREC qrels, since
-// trec_eval sorts fractional gains wrongly: ESCI's gains times a hundred, the
-// values of a numeric scale if they are whole, else the number of the level.
-func (s Scale) Integer(level int) int {
-	if s.Name == "esci" {
-		return int(math.Round(100 * ESCI().Levels[level].Gain))
-	}
-	for _, l := range s.Levels {
-		if l.Grade != math.Trunc(l.Grade) {
-			return level
+// Integers returns the whole number that stands for each level in TREC qrels, since
+// trec_eval sorts fractional gains wrongly: ESCI's gains times a hundred, or the
+// values of a numeric scale times the power of ten that makes them whole, a million at
+// most. nDCG does not change by a factor.
+func (s Scale) Integers() []int {
+	out := make([]int, len(s.Levels))
+	factor := s.factor()
+	for i, l := range s.Levels {
+		if s.Name == "esci" {
+			out[i] = int(math.Round(100 * ESCI().Levels[i].Gain))
+		} else {
+			out[i] = int(math.Round(l.Grade * factor))
 		}
 	}
-	return int(s.Levels[level].Grade)
+	return out
+}
+
+// factor is the power of ten that makes the values of a numeric scale whole, a million
+// at most.
+func (s Scale) factor() float64 {
+	factor := 1.
+	for _, l := range s.Levels {
+		for v := l.Grade * factor; math.Abs(v-math.Round(v)) > 1e-9*max(1, v) && factor < 1e6; v = l.Grade * factor {
+			factor *= 10
+		}
+	}
+	return factor
 }
 
 // GainTable gives each level of a scale its gain.

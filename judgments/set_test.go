@@ -425,13 +425,12 @@ func TestScaleIntegers(t *testing.T) {
 	}{
 		{ESCI(), []int{0, 1, 10, 100}},
 		{Numeric([]float64{3, 0, 1}), []int{0, 1, 3}},
-		{Numeric([]float64{0, .5, 2}), []int{0, 1, 2}}, // fractions: the number of the level
+		{Numeric([]float64{0, .5, 2}), []int{0, 5, 20}},
+		{Numeric([]float64{0, .1, .733}), []int{0, 100, 733}},
+		{Numeric([]float64{0, 1. / 3, 1}), []int{0, 333333, 1000000}},
 		{Numeric([]float64{0, 1e6}), []int{0, 1000000}},
 	} {
-		var got []int
-		for i := range c.scale.Levels {
-			got = append(got, c.scale.Integer(i))
-		}
+		got := c.scale.Integers()
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%v: %v, want %v", c.scale.Levels, got, c.want)
 		}

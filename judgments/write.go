@@ -45,10 +45,11 @@ func (t *Writer) Flush() error {
 }
 
 // WriteQrels writes judgments as qrels of TREC: query id, 0, product id and the
-// whole number that s.Scale.Integer gives to the label, -1 for what is pooled and
+// whole number that s.Scale.Integers gives to the label, -1 for what is pooled and
 // not judged, in order of the ids.
 func WriteQrels(w io.Writer, s *Set) error {
 	out := bufio.NewWriter(w)
+	integers := s.Scale.Integers()
 	for i := range s.Queries {
 		q := &s.Queries[i]
 		err := trec.Writable("query", q.ID)
@@ -61,7 +62,7 @@ func WriteQrels(w io.Writer, s *Set) error {
 			}
 		}
 		for k, product := range q.Products {
-			line(product, s.Scale.Integer(int(q.Levels[k])))
+			line(product, integers[q.Levels[k]])
 		}
 		for _, product := range q.Pooled {
 			line(product, -1)
