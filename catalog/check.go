@@ -19,12 +19,13 @@ import (
 type checker struct {
 	seed     maphash.Seed
 	products map[uint64]struct{}
-	pairs    map[uint64]judgments.Label // query, product and judge
+	pairs    map[uint64]uint32          // query, product and judge to the place of the label
 	ids      map[uint64]uint64          // query id to query
 	queries  map[uint64]*query          // by the hash of their text
-	labels   map[judgments.Label]judgments.Label
-	scale    string // of the labels so far: "letters" or "numbers"
-	sameText int    // ids of a query besides its first
+	labels   []judgments.Label          // each once
+	places   map[judgments.Label]uint32 // in labels
+	scale    string                     // of the labels so far: "letters" or "numbers"
+	sameText int                        // ids of a query besides its first
 	// preferFirst is WriteOptions.PreferFirst.
 	preferFirst bool
 }
@@ -38,8 +39,8 @@ type query struct {
 func newChecker(preferFirst bool) *checker {
 	return &checker{
 		preferFirst: preferFirst,
-		seed:        maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]judgments.Label{},
-		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, labels: map[judgments.Label]judgments.Label{},
+		seed:        maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]uint32{},
+		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, places: map[judgments.Label]uint32{},
 	}
 }
 
@@ -139,13 +140,16 @@ func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
 		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query %q is in split %q, but in %q before", j.Query, j.Split, q.split)}
 	}
 	pair := c.hash(j.Query, j.Product, j.Judge)
-	if known, ok := c.pairs[pair]; ok && known != j.Label && c.preferFirst {
-		return contradicting, nil
-	} else if ok && known != j.Label {
-		return 0, &faults.Fault{Kind: faults.Contradiction,
-			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, known)}
-	} else if ok {
-		return duplicate, nil
+	if place, ok := c.pairs[pair]; ok {
+		switch known := c.labels[place]; {
+		case known == j.Label:
+			return duplicate, nil
+		case c.preferFirst:
+			return contradicting, nil
+		default:
+			return 0, &faults.Fault{Kind: faults.Contradiction,
+				Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, known)}
+		}
 	}
 	if q == nil {
 		q = &query{}
@@ -161,10 +165,13 @@ func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
 		}
 		q.hasID = true
 	}
-	if _, ok := c.labels[j.Label]; !ok {
-		c.labels[j.Label] = j.Label // each label is held once
+	place, ok := c.places[j.Label]
+	if !ok {
+		label := judgments.Label(strings.Clone(string(j.Label)))
+		place = uint32(len(c.labels))
+		c.labels, c.places[label] = append(c.labels, label), place
 	}
-	c.scale, c.pairs[pair] = scale, c.labels[j.Label]
+	c.scale, c.pairs[pair] = scale, place
 	return keep, nil
 }
 
