@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/judgments"
@@ -233,6 +234,82 @@ func TestDroppedJudgments(t *testing.T) {
 	c, _ := Open(dir)
 	if js := collect(t, c.Judgments()); len(js) != 3 || js[0].QueryID != "" || js[1].Query != "r s" || js[1].QueryID != "7" || js[2].Judge != "bob" {
 		t.Errorf("the judgements are %+v", js)
+	}
+}
+
+// What repeats a label still brings the ids and the split that it has; several judges
+// disagree within a file and contradict each other across files; who looks and does not
+// judge says nothing against anybody.
+func TestJudgmentsThatSayMore(t *testing.T) {
+	file, line := "a", 0
+	rows := func(js ...judgments.Judgment) Source {
+		return Source{
+			Products: each(Product{ID: "P1", Title: "t"}, Product{ID: "P2", Title: "t"}),
+			Judgments: func(yield func(judgments.Judgment, error) bool) {
+				for i, j := range js {
+					if line = i + 1; j.Time.Year() == 2 { // the second file
+						file, j.Time = "b", time.Time{}
+					} else {
+						file = "a"
+					}
+					if !yield(j, nil) {
+						return
+					}
+				}
+			},
+			Where: func() (string, int) { return file, line },
+		}
+	}
+	second := time.Date(2, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name    string
+		js      []judgments.Judgment
+		prefer  bool
+		want    string // query id, product, label, split, judge of each row
+		says    string // of the fault
+		dropped int
+	}{
+		{"aliases of repeated rows", []judgments.Judgment{{QueryID: "q1", Query: "tv", Product: "P1", Label: "1"}, {QueryID: "q9", Query: "tv", Product: "P1", Label: "1"}, {QueryID: "q9", Query: "tv", Product: "P1", Label: "1"}},
+			false, "q1|P1|1|| q9|P1|1||", "", 0},
+		{"an alias with another text", []judgments.Judgment{{QueryID: "q1", Query: "tv", Product: "P1", Label: "1"}, {QueryID: "q9", Query: "tv", Product: "P1", Label: "1"}, {QueryID: "q9", Query: "radio", Product: "P2", Label: "1"}},
+			false, "", `query id "q9" had another text`, 0},
+		{"a split that comes later", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "1"}, {Query: "tv", Product: "P1", Label: "1", Split: "test"}}, false, "|P1|1|| |P1|1|test|", "", 0},
+		{"judges of one file", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob"}, {Query: "tv", Product: "P1", Label: "S"}},
+			false, "|P1|E||ann |P1|I||bob |P1|S||", "", 0},
+		{"one judge, two labels", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "ann"}}, true, "", "label I, but E before", 0},
+		{"nobody, two labels", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E"}, {Query: "tv", Product: "P1", Label: "I"}}, true, "", "label I, but E before", 0},
+		{"judges of two files", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob", Time: second}}, false, "", "label I, but E before", 0},
+		{"judges of two files, the first preferred", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob", Time: second}}, true, "|P1|E||ann", "", 1},
+		{"pooled, then judged", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "-1"}, {Query: "tv", Product: "P1", Label: "E"}, {Query: "tv", Product: "P2", Label: "S"}, {Query: "tv", Product: "P2", Label: "-1"}},
+			false, "|P1|-1|| |P1|E|| |P2|S||", "", 0},
+	} {
+		dir := filepath.Join(t.TempDir(), "c")
+		r, err := Write(t.Context(), dir, rows(c.js...), WriteOptions{PreferFirst: c.prefer})
+		if c.says != "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: error %v", c.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		cat, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, j := range collect(t, cat.Judgments()) {
+			got = append(got, strings.Join([]string{j.QueryID, j.Product, string(j.Label), j.Split, j.Judge}, "|"))
+		}
+		if strings.Join(got, " ") != c.want || r.Contradictions != c.dropped {
+			t.Errorf("%s: %q, %d dropped", c.name, got, r.Contradictions)
+		}
+	}
+	if _, err := Write(t.Context(), filepath.Join(t.TempDir(), "c"), rows(judgments.Judgment{Query: "tv", Product: "SKU-1", Label: "E"}), WriteOptions{}); err == nil ||
+		!strings.Contains(err.Error(), `products such as "SKU-1", and it has such as "P1"`) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -13,21 +13,33 @@ import (
 )
 
 // checker finds what is wrong with rows, alone and among others. It remembers
-// ids as 64-bit hashes, about 16 bytes a row: among ten million ids one chance
+// ids as 64-bit hashes, some 20 bytes a row: among ten million ids one chance
 // in 300,000 that two are taken for one. The seed is random, so that no source
 // can aim at collisions.
 type checker struct {
 	seed     maphash.Seed
 	products map[uint64]struct{}
-	pairs    map[uint64]uint32          // query, product and judge to the place of the label
+	pairs    map[uint64]said            // query and product: the first label
+	byJudge  map[uint64]uint32          // query, product and judge: the label, where there is a judge
 	ids      map[uint64]uint64          // query id to query
 	queries  map[uint64]*query          // by the hash of their text
 	labels   []judgments.Label          // each once
 	places   map[judgments.Label]uint32 // in labels
 	scale    string                     // of the labels so far: "letters" or "numbers"
 	sameText int                        // ids of a query besides its first
+	// unknown is the product of the first judgment of none in the catalogue, and known
+	// the first product.
+	unknown, known string
 	// preferFirst is WriteOptions.PreferFirst.
 	preferFirst bool
+}
+
+// said is a label, the number of the file that it stands in, and whether it is without
+// a judge.
+type said struct {
+	label  uint32
+	file   uint16
+	nobody bool
 }
 
 // query is what is known of a query.
@@ -38,9 +50,8 @@ type query struct {
 
 func newChecker(preferFirst bool) *checker {
 	return &checker{
-		preferFirst: preferFirst,
-		seed:        maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]uint32{},
-		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, places: map[judgments.Label]uint32{},
+		seed: maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]said{}, byJudge: map[uint64]uint32{},
+		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, places: map[judgments.Label]uint32{}, preferFirst: preferFirst,
 	}
 }
 
@@ -92,6 +103,9 @@ func (c *checker) product(p *Product) *faults.Fault {
 		return &faults.Fault{Kind: faults.DuplicateID, Reason: fmt.Sprintf("product id %q was there before", p.ID)}
 	}
 	c.products[key] = struct{}{}
+	if c.known == "" {
+		c.known = p.ID
+	}
 	return nil
 }
 
@@ -106,73 +120,121 @@ const (
 	contradicting
 )
 
-// judgment returns what is wrong with j, whose query is normalized, or, if nothing
-// is, whether to keep it.
-func (c *checker) judgment(j *judgments.Judgment) (verdict, *faults.Fault) {
+// judgment returns what is wrong with j, whose query is normalized and that stands in
+// the file of a number, or, if nothing is, whether to keep it. The rules are those of
+// judgments.Builder, which puts together what is kept.
+func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults.Fault) {
 	if j.Label == judgments.Unlabelled {
 		return unlabelled, nil
 	}
+	bad := func(kind faults.Kind, format string, args ...any) (verdict, *faults.Fault) {
+		return 0, &faults.Fault{Kind: kind, Reason: fmt.Sprintf(format, args...)}
+	}
 	if j.Query == "" {
-		return 0, &faults.Fault{Kind: faults.MissingField, Reason: fmt.Sprintf("the query %q of product %q has no text (name a file of texts with --queries)", j.QueryID, j.Product)}
+		return bad(faults.MissingField, "the query %q of product %q has no text (name a file of texts with --queries)", j.QueryID, j.Product)
 	}
 	if err := checkID(j.Product); err != nil {
 		return 0, err
 	}
 	if !utf8.ValidString(j.Query) || !utf8.ValidString(j.QueryID) || !utf8.ValidString(j.Split) || !utf8.ValidString(j.Judge) {
-		return 0, &faults.Fault{Kind: faults.NotUTF8, Reason: fmt.Sprintf("query %q is not valid UTF-8", j.Query)}
+		return bad(faults.NotUTF8, "query %q is not valid UTF-8", j.Query)
 	}
 	if _, ok := c.products[c.hash(j.Product)]; !ok {
+		if c.unknown == "" {
+			c.unknown = j.Product
+		}
 		return unknownProduct, nil
 	}
 	scale := "letters"
 	if _, ok := j.Label.Number(); ok {
 		scale = "numbers"
 	}
-	if c.scale != "" && c.scale != scale {
-		return 0, &faults.Fault{Kind: faults.BadLabel, Reason: fmt.Sprintf("query %q, product %q: label %v, but labels before are %s (judge on one scale)", j.Query, j.Product, j.Label, c.scale)}
+	if c.scale != "" && c.scale != scale && !j.Label.Pooled() {
+		return bad(faults.BadLabel, "query %q, product %q: label %v, but labels before are %s (judge on one scale)", j.Query, j.Product, j.Label, c.scale)
 	}
 	text, id := c.hash(j.Query), c.hash(j.QueryID)
 	if known, ok := c.ids[id]; ok && known != text && j.QueryID != "" {
-		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query id %q had another text than %q before", j.QueryID, j.Query)}
+		return bad(faults.Contradiction, "query id %q had another text than %q before", j.QueryID, j.Query)
 	}
 	q := c.queries[text]
-	if q != nil && j.Split != "" && q.split != "" && j.Split != q.split {
-		return 0, &faults.Fault{Kind: faults.Contradiction, Reason: fmt.Sprintf("query %q is in split %q, but in %q before", j.Query, j.Split, q.split)}
-	}
-	pair := c.hash(j.Query, j.Product, j.Judge)
-	if place, ok := c.pairs[pair]; ok {
-		switch known := c.labels[place]; {
-		case known == j.Label:
-			return duplicate, nil
-		case c.preferFirst:
-			return contradicting, nil
-		default:
-			return 0, &faults.Fault{Kind: faults.Contradiction,
-				Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, known)}
-		}
-	}
 	if q == nil {
 		q = &query{}
-		c.queries[text] = q
 	}
+	if j.Split != "" && q.split != "" && j.Split != q.split {
+		return bad(faults.Contradiction, "query %q is in split %q, but in %q before", j.Query, j.Split, q.split)
+	}
+	v, err := c.pair(j, file)
+	if err != nil {
+		return 0, err
+	}
+	// What repeats a label may still say a new id of the query, or its split.
+	_, known := c.ids[id]
+	newID := j.QueryID != "" && !known
+	if v == duplicate && (newID || j.Split != "" && q.split == "") {
+		v = keep
+	}
+	if v != keep {
+		return v, nil
+	}
+	c.queries[text] = q
 	if q.split == "" {
 		q.split = j.Split
 	}
-	if _, ok := c.ids[id]; !ok && j.QueryID != "" {
+	if newID {
 		c.ids[id] = text
 		if q.hasID {
 			c.sameText++
 		}
 		q.hasID = true
 	}
+	if !j.Label.Pooled() {
+		c.scale = scale
+	}
+	return keep, nil
+}
+
+// pair compares a label with those that its pair of query and product has. Within a
+// file a judge has one label for a pair, and several judges may disagree; another file
+// contradicts. Who looked at a product and did not judge it contradicts nobody.
+func (c *checker) pair(j *judgments.Judgment, file uint16) (verdict, *faults.Fault) {
 	place, ok := c.places[j.Label]
 	if !ok {
 		label := judgments.Label(strings.Clone(string(j.Label)))
 		place = uint32(len(c.labels))
 		c.labels, c.places[label] = append(c.labels, label), place
 	}
-	c.scale, c.pairs[pair] = scale, place
-	return keep, nil
+	pair, key := c.hash(j.Query, j.Product), c.hash(j.Query, j.Product, j.Judge)
+	first, seen := c.pairs[pair]
+	own, gave := c.byJudge[key] // what the judge said before
+	if j.Judge == "" && seen && first.nobody {
+		own, gave = first.label, true
+	}
+	keepIt := func() (verdict, *faults.Fault) {
+		if !seen || c.labels[first.label].Pooled() {
+			c.pairs[pair] = said{place, file, j.Judge == ""}
+		}
+		if j.Judge != "" || seen && !first.nobody {
+			c.byJudge[key] = place
+		}
+		return keep, nil
+	}
+	contradicts := func(known uint32) (verdict, *faults.Fault) {
+		return 0, &faults.Fault{Kind: faults.Contradiction,
+			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, c.labels[known])}
+	}
+	switch {
+	case !seen || c.labels[first.label].Pooled() && !j.Label.Pooled():
+		return keepIt()
+	case j.Label.Pooled(), first.file != file && first.label == place, gave && own == place:
+		return duplicate, nil
+	case first.file != file && c.preferFirst:
+		return contradicting, nil
+	case first.file != file:
+		return contradicts(first.label)
+	case gave:
+		return contradicts(own)
+	}
+	return keepIt()
 }
 
 // checkID refuses what the text formats of ids (runs, tables) cannot carry.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,6 +174,7 @@ type writer struct {
 	check  *checker
 	report *Report
 	rows   int
+	files  map[string]uint16 // of judgements, numbered in order of appearance
 	// bySource says that the error at hand is the source's, not the writer's.
 	bySource bool
 }
@@ -299,7 +301,7 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 				j.QueryID = "" // it says no more than the text
 			}
 			var f *faults.Fault
-			if v, f = w.check.judgment(&j); f != nil {
+			if v, f = w.check.judgment(&j, w.file()); f != nil {
 				err = locate(f, w.where("judgement", row))
 			}
 		}
@@ -325,12 +327,33 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			}
 		}
 	}
+	if n := w.report.UnknownProducts; n > 0 && w.report.Judgments == 0 && w.report.Faults.Count == 0 {
+		return fmt.Errorf("none of the %d judgements is of a product of the catalogue: they name products such as %q, and it has such as %q (if another column has these ids, name it with --field id=COLUMN, or --field product=COLUMN for the judgements)",
+			n, w.check.unknown, w.check.known)
+	}
 	w.report.Queries, w.report.SameText = len(w.check.queries), w.check.sameText
 	w.report.Splits = map[string]int{}
 	for _, q := range w.check.queries {
 		w.report.Splits[q.split]++
 	}
 	return ctx.Err()
+}
+
+// file is the number of the file at hand, among those of judgements.
+func (w *writer) file() uint16 {
+	name := ""
+	if w.src.Where != nil {
+		name, _ = w.src.Where()
+	}
+	n, ok := w.files[name]
+	if !ok {
+		if w.files == nil {
+			w.files = map[string]uint16{}
+		}
+		n = uint16(min(len(w.files), math.MaxUint16))
+		w.files[name] = n
+	}
+	return n
 }
 
 // where tells the place of a row, by its number if the source does not say.

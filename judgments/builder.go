@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/trec"
 )
@@ -19,7 +21,7 @@ type Prefer string
 
 // The values of Prefer.
 const (
-	PreferNeither Prefer = ""    // the contradiction is a fault
+	PreferNeither Prefer = ""    // Add returns a ContradictionError
 	PreferNew     Prefer = "new" // the label of the source that is added
 	PreferOld     Prefer = "old" // the label that is there
 )
@@ -36,10 +38,8 @@ type Options struct {
 	Prefer Prefer
 }
 
-// Kinds of faults that only show when judgments are put together.
-const (
-	UnknownProduct faults.Kind = "judgement of an unknown product"
-)
+// UnknownProduct is the fault of a judgment whose product does not exist.
+const UnknownProduct faults.Kind = "judgement of an unknown product"
 
 // Report says what became of the judgments that a Builder was given.
 type Report struct {
@@ -60,59 +60,47 @@ type Report struct {
 	Sources []int `json:"added"`
 }
 
-// Builder puts judgments together, source by source. The zero value will not do:
-// NewBuilder makes one. A Builder is used by one goroutine.
+// Builder puts judgments together, source by source: first what a source says by
+// itself, then that with what is there. NewBuilder makes one; it is used by one
+// goroutine.
 type Builder struct {
 	o      Options
 	report Report
 
-	order  []*entry
+	order  []*entry          // those that became part of another included
 	byText map[string]*entry // by normalized text
-	byID   map[string]*entry // by every id that a source gave
+	byID   map[string]*entry // by every id that a source gave, or that a text has
 
-	// labels are the labels seen, each once: a label is kept as its place here.
-	labels  []Label
-	labelAt map[Label]int32
-	counts  []int // of each label: how many judgments have it
+	labels []Label // each once; a label is kept as its place here
+	places map[Label]int32
+	files  []string // where labels come from; a file is kept as its place here
 
-	// Of the source at hand: its number, the place of the judgment yielded last, and
-	// how many of its labels contradict sources before it.
-	source         int32
-	where          func() (string, int)
-	contradictions int
-	// opinions are the labels that the judges of the source at hand gave pairs on
-	// which they do not agree.
-	opinions map[pair][]opinion
-	// idsAreTexts says that ids stood where texts are meant: one had white space.
+	// Of the source at hand: where the judgment yielded last stands, the labels that
+	// it gave, and whether ids stood where texts are meant: one had white space.
+	where       func() (string, int)
+	given       map[int32]bool
 	idsAreTexts bool
-}
-
-type pair struct {
-	e       *entry
-	product string
-}
-
-type opinion struct {
-	judge string
-	label int32
 }
 
 // entry is a query so far.
 type entry struct {
+	joined      *entry // what it became part of
 	ids         []string
 	text, split string
-	labels      map[string]given // by product
+	labels      map[string]opinion   // by product, of the sources before
+	fresh       map[string]opinion   // of the source at hand: its first opinion
+	more        map[string][]opinion // and the others, of other judges
 }
 
-// given is the label of a product, and where it came from.
-type given struct {
-	label, source int32
-	judge         string
+// opinion is a label of a product, who gave it, and where it stands.
+type opinion struct {
+	label, file, line int32
+	judge             string
 }
 
 // NewBuilder returns a Builder without judgments.
 func NewBuilder(o Options) *Builder {
-	return &Builder{o: o, byText: map[string]*entry{}, byID: map[string]*entry{}, labelAt: map[Label]int32{}}
+	return &Builder{o: o, byText: map[string]*entry{}, byID: map[string]*entry{}, places: map[Label]int32{}}
 }
 
 // NewSet puts the judgments of one source together.
@@ -129,13 +117,14 @@ func Of(list iter.Seq2[Judgment, error]) *Source {
 	return &Source{Judgments: list, Where: func() (string, int) { return "judgements", 0 }}
 }
 
-// Add adds the judgments of a source. Those that repeat what is there count for
-// nothing; one that contradicts what the same judge said in this source, or what
-// another source said unless Options.Prefer decides, is a fault.
+// Add adds the judgments of a source. One that contradicts what the same judge says
+// elsewhere in the source is a fault; where several judges disagree the lower median
+// of their labels counts. What then contradicts the sources before is decided by
+// Options.Prefer, or is a ContradictionError. A product that was pooled and not judged
+// takes any label without a contradiction.
 func (b *Builder) Add(src *Source) error {
-	b.where, b.source = src.Where, int32(len(b.report.Sources))
-	b.report.Sources = append(b.report.Sources, 0)
-	b.opinions, b.contradictions = map[pair][]opinion{}, 0
+	b.where, b.given, b.idsAreTexts = src.Where, map[int32]bool{}, false
+	first := len(b.order)
 	for j, err := range src.Judgments {
 		if err == nil {
 			err = b.add(j)
@@ -149,26 +138,39 @@ func (b *Builder) Add(src *Source) error {
 		}
 		return err
 	}
-	b.settle()
-	if b.o.Prefer == PreferNeither && b.contradictions > 0 && !b.o.Skip {
-		return &ContradictionError{Count: b.contradictions, First: b.report.Contradicting}
+	if b.idsAreTexts {
+		for _, e := range b.order[first:] {
+			if e = e.last(); e.text == "" {
+				if err := b.setText(e, e.ids[0]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return b.settle()
+}
+
+// Name gives queries the ids of a file of queries as further aliases; it returns an
+// error where an id has another text already. Queries that nobody judged are passed over.
+func (b *Builder) Name(list []QueryText) error {
+	b.where = func() (string, int) { return "", 0 }
+	for _, q := range list {
+		text, id := Normalize(q.Text), Normalize(q.ID)
+		known, same := b.find(b.byID[id]), b.find(b.byText[text])
+		switch {
+		case id == "" || known == nil && same == nil:
+		case known != nil && known.text != "" && known.text != text:
+			return fmt.Errorf("line %d: query %.80q has the text %.80q, but %.80q in the judgements (an id means one query)", q.Line, id, text, known.text)
+		case known != nil:
+			if err := b.setText(known, text); err != nil {
+				return err
+			}
+		default:
+			same.ids = append(same.ids, id)
+			b.byID[id] = same
+		}
 	}
 	return nil
-}
-
-// ContradictionError says that a source contradicts those before it, and nothing
-// decides which counts.
-type ContradictionError struct {
-	Count int
-	First []string // twenty at most
-}
-
-func (e *ContradictionError) Error() string {
-	more := ""
-	if n := e.Count - len(e.First); n > 0 {
-		more = fmt.Sprintf("\n  and %d more", n)
-	}
-	return fmt.Sprintf("%d labels are others than those that are there:\n  %s%s\ndecide with --prefer new or --prefer old", e.Count, strings.Join(e.First, "\n  "), more)
 }
 
 func (b *Builder) fault(kind faults.Kind, format string, args ...any) error {
@@ -178,23 +180,21 @@ func (b *Builder) fault(kind faults.Kind, format string, args ...any) error {
 }
 
 func (b *Builder) add(j Judgment) error {
-	text, id := Normalize(j.Query), Normalize(j.QueryID)
-	if id == text || text != "" && id == ID(text) {
-		id = "" // it says no more than the text does
+	if j.Label == Unlabelled {
+		b.report.Unlabelled++
+		return nil
 	}
+	text, id := Normalize(j.Query), Normalize(j.QueryID)
 	if text == "" && strings.ContainsFunc(id, unicode.IsSpace) {
 		text, id = id, "" // no id has white space: it is the text
 		b.idsAreTexts = true
 	}
-	name := cmp.Or(id, text)
+	name := cmp.Or(text, id)
 	switch {
 	case name == "":
 		return b.fault(faults.MissingField, "the judgement names no query")
 	case strings.TrimSpace(j.Product) == "":
 		return b.fault(faults.MissingField, "query %.80q: the judgement names no product", name)
-	case j.Label == Unlabelled:
-		b.report.Unlabelled++
-		return nil
 	case b.o.Known != nil && !b.o.Known(j.Product):
 		return b.fault(UnknownProduct, "query %.80q: there is no product %.80q", name, j.Product)
 	}
@@ -205,163 +205,309 @@ func (b *Builder) add(j Judgment) error {
 	if j.Split != "" && e.split != "" && j.Split != e.split {
 		return b.fault(faults.Contradiction, "query %.80q is in split %.20q, but in %.20q before", name, j.Split, e.split)
 	}
-	if err := b.label(e, cmp.Or(e.text, name), &j); err != nil {
+	if err := b.opine(e, strings.Clone(j.Product), b.opinion(&j)); err != nil {
 		return err
 	}
 	e.split = cmp.Or(e.split, j.Split)
 	return nil
 }
 
+// last is the entry that e has become part of, or e.
+func (e *entry) last() *entry {
+	for e.joined != nil {
+		e = e.joined
+	}
+	return e
+}
+
+func (b *Builder) find(e *entry) *entry {
+	if e == nil {
+		return nil
+	}
+	return e.last()
+}
+
 // entry finds the query that an id and a text name, or makes it.
 func (b *Builder) entry(id, text string) (*entry, error) {
-	known, same := b.byID[id], b.byText[text]
-	if id == "" {
-		known = nil
+	var known, same *entry
+	if id != "" {
+		known = b.find(b.byID[id])
 	}
-	if text == "" {
-		same = nil
-	}
-	switch {
-	case known != nil && text != "" && known.text != "" && known.text != text:
-		return nil, b.fault(faults.Contradiction, "query id %.80q has the text %.80q, but %.80q before (an id means one query)", id, text, known.text)
-	case known != nil && same != nil && known != same:
-		if err := b.join(same, known); err != nil { // of known only the id was known until now
-			return nil, err
+	if text != "" {
+		if same = b.find(b.byText[text]); same == nil { // it may be known by the id that is made of it
+			if e := b.find(b.byID[ID(text)]); e != nil && e.text == "" {
+				same = e
+			}
 		}
-		return same, nil
+	}
+	if known != nil && text != "" && known.text != "" && known.text != text {
+		return nil, b.fault(faults.Contradiction, "query id %.80q has the text %.80q, but %.80q before (an id means one query)", id, text, known.text)
 	}
 	e := known
-	if e == nil {
+	switch {
+	case e == nil && same != nil:
+		e = same
+	case e == nil:
+		e = &entry{}
+		b.order = append(b.order, e)
+	case same != nil && same != e: // only now it shows that they are one
+		if err := b.join(same, e); err != nil {
+			return nil, err
+		}
 		e = same
 	}
-	if e == nil {
-		e = &entry{labels: map[string]given{}}
-		b.order = append(b.order, e)
-	}
 	if text != "" && e.text == "" {
-		e.text, b.byText[text] = text, e
-		if b.byID[ID(text)] == nil {
-			b.byID[ID(text)] = e
+		if err := b.setText(e, text); err != nil {
+			return nil, err
 		}
+		e = e.last()
 	}
 	if id != "" && known == nil {
-		if len(e.ids) > 0 {
-			b.report.SameText++
-		}
-		e.ids = append(e.ids, id)
 		b.byID[id] = e
+		if id != e.text && id != ID(e.text) { // else it says no more than the text does
+			if len(e.ids) > 0 {
+				b.report.SameText++
+			}
+			e.ids = append(e.ids, id)
+		}
 	}
 	return e, nil
 }
 
+// setText tells an entry its text, by which it may turn out to be one with another.
+func (b *Builder) setText(e *entry, text string) error {
+	if other := b.find(b.byText[text]); other != nil && other != e {
+		return b.join(other, e)
+	}
+	e.text, b.byText[text] = text, e
+	if own := ID(text); b.byID[own] == nil {
+		b.byID[own] = e
+	}
+	return nil
+}
+
 // join makes one query of two that turn out to have the same text.
 func (b *Builder) join(into, from *entry) error {
-	for product, g := range from.labels {
-		if there, ok := into.labels[product]; ok && there.label != g.label {
-			return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but they judge product %.80q differently: %s and %s",
-				from.ids[0], into.text, product, b.labels[g.label], b.labels[there.label])
-		}
-	}
-	for product, g := range from.labels {
-		into.labels[product] = g
-	}
-	for _, id := range from.ids {
-		b.byID[id] = into
-		into.ids = append(into.ids, id)
-		b.report.SameText++
+	if into.split != "" && from.split != "" && into.split != from.split {
+		return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but one is in split %.20q and the other in %.20q", cmp.Or(from.text, from.ids[0]), into.text, from.split, into.split)
 	}
 	into.split = cmp.Or(into.split, from.split)
-	b.order = slices.DeleteFunc(b.order, func(e *entry) bool { return e == from })
+	for product, o := range from.labels {
+		if there, ok := into.labels[product]; !ok || b.labels[there.label].Pooled() {
+			into.keep(product, o)
+		} else if there.label != o.label && !b.labels[o.label].Pooled() {
+			return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but they judge product %.80q differently: %s and %s",
+				cmp.Or(from.text, from.ids[0]), into.text, product, b.labels[o.label], b.labels[there.label])
+		}
+	}
+	for product, o := range from.fresh {
+		for _, o := range append([]opinion{o}, from.more[product]...) {
+			if err := b.opine(into, product, o); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range from.ids {
+		if id != into.text && id != ID(into.text) {
+			if len(into.ids) > 0 {
+				b.report.SameText++
+			}
+			into.ids = append(into.ids, id)
+		}
+	}
+	*from = entry{joined: into}
 	return nil
 }
 
-// label gives a product its label.
-func (b *Builder) label(e *entry, name string, j *Judgment) error {
-	at, ok := b.labelAt[j.Label]
+func (e *entry) keep(product string, o opinion) {
+	if e.labels == nil {
+		e.labels = map[string]opinion{}
+	}
+	e.labels[product] = o
+}
+
+// opinion is what a judgment says, and where.
+func (b *Builder) opinion(j *Judgment) opinion {
+	at, ok := b.places[j.Label]
 	if !ok {
+		l := Label(strings.Clone(string(j.Label)))
 		at = int32(len(b.labels))
+		b.labels, b.places[l] = append(b.labels, l), at
 	}
-	known, there := e.labels[j.Product]
-	switch {
-	case !there:
-		b.report.Sources[b.source]++
-	case known.label == at && known.source != b.source, known.label == at && known.judge == j.Judge:
-		b.report.Repeated++
-		return nil
-	case known.source == b.source && known.judge != j.Judge:
-		return b.opinion(pair{e, j.Product}, known, j, name)
-	case known.source == b.source:
-		return b.fault(faults.Contradiction, "query %.80q: product %.80q is judged %s, but %s before", name, j.Product, j.Label, b.labels[known.label])
-	default:
-		b.contradict(fmt.Sprintf("query %.80q, product %.80q: %s, but %s before", name, j.Product, j.Label, b.labels[known.label]))
-		if b.o.Prefer != PreferNew { // old, or nobody decided: Add will say so
-			return nil
-		}
-		b.counts[known.label]--
+	b.given[at] = true
+	file, line := b.where()
+	if len(b.files) == 0 || b.files[len(b.files)-1] != file {
+		b.files = append(b.files, file)
 	}
-	b.give(e, j.Product, j.Label, j.Judge)
-	return nil
+	return opinion{label: at, file: int32(len(b.files) - 1), line: int32(min(line, 1<<31-1)), judge: j.Judge}
 }
 
-func (b *Builder) contradict(text string) {
-	b.report.Contradictions++
-	b.contradictions++
-	if len(b.report.Contradicting) < 20 {
-		file, line := b.where()
-		b.report.Contradicting = append(b.report.Contradicting, fmt.Sprintf("%s: line %d: %s", file, line, text))
-	}
-}
-
-func (b *Builder) give(e *entry, product string, l Label, judge string) {
-	at, ok := b.labelAt[l]
+// opine adds an opinion of the source at hand.
+func (b *Builder) opine(e *entry, product string, o opinion) error {
+	first, ok := e.fresh[product]
 	if !ok {
-		l, at = Label(strings.Clone(string(l))), int32(len(b.labels))
-		b.labels, b.counts, b.labelAt[l] = append(b.labels, l), append(b.counts, 0), at
-	}
-	b.counts[at]++
-	e.labels[product] = given{at, b.source, judge}
-}
-
-// opinion remembers what one more judge of the source at hand says of a pair.
-func (b *Builder) opinion(p pair, first given, j *Judgment, name string) error {
-	list := b.opinions[p]
-	if list == nil {
-		list = []opinion{{first.judge, first.label}}
-	}
-	for _, o := range list {
-		if o.judge == j.Judge && b.labels[o.label] != j.Label {
-			return b.fault(faults.Contradiction, "query %.80q: product %.80q is judged %s by %.40q, but %s before", name, j.Product, j.Label, j.Judge, b.labels[o.label])
+		if e.fresh == nil {
+			e.fresh = map[string]opinion{}
 		}
-		if o.judge == j.Judge {
+		e.fresh[product] = o
+		return nil
+	}
+	for _, other := range append([]opinion{first}, e.more[product]...) {
+		switch {
+		case other.judge != o.judge:
+		case other.label == o.label:
 			b.report.Repeated++
 			return nil
+		default:
+			by := ""
+			if o.judge != "" {
+				by = fmt.Sprintf(" by %.40q", o.judge)
+			}
+			return b.fault(faults.Contradiction, "query %.80q: product %.80q is judged %s%s, but %s before", cmp.Or(e.text, strings.Join(e.ids, " ")), product, b.labels[o.label], by, b.labels[other.label])
 		}
 	}
-	at, ok := b.labelAt[j.Label]
-	if !ok {
-		at = int32(len(b.labels))
-		l := Label(strings.Clone(string(j.Label)))
-		b.labels, b.counts, b.labelAt[l] = append(b.labels, l), append(b.counts, 0), at
+	if e.more == nil {
+		e.more = map[string][]opinion{}
 	}
-	b.opinions[p] = append(list, opinion{j.Judge, at})
+	e.more[product] = append(e.more[product], o)
 	return nil
 }
 
-// settle gives pairs on which judges disagree the lower median of their labels.
-func (b *Builder) settle() {
-	for p, list := range b.opinions {
-		labels := make([]Label, len(list))
-		for i, o := range list {
-			labels[i] = b.labels[o.label]
-		}
-		median := LowerMedian(labels)
-		if labels[0] != labels[len(labels)-1] {
-			b.report.Disagreed++
-		}
-		b.counts[p.e.labels[p.product].label]--
-		b.give(p.e, p.product, median, "")
+// settle makes one label of the opinions of the source at hand on each pair, and puts
+// them to those of the sources before.
+func (b *Builder) settle() error {
+	if err := b.oneScale(); err != nil {
+		return err
 	}
-	b.opinions = nil
+	added, contradictions, listed := 0, 0, []string{}
+	for _, e := range b.order {
+		for _, product := range slices.Sorted(maps.Keys(e.fresh)) {
+			o := b.median(e.fresh[product], e.more[product])
+			known, ok := e.labels[product]
+			switch {
+			case !ok:
+				added++
+			case b.labels[known.label] == b.labels[o.label]:
+				b.report.Repeated++
+				continue
+			case b.labels[o.label].Pooled(): // what is judged stays judged
+				continue
+			case b.labels[known.label].Pooled():
+				added++
+			default:
+				contradictions++
+				if len(listed) < mostListed {
+					listed = append(listed, fmt.Sprintf("%s: line %d: query %.80q, product %.80q: %s, but %s before",
+						b.files[o.file], o.line, cmp.Or(e.text, strings.Join(e.ids, " ")), product, b.labels[o.label], b.labels[known.label]))
+				}
+				if b.o.Prefer != PreferNew { // old, or nobody decided: that is an error below
+					continue
+				}
+			}
+			e.keep(product, o)
+		}
+		e.fresh, e.more = nil, nil
+	}
+	b.report.Sources = append(b.report.Sources, added)
+	b.report.Contradictions += contradictions
+	b.report.Contradicting = append(b.report.Contradicting, listed[:min(len(listed), mostListed-len(b.report.Contradicting))]...)
+	if contradictions > 0 && b.o.Prefer == PreferNeither && !b.o.Skip {
+		return &ContradictionError{contradictions, listed}
+	}
+	return nil
+}
+
+// mostListed bounds lists of contradictions.
+const mostListed = 20
+
+// median returns the opinion whose label is the lower median of those of several judges;
+// who pooled a product and did not judge it has none.
+func (b *Builder) median(first opinion, more []opinion) opinion {
+	if len(more) == 0 {
+		return first
+	}
+	var labels []Label
+	for _, o := range append([]opinion{first}, more...) {
+		if l := b.labels[o.label]; !l.Pooled() {
+			labels = append(labels, l)
+		}
+	}
+	if len(labels) == 0 {
+		return first
+	}
+	middle := LowerMedian(labels)
+	if labels[0] != labels[len(labels)-1] {
+		b.report.Disagreed++
+	}
+	first.label = b.places[middle]
+	return first
+}
+
+// oneScale spells the labels of the source at hand and of those before alike, where one
+// has ESCI's letters and the other the whole numbers that stand for them in qrels.
+func (b *Builder) oneScale() error {
+	var fresh, old []Label
+	used := map[int32]bool{}
+	for _, e := range b.order {
+		for _, o := range e.labels {
+			used[o.label] = true
+		}
+	}
+	for at, l := range b.labels {
+		if b.given[int32(at)] {
+			fresh = append(fresh, l)
+		} else if used[int32(at)] {
+			old = append(old, l)
+		}
+	}
+	if len(old) == 0 || hasLetters(fresh) == hasLetters(old) || !hasNumbers(fresh) && !hasLetters(fresh) || !hasNumbers(old) && !hasLetters(old) {
+		return nil
+	}
+	numbers := fresh
+	if hasLetters(fresh) {
+		numbers = old
+	}
+	scale, spelled, err := ScaleOf(numbers)
+	if err != nil || scale.Name != "esci" {
+		name, _ := b.where()
+		return fmt.Errorf("%s: its labels, such as %s, are of another scale than those before, such as %s (judge on one scale)", name, fresh[0], old[0])
+	}
+	for at, l := range b.labels {
+		if slices.Contains(numbers, l) && !l.Pooled() {
+			b.labels[at] = spelled(l)
+		}
+	}
+	clear(b.places)
+	for at, l := range b.labels {
+		if _, twice := b.places[l]; !twice {
+			b.places[l] = int32(at)
+		}
+	}
+	return nil
+}
+
+func hasLetters(labels []Label) bool {
+	return slices.ContainsFunc(labels, func(l Label) bool { _, ok := l.Number(); return !ok })
+}
+
+func hasNumbers(labels []Label) bool {
+	return slices.ContainsFunc(labels, func(l Label) bool { _, ok := l.Number(); return ok && !l.Pooled() })
+}
+
+// ContradictionError says that a source contradicts those before it, and nothing
+// decides which counts.
+type ContradictionError struct {
+	Count int
+	First []string // twenty at most
+}
+
+// Error lists the first contradictions and says how to decide.
+func (e *ContradictionError) Error() string {
+	more := ""
+	if n := e.Count - len(e.First); n > 0 {
+		more = fmt.Sprintf("\n  and %d more", n)
+	}
+	return fmt.Sprintf("%d %s other than those that are there:\n  %s%s\ndecide with --prefer new or --prefer old", e.Count, english.Choose(e.Count, "label is", "labels are"), strings.Join(e.First, "\n  "), more)
 }
 
 // LowerMedian sorts labels of one scale, at least one, from worst to best, and returns
@@ -384,22 +530,30 @@ func compare(a, b Label) int {
 
 // Set returns what was put together.
 func (b *Builder) Set() (*Set, Report, error) {
-	var kept []Label // what is left out must not decide the scale
+	kept := map[Label]bool{} // what is left out must not decide the scale
 	judged := false
-	for i, l := range b.labels {
-		if b.counts[i] > 0 {
-			kept, judged = append(kept, l), judged || !l.Pooled()
+	for _, e := range b.order {
+		for _, o := range e.labels {
+			l := b.labels[o.label]
+			kept[l], judged = true, judged || !l.Pooled()
 		}
 	}
 	switch {
-	case len(b.order) == 0 && b.report.Unlabelled > 0:
+	case len(kept) == 0 && b.report.Faults.Count > 0:
+		return nil, b.report, fmt.Errorf("there are no judgements but %s, the first: %w", english.Count(b.report.Faults.Count, "faulty one"), b.report.Faults.First[0])
+	case len(kept) == 0 && b.report.Unlabelled > 0:
 		return nil, b.report, fmt.Errorf("there are no judgements: none of the %d rows has a label", b.report.Unlabelled)
 	case len(kept) == 0:
 		return nil, b.report, errors.New("there are no judgements")
 	case !judged:
 		return nil, b.report, errors.New("there are no judgements: all labels are negative, which says that nobody judged")
 	}
-	scale, spelled, err := ScaleOf(kept)
+	labels := make([]Label, 0, len(kept))
+	for l := range kept {
+		labels = append(labels, l)
+	}
+	slices.Sort(labels)
+	scale, spelled, err := ScaleOf(labels)
 	if err != nil {
 		return nil, b.report, err
 	}
@@ -408,22 +562,43 @@ func (b *Builder) Set() (*Set, Report, error) {
 		level, _ := scale.Level(spelled(l))
 		levels[i] = int32(level)
 	}
-	out := &Set{Scale: scale, Queries: make([]Query, 0, len(b.order))}
+	out := &Set{Scale: scale}
 	for _, e := range b.order {
-		if b.idsAreTexts && e.text == "" {
-			e.text = e.ids[0]
-		}
-		q := e.query(b.labels, levels)
-		out.Count += len(q.Products)
-		out.Queries = append(out.Queries, q)
-	}
-	slices.SortFunc(out.Queries, func(a, b Query) int { return strings.Compare(a.ID, b.ID) })
-	for i := 1; i < len(out.Queries); i++ {
-		if a, b2 := &out.Queries[i-1], &out.Queries[i]; a.ID == b2.ID {
-			return nil, b.report, fmt.Errorf("queries %.80q and %.80q have the same id %s (give them ids of their own)", a.Text, b2.Text, a.ID)
+		if e.joined == nil && len(e.labels) > 0 {
+			out.Queries = append(out.Queries, e.query(b.labels, levels))
+			out.Count += len(out.Queries[len(out.Queries)-1].Products)
 		}
 	}
-	return out, b.report, nil
+	return out, b.report, out.sort()
+}
+
+// Queries puts queries together that nobody judged: each text once, with its ids.
+func Queries(list []QueryText) (*Set, error) {
+	b := NewBuilder(Options{})
+	out := &Set{Scale: ESCI()}
+	for _, q := range list {
+		b.where = func() (string, int) { return "queries", q.Line }
+		if _, err := b.entry(Normalize(q.ID), Normalize(q.Text)); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range b.order {
+		if e.joined == nil {
+			out.Queries = append(out.Queries, e.query(nil, nil))
+		}
+	}
+	return out, out.sort()
+}
+
+// sort puts queries in order of their ids, which must be different.
+func (s *Set) sort() error {
+	slices.SortFunc(s.Queries, func(a, b Query) int { return strings.Compare(a.ID, b.ID) })
+	for i := 1; i < len(s.Queries); i++ {
+		if a, b := &s.Queries[i-1], &s.Queries[i]; a.ID == b.ID {
+			return fmt.Errorf("queries %.80q and %.80q have the same id %s (give them ids of their own)", a.Text, b.Text, a.ID)
+		}
+	}
+	return nil
 }
 
 // query returns the query that e has become.
@@ -431,6 +606,7 @@ func (e *entry) query(labels []Label, levels []int32) Query {
 	q := Query{Text: e.text, Split: e.split, Products: make([]string, 0, len(e.labels))}
 	for _, id := range e.ids {
 		switch {
+		case id == ID(e.text) || id == e.text: // it says no more than the text
 		case q.ID == "" && !strings.ContainsFunc(id, trec.Unwritable):
 			q.ID = id
 		default:
@@ -440,8 +616,8 @@ func (e *entry) query(labels []Label, levels []int32) Query {
 	if q.ID == "" {
 		q.ID = ID(cmp.Or(e.text, strings.Join(e.ids, " ")))
 	}
-	for product, g := range e.labels {
-		if labels[g.label].Pooled() {
+	for product, o := range e.labels {
+		if labels[o.label].Pooled() {
 			q.Pooled = append(q.Pooled, product)
 		} else {
 			q.Products = append(q.Products, product)

@@ -19,7 +19,7 @@ var (
 	queryNames   = []string{"query", "querytext", "searchterm"}
 	queryIDNames = []string{"queryid", "qid"}
 	productNames = []string{"productid", "docid", "documentid", "corpusid", "asin", "productuid", "itemid", "sku"}
-	labelNames   = []string{"escilabel", "label", "relevancelabel", "rating", "relevance", "grade", "judgment", "judgement", "score"}
+	labelNames   = []string{"escilabel", "label", "relevancelabel", "relevance", "grade", "judgment", "judgement", "rating", "score"}
 	splitNames   = []string{"split"}
 	judgeNames   = []string{"judge", "rater", "annotator", "assessor", "useremail"}
 	timeNames    = []string{"time", "judgedat", "timestamp"}
@@ -34,8 +34,8 @@ type columns struct{ query, queryID, product, label, split, judge, time int }
 // FieldNames are the fields of a judgment that ReadOptions.Fields may name.
 var FieldNames = []string{"query", "query_id", "product", "label", "split", "judge"}
 
-// findColumns finds the columns of a header by their usual names, or by those that
-// own gives.
+// findColumns finds the columns of a header by the names that own gives or, where there
+// are none of these, by their usual names.
 func findColumns(header []string, own map[string]string) columns {
 	names := make([]string, len(header))
 	for i, h := range header {
@@ -46,7 +46,7 @@ func findColumns(header []string, own map[string]string) columns {
 			if i := slices.Index(header, name); i >= 0 {
 				return i
 			}
-			wanted = []string{table.Fold(name)}
+			wanted = append([]string{table.Fold(name)}, wanted...)
 		}
 		for _, name := range wanted {
 			if i := slices.Index(names, name); i >= 0 {
@@ -115,6 +115,10 @@ func (r *reader) table(f *textfile.File, split string) error {
 		return r.broken(fmt.Errorf("there is no column %s, only %.200s (name the columns query, product_id and label, or say with --field which they are)",
 			missing, strings.Join(t.Header, ", ")))
 	}
+	if err := r.oneLabel(t.Header, c.label); err != nil {
+		return r.broken(err)
+	}
+	r.say(t.Header, c)
 	return r.each(t, func(record []string) error {
 		j := c.judgment(record)
 		if c.split < 0 {
@@ -122,6 +126,34 @@ func (r *reader) table(f *textfile.File, split string) error {
 		}
 		return r.emit(j, field(record, c.label))
 	})
+}
+
+// oneLabel refuses a header of which several columns could be the label, unless
+// ReadOptions.Fields says which: a product's rating is no judgement.
+func (r *reader) oneLabel(header []string, chosen int) error {
+	if _, ok := r.o.Fields["label"]; ok {
+		return nil
+	}
+	for i, h := range header {
+		if i != chosen && slices.Contains(labelNames, table.Fold(h)) {
+			return fmt.Errorf("the columns %s and %s could both be the label: say which with --field label=%s", header[chosen], h, header[chosen])
+		}
+	}
+	return nil
+}
+
+// say remembers which columns the judgements of the file at hand come from.
+func (r *reader) say(header []string, c columns) {
+	var parts []string
+	for _, f := range []struct {
+		name string
+		at   int
+	}{{"query", c.query}, {"query_id", c.queryID}, {"product", c.product}, {"label", c.label}, {"split", c.split}, {"judge", c.judge}} {
+		if f.at >= 0 {
+			parts = append(parts, f.name+" <- "+header[f.at])
+		}
+	}
+	r.said[r.file] = strings.Join(parts, ", ")
 }
 
 // each calls do for the records of a table; one that cannot be read is a fault.

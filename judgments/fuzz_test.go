@@ -22,7 +22,7 @@ func fuzz(f *testing.F, format string, seeds ...string) {
 		if err != nil {
 			return // the decompressor's to refuse
 		}
-		r := &reader{format: format, file: "f"}
+		r := &reader{format: format, file: "f", said: map[string]string{}}
 		r.yield = func(j Judgment, err error) bool {
 			if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 				if fault.File == "" || fault.Line < 1 || fault.Kind == "" || fault.Reason == "" {

@@ -1,8 +1,10 @@
 package judgments
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -53,14 +55,24 @@ func ParseLabel(s string) (Label, error) {
 	case "i", "irrelevant":
 		return Irrelevant, nil
 	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(v) || math.Abs(v) > maxValue {
-		return Unlabelled, fmt.Errorf("label %.40q is none of E, S, C, I (exact, substitute, complement, irrelevant) and no number", s)
+	number := s
+	if decimalComma.MatchString(s) {
+		number = strings.Replace(s, ",", ".", 1)
 	}
-	return number(v), nil
+	v, err := strconv.ParseFloat(number, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(v):
+		return Unlabelled, fmt.Errorf("label %.40q is none of E, S, C, I (exact, substitute, complement, irrelevant) and no number", s)
+	case math.Abs(v) > maxValue:
+		return Unlabelled, fmt.Errorf("label %.40q is over a million, so it is an id or a time rather than a label", s)
+	}
+	return spell(v), nil
 }
 
-func number(v float64) Label {
+// decimalComma matches a number with a comma that cannot part thousands.
+var decimalComma = regexp.MustCompile(`^-?[0-9]+,([0-9]{1,2}|[0-9]{4,})$`)
+
+func spell(v float64) Label {
 	if v == 0 {
 		v = 0 // not -0
 	}

@@ -184,6 +184,7 @@ func readTexts(path string) (*texts, error) {
 		return nil, fmt.Errorf("%s: line %d: query %.80q has no id (write lines of id, tab and text, or name the columns query_id and query)", path, list[i].Line, list[i].Text)
 	}
 	for _, q := range list {
+		q.ID = Normalize(q.ID)
 		if known, ok := t.byID[q.ID]; ok && Normalize(known) != Normalize(q.Text) {
 			return nil, fmt.Errorf("%s: line %d: query %.80q has the text %.80q, but %.80q before (give each query an id of its own)", path, q.Line, q.ID, q.Text, known)
 		}

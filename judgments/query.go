@@ -9,14 +9,25 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Normalize returns the text that a query is known by: composed letters (NFC), and
-// one space where there is white space. Case counts.
+// Normalize returns the text that a query is known by: composed letters (NFC), one
+// space where there is white space, and no marks that nobody sees (byte order marks,
+// zero-width spaces). Case counts.
 func Normalize(text string) string {
+	if strings.ContainsFunc(text, unseen) {
+		text = strings.Map(func(c rune) rune {
+			if unseen(c) {
+				return -1
+			}
+			return c
+		}, text)
+	}
 	if norm.NFC.QuickSpanString(text) != len(text) {
 		text = norm.NFC.String(text)
 	}
 	return strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")
 }
+
+func unseen(c rune) bool { return c == '\ufeff' || c == '\u200b' || c == '\u2060' }
 
 // Fold makes texts of queries comparable where a difference in case does not matter,
 // such as whether a model has seen a query.

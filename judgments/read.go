@@ -98,6 +98,9 @@ type Source struct {
 	// yielded as a *faults.Fault, and reading goes on; other errors end it. Both
 	// name the file, and leave it to the caller to say what could not be done.
 	Judgments iter.Seq2[Judgment, error]
+	// Columns says, once the judgements were read, which columns those of a table come
+	// from, such as "query <- search_term, label <- ctr", by file.
+	Columns map[string]string
 	// Where tells the place of the judgement yielded last.
 	Where func() (file string, line int)
 }
@@ -134,7 +137,7 @@ func prepare(paths []string, o ReadOptions) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{o: o, comma: comma, formats: map[string]string{}}
+	r := &reader{o: o, comma: comma, formats: map[string]string{}, said: map[string]string{}}
 	var formats []string
 	for _, path := range paths {
 		format, err := examine(path, o.Format, r)
@@ -153,6 +156,7 @@ func prepare(paths []string, o ReadOptions) (*Source, error) {
 	}
 	return &Source{
 		Format:    strings.Join(formats, ", "),
+		Columns:   r.said,
 		Judgments: func(yield func(Judgment, error) bool) { r.files(paths, yield) },
 		Where:     func() (string, int) { return r.file, r.line },
 	}, nil
@@ -162,6 +166,7 @@ func prepare(paths []string, o ReadOptions) (*Source, error) {
 type reader struct {
 	o       ReadOptions
 	formats map[string]string // by path
+	said    map[string]string // Source.Columns
 	format  string            // of the file at hand
 	comma   rune              // 0: what the header looks like
 	queries *texts            // nil: unknown
@@ -239,8 +244,9 @@ func (r *reader) emit(j Judgment, label string) error {
 		return nil
 	}
 	id := j.QueryID
+	j.Split = strings.ToLower(trim(j.Split)) // Test is test
 	if j.Query == "" && id != "" && r.queries != nil {
-		text, ok := r.queries.byID[id]
+		text, ok := r.queries.byID[Normalize(id)]
 		if !ok {
 			return r.fault(faults.MissingField, "query %.80q is not in %s", id, r.queries.path)
 		}
@@ -301,7 +307,7 @@ func ReadTable(table io.Reader, name string) iter.Seq2[Judgment, error] {
 			return
 		}
 		defer f.Close()
-		r := &reader{file: name, format: CSV, comma: ',', yield: yield}
+		r := &reader{file: name, format: CSV, comma: ',', yield: yield, said: map[string]string{}}
 		if err := r.csv(f); err != nil && err != errStop {
 			yield(Judgment{}, err)
 		}

@@ -66,7 +66,7 @@ func (r *reader) recognise(start []byte) (string, error) {
 		return Quepid, nil
 	case c.queryID >= 0 && c.product >= 0 && table.Fold(header[c.product]) == "corpusid":
 		return BEIR, nil
-	case c.missing() == "":
+	case c.missing() == "", (c.query >= 0 || c.queryID >= 0) && c.product >= 0: // what is missing is said when it is read
 		return CSV, nil
 	}
 	words := strings.Fields(string(line))

@@ -34,7 +34,7 @@ func Numeric(values []float64) Scale {
 	values = slices.Clone(values)
 	slices.Sort(values)
 	for _, v := range slices.Compact(values) {
-		s.Levels = append(s.Levels, Level{number(v), v, v})
+		s.Levels = append(s.Levels, Level{spell(v), v, v})
 	}
 	return s
 }
@@ -57,7 +57,7 @@ func ScaleOf(labels []Label) (Scale, func(Label) Label, error) {
 	}
 	has := func(v float64) bool { return slices.Contains(numbers, v) }
 	integers := map[Label]Label{"0": Irrelevant, "1": Complement, "10": Substitute, "100": Exact}
-	foreign := slices.ContainsFunc(numbers, func(v float64) bool { _, ok := integers[number(v)]; return !ok })
+	foreign := slices.ContainsFunc(numbers, func(v float64) bool { _, ok := integers[spell(v)]; return !ok })
 	asESCI := func(l Label) Label {
 		if letter, ok := integers[l]; ok {
 			return letter
@@ -65,12 +65,12 @@ func ScaleOf(labels []Label) (Scale, func(Label) Label, error) {
 		return l
 	}
 	switch {
-	case !foreign && has(100) && (has(10) || has(1)):
-		return ESCI(), asESCI, nil
 	case letters && len(numbers) > 0:
-		return Scale{}, nil, fmt.Errorf("some labels are of ESCI (E, S, C, I) and some are numbers, such as %s (judge on one scale)", number(numbers[0]))
+		return Scale{}, nil, fmt.Errorf("some labels are of ESCI (E, S, C, I) and some are numbers, such as %s (judge on one scale)", spell(numbers[0]))
 	case letters:
 		return ESCI(), same, nil
+	case !foreign && has(100) && (has(10) || has(1)):
+		return ESCI(), asESCI, nil
 	}
 	if !has(0) {
 		numbers = append(numbers, 0)

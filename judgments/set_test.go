@@ -126,6 +126,10 @@ func TestFaultsOfJudgements(t *testing.T) {
 			faults.Contradiction, `text "table", but "lamp"`},
 		{"two texts, one by the id that is made of it", []Judgment{{Query: "lamp", Product: "a", Label: "E"}, {QueryID: ID("lamp"), Query: "table", Product: "b", Label: "E"}},
 			faults.Contradiction, `text "table", but "lamp"`},
+		{"an id that is one text and then another", []Judgment{{QueryID: "501", Query: "501", Product: "a", Label: "E"}, {QueryID: "501", Query: "levis", Product: "b", Label: "E"}},
+			faults.Contradiction, `text "levis", but "501"`},
+		{"two splits that only a third row brings together", []Judgment{{QueryID: "1", Product: "a", Label: "E", Split: "train"}, {Query: "lamp", Product: "b", Label: "E", Split: "test"}, {QueryID: "1", Query: "lamp", Product: "c", Label: "E"}},
+			faults.Contradiction, `one is in split "train" and the other in "test"`},
 		{"two splits", []Judgment{{QueryID: "1", Query: "lamp", Product: "a", Label: "E", Split: "train"}, {QueryID: "1", Query: "lamp", Product: "b", Label: "E", Split: "test"}},
 			faults.Contradiction, `split "test", but in "train"`},
 		{"two splits of one text", []Judgment{{QueryID: "1", Query: "lamp", Product: "a", Label: "E", Split: "train"}, {QueryID: "2", Query: " lamp ", Product: "b", Label: "E", Split: "test"}},
@@ -149,7 +153,12 @@ func TestFaultsOfJudgements(t *testing.T) {
 }
 
 func TestLabelsThatAreNone(t *testing.T) {
-	for _, s := range []string{"X", "NaN", "-Inf", "1000001", "-2e6", "E S"} {
+	for s, want := range map[string]Label{"0,5": "0.5", "-1,25": "-1.25", "1,0000": "1"} {
+		if l, err := ParseLabel(s); l != want || err != nil {
+			t.Errorf("%q is %v, error %v", s, l, err)
+		}
+	}
+	for _, s := range []string{"1,000", "0,5,5", "X", "NaN", "-Inf", "1000001", "-2e6", "E S"} {
 		if l, err := ParseLabel(s); err == nil {
 			t.Errorf("%q is %v", s, l)
 		}
@@ -211,7 +220,7 @@ func TestJudgementsThatCannotBeUsed(t *testing.T) {
 func TestManyLabels(t *testing.T) {
 	var js []Judgment
 	for i := range 3000 {
-		js = append(js, Judgment{QueryID: fmt.Sprint("q", i%7), Product: fmt.Sprint(i), Label: number(float64(i) / 2999)})
+		js = append(js, Judgment{QueryID: fmt.Sprint("q", i%7), Product: fmt.Sprint(i), Label: spell(float64(i) / 2999)})
 	}
 	q := setOf(t, js)
 	if len(q.Scale.Levels) != 3000 || q.Count != 3000 {
@@ -250,9 +259,14 @@ func TestIdentity(t *testing.T) {
 		{"two ids of one text", []Judgment{{QueryID: "7", Query: "lamp", Product: "x", Label: "E"}, {QueryID: "3", Query: "lamp", Product: "y", Label: "I"}, {QueryID: "3", Query: "lamp", Product: "z", Label: "I"}},
 			"7 [3] = lamp", 1},
 		{"the text comes later", []Judgment{{QueryID: "7", Product: "x", Label: "E"}, {Query: "lamp", Product: "y", Label: "E"}, {QueryID: "7", Query: "lamp", Product: "z", Label: "E"}},
-			"7 [] = lamp", 1},
-		{"an id with a space is a text", []Judgment{{QueryID: "red lamp", Product: "x", Label: "E"}, {QueryID: "desk", Product: "x", Label: "E"}}, "desk [] = desk; tfeb5946b649eace8 [] = red lamp", 0},
+			"7 [] = lamp", 0},
+		{"an id with a space is a text", []Judgment{{QueryID: "red lamp", Product: "x", Label: "E"}, {QueryID: "desk", Product: "x", Label: "E"}}, ID("desk") + " [] = desk; tfeb5946b649eace8 [] = red lamp", 0},
 		{"an id that a TREC file cannot hold", []Judgment{{QueryID: "case 7", Query: "red lamp", Product: "x", Label: "E"}}, "tfeb5946b649eace8 [case 7] = red lamp", 0},
+		{"an id that was made up before its text is known", []Judgment{{QueryID: ID("lamp"), Product: "y", Label: "E"}, {QueryID: ID("lamp"), Query: "lamp", Product: "x", Label: "E"}}, ID("lamp") + " [] = lamp", 0},
+		{"an id that is the text", []Judgment{{QueryID: "501", Query: "501", Product: "x", Label: "E"}}, ID("501") + " [] = 501", 0},
+		{"texts in a column of ids", []Judgment{{QueryID: "tv", Product: "x", Label: "E"}, {QueryID: "red shoes", Product: "x", Label: "E"}, {Query: "tv", Product: "y", Label: "E"}},
+			ID("red shoes") + " [] = red shoes; " + ID("tv") + " [] = tv", 0},
+		{"marks that nobody sees", []Judgment{{Query: "\ufefflamp", Product: "x", Label: "E"}, {Query: "la\u200bmp", Product: "y", Label: "E"}}, ID("lamp") + " [] = lamp", 0},
 		{"an id that was made up before", []Judgment{{QueryID: ID("lamp"), Query: "lamp", Product: "x", Label: "E"}, {QueryID: ID("lamp"), Product: "y", Label: "E"}}, ID("lamp") + " [] = lamp", 0},
 	} {
 		q, r, err := NewSet(Of(sequence(c.js)), Options{})
@@ -310,6 +324,87 @@ func TestJudges(t *testing.T) {
 	}
 }
 
+// What judges say does not depend on the order in which they say it, nor on when it
+// shows that two queries are one.
+func TestOrderOfOpinions(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		old  []Judgment
+		js   []Judgment
+		want string
+	}{
+		{"joined later", nil, []Judgment{{QueryID: "q1", Product: "P1", Label: "E", Judge: "a"}, {QueryID: "q1", Product: "P1", Label: "I", Judge: "b"},
+			{Query: "tv", Product: "P2", Label: "E", Judge: "a"}, {QueryID: "q1", Query: "tv", Product: "P3", Label: "E"}}, "P1=I P2=E P3=E"},
+		{"a source with judges beside another", judgmentsOf("q P1 2"), []Judgment{{QueryID: "q", Product: "P1", Label: "2", Judge: "a"}, {QueryID: "q", Product: "P1", Label: "2", Judge: "b"}, {QueryID: "q", Product: "P1", Label: "0", Judge: "c"}}, "P1=2"},
+		{"who pools has no opinion", nil, []Judgment{{QueryID: "q", Product: "P1", Label: "-1", Judge: "a"}, {QueryID: "q", Product: "P1", Label: "2", Judge: "b"}}, "P1=2"},
+		{"who pools is not contradicted", judgmentsOf("q P1 -1", "q P2 1"), judgmentsOf("q P1 2", "q P2 -1"), "P1=2 P2=1"},
+		{"letters and their numbers", judgmentsOf("q P1 E", "q P2 S"), judgmentsOf("q P1 100", "q P2 10", "q P3 1"), "P1=E P2=S P3=C"},
+		{"numbers and their letters", judgmentsOf("q P1 100", "q P2 10"), judgmentsOf("q P1 E", "q P3 I"), "P1=E P2=S P3=I"},
+	} {
+		r := rand.New(rand.NewPCG(1, 2))
+		for range 8 {
+			b := NewBuilder(Options{})
+			if c.old != nil {
+				if err := b.Add(Of(sequence(c.old))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := b.Add(Of(sequence(c.js))); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			q, _, err := b.Set()
+			if err != nil || len(q.Queries) != 1 || labelsOf(q, 0) != c.want {
+				t.Fatalf("%s: %+v, error %v", c.name, q, err)
+			}
+			r.Shuffle(len(c.js), func(i, j int) { c.js[i], c.js[j] = c.js[j], c.js[i] })
+		}
+	}
+	b := NewBuilder(Options{})
+	b.Add(Of(sequence(judgmentsOf("q a E"))))
+	if err := b.Add(Of(sequence(judgmentsOf("q b 3")))); err == nil || !strings.Contains(err.Error(), "such as 3, are of another scale than those before, such as E") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Many queries of which only the last row says that they are one must not take long.
+func TestManyJoins(t *testing.T) {
+	const n = 50_000
+	var js []Judgment
+	for i := range n {
+		js = append(js, Judgment{QueryID: fmt.Sprint(i), Product: "a", Label: "E"}, Judgment{Query: fmt.Sprint("text ", i), Product: "b", Label: "E"})
+	}
+	for i := range n {
+		js = append(js, Judgment{QueryID: fmt.Sprint(i), Query: fmt.Sprint("text ", i), Product: "c", Label: "E"})
+	}
+	if q := setOf(t, js); len(q.Queries) != n || q.Count != 3*n {
+		t.Errorf("%d queries, %d judgements", len(q.Queries), q.Count)
+	}
+}
+
+func TestNamesFromElsewhere(t *testing.T) {
+	b := NewBuilder(Options{})
+	if err := b.Add(Of(sequence([]Judgment{{Query: "tv", Product: "a", Label: "E"}, {QueryID: "q7", Query: "lamp", Product: "a", Label: "E"}}))); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Name([]QueryText{{ID: "301", Text: " tv"}, {ID: "302", Text: "nobody judged"}, {ID: "q7", Text: "lamp"}}); err != nil {
+		t.Fatal(err)
+	}
+	q, _, err := b.Set()
+	if err != nil || q.IDs()["301"] != q.IDs()["tv"] || q.IDs()["301"] == "" {
+		t.Errorf("%+v, error %v", q, err)
+	}
+	if err := b.Name([]QueryText{{ID: "q7", Text: "radio", Line: 3}}); err == nil || !strings.Contains(err.Error(), `line 3: query "q7" has the text "radio", but "lamp" in the judgements`) {
+		t.Errorf("error %v", err)
+	}
+	log, err := Queries([]QueryText{{ID: "1", Text: "2"}, {ID: "2", Text: "1"}, {Text: "tv"}, {Text: " tv"}, {ID: "9", Text: "tv"}})
+	if err != nil || len(log.Queries) != 3 || log.IDs()["1"] != "1" || log.Queries[0].Text != "2" || log.Count != 0 {
+		t.Errorf("%+v, error %v", log, err)
+	}
+	if _, err := Queries([]QueryText{{ID: "1", Text: "a"}, {ID: "1", Text: "b"}}); err == nil {
+		t.Error("one id with two texts was taken")
+	}
+}
+
 func TestAdding(t *testing.T) {
 	base := []Judgment{{QueryID: "Q1", Query: "tv", Product: "a", Label: "E", Split: "test"}, {QueryID: "Q1", Query: "tv", Product: "b", Label: "I", Split: "test"}}
 	more := []Judgment{{Query: "tv", Product: "c", Label: "S"}, {QueryID: "Q1", Product: "a", Label: "E"}, {QueryID: "q7", Query: " tv", Product: "b", Label: "C"}, {Query: "tv", Product: "d"}}
@@ -344,7 +439,7 @@ func TestSetsDoNotDependOnTheOrderOfJudgements(t *testing.T) {
 	var js []Judgment
 	for q := range 30 {
 		for p := range 1 + r.IntN(20) {
-			js = append(js, Judgment{QueryID: fmt.Sprint("q", q), Query: fmt.Sprint("text ", q), Product: fmt.Sprint("p", p), Label: number(float64(r.IntN(5) - 1)), Split: []string{"train", "test"}[q%2]})
+			js = append(js, Judgment{QueryID: fmt.Sprint("q", q), Query: fmt.Sprint("text ", q), Product: fmt.Sprint("p", p), Label: spell(float64(r.IntN(5) - 1)), Split: []string{"train", "test"}[q%2]})
 		}
 	}
 	want := setOf(t, js)

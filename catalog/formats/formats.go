@@ -85,6 +85,10 @@ type Input struct {
 	reader *reader
 }
 
+// JudgmentColumns says, once the judgements were read, which columns those of a table
+// come from, by file (judgments.Source).
+func (in *Input) JudgmentColumns() map[string]string { return in.reader.columns }
+
 // maxRow is the longest line or record, in bytes, that is read.
 const maxRow = 1 << 24
 
@@ -164,6 +168,8 @@ type reader struct {
 	wholePrices  bool
 
 	dialect, encoding string
+
+	columns map[string]string // of tables of judgements
 
 	// The place of the row yielded last.
 	file string

@@ -22,6 +22,7 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 	if err != nil {
 		return nil, err
 	}
+	r.columns = src.Columns
 	return func(yield func(judgments.Judgment, error) bool) {
 		for j, err := range src.Judgments {
 			r.file, r.line = src.Where()
@@ -29,11 +30,12 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 				j.Label = labelOf(j.Label, r.o.Scores)
 			}
 			if err == nil && r.o.Splits != nil {
-				if j.Split != "" {
-					yield(j, r.broken(fmt.Errorf("query %.80q is in split %q already (leave --split out)", j.Query, j.Split)))
+				split := r.o.Splits.Of(j.Query)
+				if j.Split != "" && j.Split != split { // the same where the split was made so before
+					yield(j, r.broken(fmt.Errorf("query %.80q is in split %q already, and --split would put it in %q (leave --split out)", j.Query, j.Split, split)))
 					return
 				}
-				j.Split = r.o.Splits.Of(j.Query)
+				j.Split = split
 			}
 			if !yield(j, err) {
 				return
@@ -43,10 +45,10 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 }
 
 // labelOf returns the label of the greatest entry of scores that a number reaches;
-// other labels stay.
+// other labels stay, negative numbers too, which say that nobody judged.
 func labelOf(l judgments.Label, scores map[int]judgments.Label) judgments.Label {
 	score, ok := l.Number()
-	if !ok {
+	if !ok || l.Pooled() {
 		return l
 	}
 	var reached []int

@@ -97,13 +97,26 @@ func (e *evaluating) readJudgments(context.Context) error {
 	case err != nil:
 		return e.unread(named, err)
 	}
+	e.sayColumns(src)
 	for _, path := range e.added {
-		src, err := judgments.Read([]string{path}, judgments.ReadOptions{Queries: e.formats.Queries})
+		o := e.formats
+		o.Format = "" // each file tells its own
+		src, err := judgments.Read([]string{path}, o)
 		if err == nil {
 			err = build.Add(src)
 		}
 		if err != nil {
 			return e.unread(true, fmt.Errorf("--add-judgments: %w", err))
+		}
+		e.sayColumns(src)
+	}
+	if e.formats.Queries != "" {
+		list, err := judgments.ReadQueries(e.formats.Queries)
+		if err == nil {
+			err = build.Name(list)
+		}
+		if err != nil {
+			return fmt.Errorf("--queries %s: %w", e.formats.Queries, err)
 		}
 	}
 	set, what, err := build.Set()
@@ -113,6 +126,18 @@ func (e *evaluating) readJudgments(context.Context) error {
 	e.all, e.in.Faults = set, what.Faults
 	e.noteJudgments(&what)
 	return e.useJudgments()
+}
+
+// sayColumns says which columns of tables the judgements come from.
+func (e *evaluating) sayColumns(src *judgments.Source) {
+	if len(e.judgments)+len(e.added) == 0 {
+		return // those of the index
+	}
+	for _, file := range slices.Sorted(maps.Keys(src.Columns)) {
+		if file != store.JudgmentsPath(e.index) {
+			fmt.Fprintf(e.c.ErrOrStderr(), "judgements: %s: %s\n", file, src.Columns[file])
+		}
+	}
 }
 
 // unread is the error of reading judgements, with what to do about it.
@@ -164,19 +189,12 @@ func (e *evaluating) readLog() error {
 	if e.gains != "" || e.relevant != "" || e.tune || len(e.added) > 0 {
 		return usageError("--gains, --relevant, --tune-fusion and --add-judgments need judgements, and --queries without --judgments has none")
 	}
-	seen := map[string]bool{}
-	e.all = &judgments.Set{Scale: judgments.ESCI()}
-	for _, q := range list {
-		text := judgments.Normalize(q.Text)
-		if !seen[text] { // a log repeats what is asked often
-			seen[text] = true
-			e.all.Queries = append(e.all.Queries, judgments.Query{ID: judgments.ID(text), Text: text})
-		}
+	if e.all, err = judgments.Queries(list); err != nil {
+		return fmt.Errorf("cannot read queries: %s: %w", e.formats.Queries, err)
 	}
-	slices.SortFunc(e.all.Queries, func(a, b judgments.Query) int { return strings.Compare(a.ID, b.ID) })
 	e.in.Qrels = e.all
-	if len(seen) < len(list) {
-		e.notes = append(e.notes, fmt.Sprintf("%s has %d queries, of which %d are different: each counts once.", e.formats.Queries, len(list), len(seen)))
+	if n := len(e.all.Queries); n < len(list) { // a log repeats what is asked often
+		e.notes = append(e.notes, fmt.Sprintf("%s has %d queries, of which %d are different: each counts once.", e.formats.Queries, len(list), n))
 	}
 	e.noteTuned()
 	return nil
@@ -200,6 +218,9 @@ func (e *evaluating) useJudgments() error {
 		split = "test"
 		if has("train") {
 			e.notes = append(e.notes, "Only queries of the split test are evaluated; --split all takes every query.")
+		}
+		if n := len(e.all.Only(func(q *judgments.Query) bool { return q.Split == "" }).Queries); n > 0 {
+			e.notes = append(e.notes, fmt.Sprintf("%s in no split and not evaluated (trirank import --split puts every query in one; --split all takes them here).", fmt.Sprintf("%d judged %s", n, english.Choose(n, "query is", "queries are"))))
 		}
 	}
 	e.in.Qrels = e.all
@@ -300,7 +321,7 @@ func (e *evaluating) identify(run *eval.Run) error {
 	hits := make(map[string][]eval.Hit, len(run.Hits))
 	unknown, example := 0, ""
 	for _, id := range slices.Sorted(maps.Keys(run.Hits)) {
-		known, ok := ids[id]
+		known, ok := ids[judgments.Normalize(id)]
 		if !ok {
 			unknown++
 			if example == "" {
@@ -318,7 +339,7 @@ func (e *evaluating) identify(run *eval.Run) error {
 	}
 	run.Hits = hits
 	if !slices.ContainsFunc(e.in.Qrels.Queries, func(q judgments.Query) bool { _, ok := hits[q.ID]; return ok }) {
-		return errors.New("none of its queries is evaluated: its ids, such as " + example + ", are not those of the judgements")
+		return errors.New("none of its queries is evaluated: its ids, such as " + example + ", are not those of the judgements (name a file of ids and texts with --queries, to find queries by their texts)")
 	}
 	if unknown > 0 {
 		e.notes = append(e.notes, fmt.Sprintf("%s: %d of the %d queries of its run are not judged, such as %s, and count for nothing.", run.System, unknown, unknown+len(hits), example))

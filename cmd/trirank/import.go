@@ -281,6 +281,9 @@ func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report,
 	if !o.dryRun {
 		fmt.Fprintf(w, "hash %s\n", r.Hash)
 	}
+	for _, file := range slices.Sorted(maps.Keys(in.JudgmentColumns())) {
+		fmt.Fprintf(w, "judgements of %s: %s\n", file, in.JudgmentColumns()[file])
+	}
 	if r.UnknownProducts > 0 {
 		fmt.Fprintf(w, "left out: %s of unknown products\n", plural(r.UnknownProducts, "judgement"))
 	}
@@ -293,10 +296,10 @@ func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report,
 	if r.SameText > 0 {
 		fmt.Fprintf(w, "queries: %s of texts that have another id: each text is one query\n", plural(r.SameText, "id"))
 	}
-	if o.split != "" {
+	if _, none := r.Splits[""]; len(r.Splits) > 1 || len(r.Splits) == 1 && !none {
 		var parts []string
 		for _, name := range slices.Sorted(maps.Keys(r.Splits)) {
-			parts = append(parts, fmt.Sprintf("%s %s", thousands(r.Splits[name]), name))
+			parts = append(parts, fmt.Sprintf("%s %s", thousands(r.Splits[name]), cmp.Or(name, "in none")))
 		}
 		fmt.Fprintf(w, "queries by split: %s\n", strings.Join(parts, ", "))
 	}

@@ -51,7 +51,10 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 		return nil, err
 	}
 	defer f.Close()
-	type pair struct{ row, label uint32 }
+	type pair struct {
+		row, label uint32
+		judge      string
+	}
 	j := &judged{runs: map[string]run{}, folded: map[string]run{}}
 	byQuery := map[string][]pair{}
 	places := map[judgments.Label]uint32{}
@@ -72,7 +75,7 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 			place = uint32(len(j.names))
 			places[v.Label], j.names = place, append(j.names, v.Label)
 		}
-		byQuery[text] = append(byQuery[text], pair{at, place})
+		byQuery[text] = append(byQuery[text], pair{at, place, v.Judge})
 	}
 	if len(j.names) > 0 {
 		_, spelled, err := judgments.ScaleOf(j.names)
@@ -94,9 +97,12 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 			}
 			label := pairs[0].label
 			if n > 1 {
-				labels := make([]judgments.Label, n)
-				for i := range labels {
-					labels[i] = j.names[pairs[i].label]
+				var labels []judgments.Label
+				judges := map[string]bool{}
+				for _, p := range pairs[:n] {
+					if !judges[p.judge] { // a row may repeat another for the sake of an id
+						judges[p.judge], labels = true, append(labels, j.names[p.label])
+					}
 				}
 				median := judgments.LowerMedian(labels)
 				label = pairs[slices.IndexFunc(pairs[:n], func(p pair) bool { return j.names[p.label] == median })].label
