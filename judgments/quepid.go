@@ -99,6 +99,7 @@ func (r *reader) quepidTable(f *textfile.File) error {
 		return r.broken(fmt.Errorf("there are no columns query, docid and rating, only %.200s", strings.Join(t.Header, ", ")))
 	}
 	c := findColumns(t.Header, nil)
+	r.say(t.Header, c)
 	return r.each(t, func(record []string) error {
 		if c.label >= 0 {
 			return r.emit(Judgment{Query: field(record, c.query), Product: field(record, c.product)}, quepidRating(field(record, c.label)))
