@@ -38,7 +38,7 @@ func TestReal(t *testing.T) {
 	for _, j := range sound(t, c.Judgments()) {
 		labels[j.Label]++
 	}
-	if labels['E'] != 2120 || labels['S'] != 1158 || labels['C'] != 200 || labels['I'] != 657 {
+	if labels["E"] != 2120 || labels["S"] != 1158 || labels["C"] != 200 || labels["I"] != 657 {
 		t.Errorf("labels %v", labels)
 	}
 	got := map[string]int{}
