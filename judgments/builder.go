@@ -381,6 +381,11 @@ func (b *Builder) settle() error {
 	}
 	added, contradictions, listed := 0, 0, []string{}
 	for _, e := range b.order {
+		if e.labels == nil && e.more == nil { // as in the first source, if no judges disagree
+			added += len(e.fresh)
+			e.labels, e.fresh = e.fresh, nil
+			continue
+		}
 		for _, product := range slices.Sorted(maps.Keys(e.fresh)) {
 			o := b.median(e.fresh[product], e.more[product])
 			known, ok := e.labels[product]

@@ -13,6 +13,9 @@ import (
 // space where there is white space, and no marks that nobody sees (byte order marks,
 // zero-width spaces). Case counts.
 func Normalize(text string) string {
+	if isPlain(text) {
+		return text
+	}
 	if strings.ContainsFunc(text, unseen) {
 		text = strings.Map(func(c rune) rune {
 			if unseen(c) {
@@ -25,6 +28,19 @@ func Normalize(text string) string {
 		text = norm.NFC.String(text)
 	}
 	return strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")
+}
+
+// isPlain reports whether a text is ASCII and normal as it is, as most are.
+func isPlain(text string) bool {
+	before := byte(' ')
+	for i := range len(text) {
+		c := text[i]
+		if c <= ' ' && (c != ' ' || before == ' ') || c >= 0x7f {
+			return false
+		}
+		before = c
+	}
+	return before != ' ' || text == ""
 }
 
 func unseen(c rune) bool { return c == '\ufeff' || c == '\u200b' || c == '\u2060' }

@@ -368,3 +368,27 @@ func TestHostile(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkSet reads a table of 200,000 judgements of 10,000 queries and puts them
+// together.
+func BenchmarkSet(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("query_id,query,product_id,label\n")
+	for q := range 10_000 {
+		for p := range 20 {
+			text.WriteString(strconv.Itoa(q) + ",some query text number " + strconv.Itoa(q) + ",B" + strconv.Itoa(7919*q+p) + "," + "ESCI"[(q+p)%4:][:1] + "\n")
+		}
+	}
+	path := file(b, "judgments.csv", text.String())
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		src, err := Read([]string{path}, ReadOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if s, _, err := NewSet(src, Options{}); err != nil || s.Count != 200_000 {
+			b.Fatal(err)
+		}
+	}
+}

@@ -560,6 +560,18 @@ func FuzzLabel(f *testing.F) {
 	})
 }
 
+// FuzzPlain: what is taken for normal is.
+func FuzzPlain(f *testing.F) {
+	for _, s := range []string{"usb cable", " a", "a ", "a  b", "", "a\tb", "a\x7f", "\x00", "caf\u00e9"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if slow := strings.Join(strings.Fields(norm.NFC.String(s)), " "); isPlain(s) && slow != s {
+			t.Fatalf("%q is not %q", s, slow)
+		}
+	})
+}
+
 // FuzzIdentity: however a text is written, it is one query with one id.
 func FuzzIdentity(f *testing.F) {
 	for _, s := range []string{"usb  cable", "cafe\u0301", " \t", "\u00a0x", "\xff", "e\u0301\u0327", "\u1100\u1161"} {
