@@ -189,7 +189,11 @@ func (s Scale) Tables() []GainTable {
 // scale must be given once, with a gain that is not negative.
 func (s Scale) ParseGains(name, text string) (GainTable, error) {
 	bad := func(format string, args ...any) (GainTable, error) {
-		return GainTable{}, fmt.Errorf("gains %.80q %s (write them as E=1,S=0.1,C=0.01,I=0, each label of the judgments once)", text, fmt.Sprintf(format, args...))
+		var example []string
+		for _, l := range slices.Backward(s.Levels[max(0, len(s.Levels)-4):]) {
+			example = append(example, fmt.Sprintf("%s=%g", l.Label, l.Gain))
+		}
+		return GainTable{}, fmt.Errorf("gains %.80q %s (write them as %s, each label of the judgements once)", text, fmt.Sprintf(format, args...), strings.Join(example, ","))
 	}
 	t := GainTable{Name: name, Gains: make([]float64, len(s.Levels))}
 	seen := make([]bool, len(s.Levels))
