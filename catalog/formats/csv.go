@@ -106,7 +106,8 @@ func (r *reader) checkColumns(header []string) error {
 	}
 	for _, field := range []string{"id", "title"} {
 		if !found[field] && r.o.Fields[field] == "" {
-			return fmt.Errorf("no column is known for the field %s, only %s (name it with --field %s=COLUMN)",
+			// A table of judgements whose columns have names of their own ends here too.
+			return fmt.Errorf("no column is known for the field %s, only %s (if it holds products, name the column with --field %s=COLUMN; if judgements, with --field query=COLUMN, --field product=COLUMN and --field label=COLUMN)",
 				field, strings.Join(header, ", "), field)
 		}
 	}

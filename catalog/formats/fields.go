@@ -45,12 +45,13 @@ var targets = []target{
 	{"currency", []string{"currency", "pricecurrency", "currencycode"}},
 }
 
-func targetNames() string {
+// FieldNames returns the fields of a product that Options.Fields may name.
+func FieldNames() []string {
 	var names []string
 	for _, t := range targets {
 		names = append(names, t.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // mapping knows which field of a product a field of the source is.

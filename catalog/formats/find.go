@@ -187,7 +187,7 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return parquetRole(path, o)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
-	case judgments.Recognise(text, o.JudgmentFields) != "" && !looksLikeProduct(text):
+	case isJudgments(text, o) && !looksLikeProduct(text):
 		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':
 		return jsonProducts, nil
@@ -216,6 +216,13 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return csvProducts, nil
 	}
 	return other, nil
+}
+
+// isJudgments reports whether a file begins as judgements do, with the columns that the
+// user names or with the usual ones: of several files not all need have columns of
+// their own.
+func isJudgments(start []byte, o Options) bool {
+	return judgments.Recognise(start, o.JudgmentFields) != "" || judgments.Recognise(start, nil) != ""
 }
 
 // looksLikeProduct reports whether a file of JSON begins with an object, alone or in a

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
@@ -134,7 +135,7 @@ func (o Options) check() error {
 	}
 	for field := range o.Fields {
 		if !slices.ContainsFunc(targets, func(t target) bool { return t.name == field }) {
-			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, targetNames()))
+			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, strings.Join(FieldNames(), ", ")))
 		}
 	}
 	if o.Comma != 0 && !table.Delimiter(o.Comma) {

@@ -56,7 +56,9 @@ The fields of a product are ` + "id, title, brand, color, category, bullets,\nde
 usual names, whatever their case, spaces, _ and - (title is also Product Title,
 popularity is also rating_count or views, the id is also sku or ean); exports of
 Shopify, WooCommerce, PrestaShop, Magento, Google Merchant, Chorus and WANDS are
-recognized. --field says another name, or an empty one to leave a field out.
+recognized. --field says another name, or an empty one to leave a field out; for
+columns of judgements it is --field query=, product= and label= (and query_id=,
+split=, judge=).
 Whatever has no place is kept as it is, but for columns of Parquet files.
 
 It is said which column became which field, and how often it is filled. --dry-run
@@ -80,6 +82,7 @@ Memory does not grow with the number of products, but for some 100 bytes each.`,
 		Example: `  trirank import ../shared/data/esci-us --out shop
   trirank import products.csv judgments.csv --field id=sku --field title=label_en --out shop
   trirank import products.csv ratings.csv report/unjudged.csv --split test=30% --out shop
+  trirank import products.csv clicks.csv --field query=search_term --field label=ctr --out shop
   trirank import export.csv --dry-run
   trirank import shopping_queries_dataset_*.parquet --locale us --out esci-us
   trirank import --format beir nfcorpus --scores 1=S,2=E --out nfcorpus.cat`,
@@ -227,10 +230,14 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 	}
 	fo.Fields, fo.JudgmentFields = map[string]string{}, map[string]string{}
 	for field, name := range all {
-		if slices.Contains(judgments.FieldNames, field) {
+		switch {
+		case slices.Contains(judgments.FieldNames, field):
 			fo.JudgmentFields[field] = name
-		} else {
+		case slices.Contains(formats.FieldNames(), field):
 			fo.Fields[field] = name
+		default:
+			return fo, usageError("--field %s=%s: a product has no field %q (it has %s), nor has a judgement (it has %s)",
+				field, name, field, strings.Join(formats.FieldNames(), ", "), strings.Join(judgments.FieldNames, ", "))
 		}
 	}
 	if o.split != "" {
