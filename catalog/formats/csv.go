@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -33,6 +34,9 @@ func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) 
 		}
 	}
 	if group >= 0 {
+		if id := r.o.Fields["id"]; id != "" && t.Column(id) != group {
+			return r.variants(t, group, each)
+		}
 		return r.groups(t, group, each)
 	}
 	cells := make([]cell, len(t.Header))
@@ -93,6 +97,45 @@ func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err
 		return true
 	})
 	return goOn && flush()
+}
+
+// variants calls each with the rows of a source where each variant is a product: what
+// is empty of what all variants of a product have in common comes from the rows above.
+func (r *reader) variants(t *table.Reader, column int, each func(cells []cell, err error) bool) bool {
+	own := make([]bool, len(t.Header)) // columns that say what one variant is
+	for i, name := range t.Header {
+		s, ok := r.mapping.slot(name)
+		own[i] = ok && s.target == idTarget || slices.ContainsFunc(r.preset.variant, func(begin string) bool {
+			return strings.HasPrefix(table.Fold(name), begin)
+		})
+	}
+	row, common := make([]cell, len(t.Header)), make([]cell, len(t.Header))
+	return r.records(t, func(record []string, err error) bool {
+		if err != nil {
+			return each(nil, err)
+		}
+		fillCells(row, t.Header, record)
+		if strings.TrimSpace(row[column].text) == "" || row[column].text != common[column].text {
+			copy(common, row)
+			return each(row, nil)
+		}
+		variant := false
+		for i := range row {
+			switch {
+			case own[i]:
+				variant = variant || !row[i].empty()
+			case row[i].empty():
+				row[i] = common[i]
+			case common[i].empty():
+				common[i] = row[i]
+			}
+		}
+		if !variant { // a further image of the product
+			r.tally.merged++
+			return true
+		}
+		return each(row, nil)
+	})
 }
 
 // checkColumns reports the columns that products cannot do without and the

@@ -17,8 +17,11 @@ type preset struct {
 	names map[string][]string
 	// path parts the text of a category, if not as usual.
 	path func(string) []string
-	// group is the column by which rows that follow each other are one product.
-	group string
+	// group is the column by which rows that follow each other are one product, unless
+	// the user says that another is the id; columns that begin with one of variant are
+	// those that its rows differ in.
+	group   string
+	variant []string
 	// expand adds cells that are hidden in others.
 	expand func([]cell) []cell
 	// cents says that prices are in hundredths where all of them are whole
@@ -30,7 +33,7 @@ type preset struct {
 // presets are tried in this order.
 var presets = []*preset{
 	{
-		name: "Shopify", all: []string{"handle", "title"}, any: []string{"body(html)", "vendor", "variantprice", "variantsku"}, group: "handle",
+		name: "Shopify", all: []string{"handle", "title"}, any: []string{"body(html)", "vendor", "variantprice", "variantsku"}, group: "handle", variant: []string{"variant", "option", "costperitem", "price/", "comparedatprice/"},
 		names: map[string][]string{"id": {"handle"}, "description": {"body(html)"}, "brand": {"vendor"}, "category": {"productcategory", "type", "customproducttype"},
 			"price": {"variantprice"}, "image": {"imagesrc", "variantimage"}, "color": {"color(product.metafields.shopify.colorpattern)"}},
 	},

@@ -77,6 +77,28 @@ func TestPresets(t *testing.T) {
 	}
 }
 
+// TestShopifyVariants has each variant as a product, by an id of the user's choice.
+func TestShopifyVariants(t *testing.T) {
+	const text = "Handle,Title,Vendor,Type,Option1 Value,Variant SKU,Variant Price,Image Src\n" +
+		"lamp,Lamp,Voltaro,Lamps,red,L1,12.50,http://x/1.jpg\nlamp,,,,blue,L2,13.50,\nlamp,,,,,,,http://x/2.jpg\ndesk,Desk,,Desks,,D1,99,\ndesk,,Halden,,,D2,,\n"
+	for _, id := range []string{"Variant SKU", "variant_sku"} {
+		products, in := read(t, text, Options{Fields: map[string]string{"id": id}})
+		want := []catalog.Product{{ID: "L1", Title: "Lamp", Brand: "Voltaro", Category: []string{"Lamps"}, Price: 12.5, Image: "http://x/1.jpg"},
+			{ID: "L2", Title: "Lamp", Brand: "Voltaro", Category: []string{"Lamps"}, Price: 13.5, Image: "http://x/1.jpg"},
+			{ID: "D1", Title: "Desk", Category: []string{"Desks"}, Price: 99}, {ID: "D2", Title: "Desk", Brand: "Halden", Category: []string{"Desks"}}}
+		if r := in.Reading(); !reflect.DeepEqual(products, want) || r.Merged != 1 || r.Rows != 4 {
+			t.Errorf("%+v\nof %d rows, %d merged", products, r.Rows, r.Merged)
+		}
+	}
+	if products, _ := read(t, text, Options{Fields: map[string]string{"id": "Handle"}}); ids(products) != "lamp desk" {
+		t.Errorf("by handle there are %s", ids(products))
+	}
+	// A variant without a SKU is no image: it is a product without an id.
+	if products, _ := read(t, text+"desk,,,,oak,,12,\n", Options{Fields: map[string]string{"id": "Variant SKU"}}); ids(products) != "L1 L2 D1 D2 " {
+		t.Errorf("there are %s", ids(products))
+	}
+}
+
 func TestReading(t *testing.T) {
 	_, in := read(t, "Product ID,Product Name,Price,Rating,reviews,Stock\n1,Mug &amp; lid,\"12,99 €\",4.5 out of 5,7,3\n2,Pot,cheap,No rating available,,3\n3,Pan,-5,nan,N/A,\n4,Lid,$5,,1,\n", Options{})
 	r := in.Reading()
