@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,8 +141,8 @@ func (c *cell) empty() bool {
 }
 
 // product makes a product of a row. Of several cells for one field the one with
-// the best name that is not empty counts; the rest and what fits no field
-// become Extra. What cannot be read of a field that a product can do without
+// the best name that is not empty counts or, for numbers, that has one; the rest and
+// what fits no field become Extra. What cannot be read of a field that a product can do without
 // leaves it unknown and is noted.
 func (r *reader) product(cells []cell) (catalog.Product, error) {
 	if r.preset != nil && r.preset.expand != nil {
@@ -162,23 +163,46 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 			*best = choice{i + 1, s.rank}
 		}
 	}
+	// next is the choice after one that had no number, by rank, name and place.
+	next := func(target int, last choice) (best choice) {
+		before := func(a, b choice) bool {
+			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(cells[a.cell-1].name, cells[b.cell-1].name), cmp.Compare(a.cell, b.cell)) < 0
+		}
+		for i := range cells {
+			if s, ok := m.slot(cells[i].name); ok && s.target == target && !cells[i].empty() {
+				if c := (choice{i + 1, s.rank}); before(last, c) && (best.cell == 0 || before(c, best)) {
+					best = c
+				}
+			}
+		}
+		return best
+	}
 	v := values{reader: r}
 	for i := range targets {
-		if at := chosen[i].cell; at > 0 {
-			filled, err := v.set(i, &cells[at-1])
+		for at := chosen[i]; at.cell > 0; {
+			c := &cells[at.cell-1]
+			filled, err := v.set(i, c)
 			switch {
 			case err == nil && filled:
-				t.use(i, cells[at-1].name)
+				chosen[i] = at
+				t.use(i, c.name)
 			case err == nil || errors.Is(err, errNoNumber):
 			case i == idTarget || i == titleTarget:
-				return v.product, r.fault(faults.Malformed, "field %s: %v", cells[at-1].name, err)
+				return v.product, r.fault(faults.Malformed, "field %s: %v", c.name, err)
 			default:
 				kind := faults.Malformed
 				if errors.As(err, &numberError{}) {
 					kind = faults.BadNumber
 				}
-				t.unread.Add(r.fault(kind, "field %s: %v", cells[at-1].name, err))
+				t.unread.Add(r.fault(kind, "field %s: %v", c.name, err))
 			}
+			// A sale price of - or 0.00 does not hide the price. A popularity of 0 is a
+			// count, and the next column would count something else.
+			isNumber := i == priceTarget || i == ratingTarget || i == popularityTarget
+			if filled || !isNumber || i == popularityTarget && err == nil {
+				break
+			}
+			at = next(i, at)
 		}
 	}
 	v.finish()

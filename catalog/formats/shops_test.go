@@ -77,6 +77,28 @@ func TestPresets(t *testing.T) {
 	}
 }
 
+// TestNextNumber: what is no number does not hide the column after it.
+func TestNextNumber(t *testing.T) {
+	const text = "id\ttitle\timage link\tprice\tsale price\trating\tstars\tviews\treviews\n" +
+		"1\tt\t\t10 USD\t-\t0\t4\t0\t7\n2\tt\t\t10 USD\tN/A\tnew\t4\t-\t7\n3\tt\t\t10 USD\t0.00 USD\t\t4\tmany\t7\n4\tt\t\t10 USD\task us\t3\t4\t5\t7\n5\tt\t\t10 USD\t9 USD\t3\t4\t5\t7\n6\tt\t\t-\tsoon\t\t\t\t\n"
+	products, in := read(t, text, Options{Fields: map[string]string{"popularity": "views"}})
+	if fmt.Sprint(products[2].Popularity) != "0" {
+		t.Errorf("popularity %v of a column that is left out", products[2].Popularity)
+	}
+	products, in = read(t, strings.Replace(text, "views", "popularity", 1), Options{})
+	var got []string
+	for _, p := range products {
+		got = append(got, fmt.Sprint(p.Price, p.Currency, " ", p.Rating, " ", p.Popularity))
+	}
+	if s := strings.Join(got, ", "); s != "10USD 4 0, 10USD 4 7, 10USD 4 7, 10USD 3 5, 9USD 3 5, 0 0 0" {
+		t.Errorf("the numbers are %s", s)
+	}
+	r := in.Reading()
+	if price := r.Fields[priceTarget]; r.Unread.Count != 4 || strings.Join(price.From, "+") != "price+sale price" || price.Filled != 5 {
+		t.Errorf("%d unread, prices %+v", r.Unread.Count, price)
+	}
+}
+
 // TestShopifyVariants has each variant as a product, by an id of the user's choice.
 func TestShopifyVariants(t *testing.T) {
 	const text = "Handle,Title,Vendor,Type,Option1 Value,Variant SKU,Variant Price,Image Src\n" +
