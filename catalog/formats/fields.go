@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -350,10 +351,21 @@ func (v *values) number(i int, c *cell) (float64, error) {
 	if i == priceTarget {
 		v.currency, v.price = a.currency, c.name
 		if v.preset != nil && v.preset.cents && v.wholePrices {
+			if !isWhole(text, a.value) {
+				return 0, numberError{fmt.Errorf("%.60q is no whole number, and the first prices are in cents", text)}
+			}
 			a.value /= 100
 		}
 	}
 	return a.value, nil
+}
+
+// isWhole reports whether a price may be in cents: 13.00 is in whole units, whereas
+// 1300.0 is how programs write a whole number that they hold as another.
+func isWhole(text string, value float64) bool {
+	n := len(text)
+	fraction := n > 3 && (text[n-3] == '.' || text[n-3] == ',') && strings.Trim(text[n-2:], "0123456789") == ""
+	return value == math.Trunc(value) && !fraction
 }
 
 // finish settles what depends on several fields.

@@ -15,7 +15,6 @@ package formats
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -256,7 +255,7 @@ func (r *reader) look() (err error) {
 			}
 			if a, err := parseAmount(text, false); err == nil {
 				marks[s.target].add(a.marks)
-				if s.target == priceTarget && a.value != math.Trunc(a.value) {
+				if s.target == priceTarget && !isWhole(text, a.value) {
 					r.wholePrices = false
 				}
 			}

@@ -77,6 +77,21 @@ func TestPresets(t *testing.T) {
 	}
 }
 
+// TestCents has a price in no cents after a thousand in cents.
+func TestCents(t *testing.T) {
+	item := `{"id": "%d", "title": "t", "supplier": "s", "img_500x500": "u", "price": %s}` + "\n"
+	text := ""
+	for i := range 1001 {
+		text += fmt.Sprintf(item, i, "1299")
+	}
+	products, in := read(t, text+fmt.Sprintf(item, 1001, "12.99")+fmt.Sprintf(item, 1002, `"13.00"`)+fmt.Sprintf(item, 1003, "1300.0"), Options{})
+	r := in.Reading()
+	if products[1000].Price != 12.99 || products[1001].Price != 0 || products[1002].Price != 0 || products[1003].Price != 13 || r.Unread.Count != 2 ||
+		!strings.HasSuffix(r.Unread.First[0].Error(), `line 1002: field price: "12.99" is no whole number, and the first prices are in cents`) {
+		t.Errorf("prices %v, unread %+v", []float64{products[1000].Price, products[1001].Price, products[1002].Price, products[1003].Price}, r.Unread)
+	}
+}
+
 // TestNextNumber: what is no number does not hide the column after it.
 func TestNextNumber(t *testing.T) {
 	const text = "id\ttitle\timage link\tprice\tsale price\trating\tstars\tviews\treviews\n" +
