@@ -339,7 +339,7 @@ func (v *values) number(i int, c *cell) (float64, error) {
 		if a.value, err = strconv.ParseFloat(text, 64); err != nil {
 			return 0, numberError{fmt.Errorf("%.60q is not a number", text)}
 		}
-	} else if a, err = parseAmount(text, v.decimalComma[i]); err != nil {
+	} else if a, err = parseAmount(text, v.columns[i]); err != nil {
 		if err != errNoNumber {
 			err = numberError{err}
 		}
@@ -347,6 +347,14 @@ func (v *values) number(i int, c *cell) (float64, error) {
 	}
 	if a.value < 0 {
 		return 0, numberError{fmt.Errorf("%.60q is negative", text)}
+	}
+	if a.either && i != ratingTarget {
+		switch in := v.columns[i]; {
+		case strings.Contains(text, ",") && a.value >= 1000:
+			// Hardly anything is counted or priced with three decimals.
+		case in == unsettled || in == likelyCommas || in == counts:
+			v.tally.unsure(i, text, a.value)
+		}
 	}
 	if i == priceTarget {
 		v.currency, v.price = a.currency, c.name

@@ -160,8 +160,8 @@ type reader struct {
 	tally   *tally
 
 	// What the first rows tell of numbers, by target, and of prices.
-	decimalComma [16]bool
-	wholePrices  bool
+	columns     [16]column
+	wholePrices bool
 
 	dialect, encoding string
 
@@ -253,7 +253,7 @@ func (r *reader) look() (err error) {
 			if err != nil {
 				continue
 			}
-			if a, err := parseAmount(text, false); err == nil {
+			if a, err := parseAmount(text, unsettled); err == nil {
 				marks[s.target].add(a.marks)
 				if s.target == priceTarget && !isWhole(text, a.value) {
 					r.wholePrices = false
@@ -262,7 +262,7 @@ func (r *reader) look() (err error) {
 		}
 	})
 	for i := range marks {
-		r.decimalComma[i] = marks[i].isComma()
+		r.columns[i] = marks[i].column(i == popularityTarget)
 	}
 	r.tally = newTally()
 	return nil

@@ -77,6 +77,58 @@ func TestPresets(t *testing.T) {
 	}
 }
 
+// TestAmbiguousNumbers: what the column does not settle is decided by the euro, and is
+// counted.
+func TestAmbiguousNumbers(t *testing.T) {
+	for prices, want := range map[string]string{
+		"€ 1.299|€ 850":           "1299 850; 1 price € 1.299 1299",
+		"€1,299|€850":             "1299 850",
+		"12,99 €|1.299 €|19.99 €": "12.99 1299 19.99; 1 price 1.299 € 1299",
+		"1.299|2.500|3":           "1.299 2.5 3; 2 price 1.299 1.299",
+		"1.299|12,99":             "1299 12.99",
+		"1.299 €|850 €":           "1299 850; 1 price 1.299 € 1299",
+		"kr. 1.299,-|kr. 2.500":   "1299 2500",
+		"$1,299|$5":               "1299 5",
+		"1,299 €|850 €":           "1.299 850; 1 price 1,299 € 1.299",
+		"€ 1.299|€ 12.50|€ 1.000": "1.299 12.5 1",
+	} {
+		text := "id;title;price\n"
+		for i, p := range strings.Split(prices, "|") {
+			text += fmt.Sprintf("%d;t;%s\n", i, p)
+		}
+		products, in := read(t, text, Options{})
+		var got []string
+		for _, p := range products {
+			got = append(got, fmt.Sprint(p.Price))
+		}
+		s := strings.Join(got, " ")
+		for _, a := range in.Reading().Ambiguous {
+			s += fmt.Sprintf("; %d %s %s %v", a.Count, a.Field, a.Text, a.ReadAs)
+		}
+		if s != want {
+			t.Errorf("%s are %s, want %s", prices, s, want)
+		}
+	}
+	for views, want := range map[string]string{"1.299|5|12": "1299 5 12; 1", "1,299|5": "1299 5; 0", "1.299|0.5": "1.299 0.5; 0", "1.299|15.0": "1.299 15; 0", "1.299|1.000.000": "1299 1e+06; 1", "1,299|2,5": "1.299 2.5; 0"} {
+		text := "id;title;views\n"
+		for i, p := range strings.Split(views, "|") {
+			text += fmt.Sprintf("%d;t;%s\n", i, p)
+		}
+		products, in := read(t, text, Options{})
+		var got []string
+		for _, p := range products {
+			got = append(got, fmt.Sprint(p.Popularity))
+		}
+		n := 0
+		for _, a := range in.Reading().Ambiguous {
+			n += a.Count
+		}
+		if s := fmt.Sprint(strings.Join(got, " "), "; ", n); s != want {
+			t.Errorf("counts %s are %s, want %s", views, s, want)
+		}
+	}
+}
+
 // TestCents has a price in no cents after a thousand in cents.
 func TestCents(t *testing.T) {
 	item := `{"id": "%d", "title": "t", "supplier": "s", "img_500x500": "u", "price": %s}` + "\n"

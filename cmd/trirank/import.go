@@ -351,6 +351,14 @@ func printReading(w io.Writer, r formats.Reading) {
 		}
 		fmt.Fprintf(w, "prices of several currencies, which are not converted: %s\n", strings.Join(parts, ", "))
 	}
+	for _, a := range r.Ambiguous {
+		was := "s such as %s were read as %s"
+		if a.Count == 1 {
+			was = ", %s, was read as %s"
+		}
+		fmt.Fprintf(w, "%s: %s ambiguous number"+was+" (if that is wrong, write them without what parts thousands)\n",
+			a.Field, thousands(a.Count), a.Text, strconv.FormatFloat(a.ReadAs, 'f', -1, 64))
+	}
 	if r.HTML > 0 {
 		fmt.Fprintf(w, "HTML was taken out of the texts of %s (--keep-html leaves it)\n", plural(r.HTML, "product"))
 	}
