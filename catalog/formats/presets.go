@@ -11,7 +11,7 @@ import (
 // recognised by the names of fields.
 type preset struct {
 	name string
-	// all of these have to be there, and one of any, as table.Fold has them.
+	// all of these have to be there, and one of any, as table.Fold has them; a+b is both.
 	all, any []string
 	// names of a product's fields, before the usual ones.
 	names map[string][]string
@@ -49,6 +49,9 @@ var presets = []*preset{
 	},
 	{
 		name: "WooCommerce", all: []string{"name", "categories", "images"}, path: splitPaths,
+		// Any shop may have those three.
+		any: []string{"type+sku", "regularprice+sku", "saleprice+sku", "published", "isfeatured?", "visibilityincatalog", "instock?", "taxstatus", "backordersallowed?", "soldindividually?",
+			"allowcustomerreviews?"},
 		names: map[string][]string{"id": {"id", "sku"}, "title": {"name"}, "brand": {"brands", "brand"}, "description": {"description", "shortdescription"}, "price": {"saleprice", "regularprice"},
 			"image": {"images"}},
 	},
@@ -75,7 +78,14 @@ func recognisePreset(fields []string) *preset {
 	for _, name := range fields {
 		there[table.Fold(name)] = true
 	}
-	has := func(name string) bool { return there[name] }
+	has := func(names string) bool {
+		for name := range strings.SplitSeq(names, "+") {
+			if !there[name] {
+				return false
+			}
+		}
+		return true
+	}
 	for _, p := range presets {
 		missing := func(name string) bool { return !has(name) }
 		if !slices.ContainsFunc(p.all, missing) && (len(p.any) == 0 || slices.ContainsFunc(p.any, has)) {

@@ -52,6 +52,8 @@ func TestPresets(t *testing.T) {
 			"1,simple,h1,Hoodie,short,long,,45,\"Clothing > Hoodies, Sale > Winter\",\"http://x/1.jpg, http://x/2.jpg\"\n2,simple,c1,Cap,short,,16,18,\"Hats\\, caps, Sale\",\n",
 			[]catalog.Product{{ID: "1", Title: "Hoodie", Description: "long", Category: []string{"Clothing", "Hoodies"}, Price: 45, Image: "http://x/1.jpg"},
 				{ID: "2", Title: "Cap", Description: "short", Category: []string{"Hats, caps"}, Price: 16}}},
+		"any shop": {"", "id,name,categories,images,price\n1,Mug,\"Bed, Bath > Towels\",http://x/1.jpg,5\n",
+			[]catalog.Product{{ID: "1", Title: "Mug", Category: []string{"Bed, Bath", "Towels"}, Price: 5, Image: "http://x/1.jpg"}}},
 		"prestashop": {"PrestaShop", "Product ID;Active (0/1);Name *;Categories (x,y,z...);Price tax included;Manufacturer;Summary;Description;Image URLs (x,y,z...)\n" +
 			"7;1;Mug;Kitchen,Mugs;8,50;Halden;short;<p>long</p>;http://x/1.jpg,http://x/2.jpg\n",
 			[]catalog.Product{{ID: "7", Title: "Mug", Category: []string{"Kitchen"}, Price: 8.5, Brand: "Halden", Description: "long", Image: "http://x/1.jpg"}}},
