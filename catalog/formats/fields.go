@@ -24,12 +24,18 @@ type target struct {
 
 // The places of targets that have a part of their own.
 const (
-	idTarget         = 0
-	titleTarget      = 1
-	priceTarget      = 7
-	ratingTarget     = 9
-	popularityTarget = 10
-	currencyTarget   = 11
+	idTarget = iota
+	titleTarget
+	brandTarget
+	colorTarget
+	categoryTarget
+	bulletsTarget
+	descriptionTarget
+	priceTarget
+	imageTarget
+	ratingTarget
+	popularityTarget
+	currencyTarget
 )
 
 var targets = []target{
@@ -152,23 +158,29 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 	m, t := r.mapping, r.tally
 	t.rows++
 	type choice struct{ cell, rank int }
+	before := func(a, b choice) bool {
+		name, other := cells[a.cell-1].name, cells[b.cell-1].name
+		if a.rank != b.rank || name == other {
+			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.cell, b.cell)) < 0
+		}
+		if lower := strings.ToLower(name) == name; lower != (strings.ToLower(other) == other) {
+			return lower // of title and Title the former is the name as it is usually written
+		}
+		return name < other
+	}
 	var chosen [16]choice // by target; cell is from 1
 	for i := range cells {
 		c := &cells[i]
 		s, ok := m.slot(c.name)
-		if !ok || c.empty() {
+		if !ok || c.empty() || r.nothing(s.target, c) {
 			continue
 		}
-		best := &chosen[s.target]
-		if best.cell == 0 || s.rank < best.rank || s.rank == best.rank && c.name < cells[best.cell-1].name {
-			*best = choice{i + 1, s.rank}
+		if best, this := &chosen[s.target], (choice{i + 1, s.rank}); best.cell == 0 || before(this, *best) {
+			*best = this
 		}
 	}
-	// next is the choice after one that had no number, by rank, name and place.
+	// next is the choice after one that had no number.
 	next := func(target int, last choice) (best choice) {
-		before := func(a, b choice) bool {
-			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(cells[a.cell-1].name, cells[b.cell-1].name), cmp.Compare(a.cell, b.cell)) < 0
-		}
 		for i := range cells {
 			if s, ok := m.slot(cells[i].name); ok && s.target == target && !cells[i].empty() {
 				if c := (choice{i + 1, s.rank}); before(last, c) && (best.cell == 0 || before(c, best)) {
@@ -211,7 +223,7 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 	for i := range cells {
 		c := &cells[i]
 		s, known := m.slot(c.name)
-		if c.empty() || known && chosen[s.target].cell == i+1 {
+		if c.empty() || known && (chosen[s.target].cell == i+1 || r.nothing(s.target, c)) {
 			continue
 		}
 		if known && s.target == idTarget {
@@ -223,6 +235,26 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 		keepExtra(&p, c)
 	}
 	return p, nil
+}
+
+// nothing reports whether a cell says in words that there is nothing, as programs write
+// it into tables: nan for Python's missing values, for one. Ids and titles may be words
+// of any kind, and numbers have more such words.
+func (r *reader) nothing(target int, c *cell) bool {
+	switch target {
+	case brandTarget, colorTarget, categoryTarget, bulletsTarget, descriptionTarget, imageTarget:
+	default:
+		return false
+	}
+	if r.files.own || len(c.text)+len(c.raw) > 16 || c.list != nil {
+		return false
+	}
+	text, err := c.asText()
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "-", "--":
+		return err == nil
+	}
+	return false
 }
 
 func keepExtra(p *catalog.Product, c *cell) {
@@ -302,10 +334,10 @@ func (v *values) set(i int, c *cell) (filled bool, err error) {
 		}
 		p.Title = text
 	case "brand":
-		text = v.clean(text)
+		text = v.clean(v.few(text, c, 1))
 		p.Brand = text
 	case "color":
-		text = v.clean(text)
+		text = v.clean(v.few(text, c, -1))
 		p.Color = text
 	case "description":
 		text = v.clean(text)
@@ -407,6 +439,30 @@ func (v *values) clean(s string) string {
 	s, found := plainText(s)
 	v.html = v.html || found
 	return s
+}
+
+// few returns the text of a cell or, where that is written as a list, its items, with
+// commas between: no more than max, or all if that is negative.
+func (v *values) few(text string, c *cell, max int) string {
+	if v.files.own {
+		return text
+	}
+	list, isText, err := c.asList()
+	if err != nil {
+		return text
+	}
+	if isText {
+		if list, isText = listIn(text); !isText {
+			return text
+		}
+	}
+	var kept []string
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" && len(kept) != max {
+			kept = append(kept, item)
+		}
+	}
+	return strings.Join(kept, ", ")
 }
 
 // path parts the text of a category.

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -95,19 +96,27 @@ func recognisePreset(fields []string) *preset {
 	return nil
 }
 
+// magentoName begins an attribute: a comma that no name follows is part of a value.
+var magentoName = regexp.MustCompile(`(?:^|,)\s*"?([a-zA-Z][a-zA-Z0-9_]*)=`)
+
 // magentoAttributes adds what additional_attributes holds of a product: it is
-// written as color=Blue,size=M.
+// written as brand=Acme, Inc.,color=Blue.
 func magentoAttributes(cells []cell) []cell {
 	at := slices.IndexFunc(cells, func(c cell) bool { return table.Fold(c.name) == "additionalattributes" })
 	if at < 0 {
 		return cells
 	}
 	more := slices.Clone(cells)
-	for pair := range strings.SplitSeq(cells[at].text, ",") {
-		name, value, _ := strings.Cut(pair, "=")
-		switch name = strings.TrimSpace(name); name {
+	text := cells[at].text
+	names := magentoName.FindAllStringSubmatchIndex(text, -1)
+	for i, found := range names {
+		end := len(text)
+		if i+1 < len(names) {
+			end = names[i+1][0]
+		}
+		switch name := text[found[2]:found[3]]; name {
 		case "color", "brand", "manufacturer":
-			more = append(more, cell{name: name, text: strings.Trim(value, `" `)})
+			more = append(more, cell{name: name, text: strings.Trim(text[found[1]:end], `" `)})
 		}
 	}
 	return more

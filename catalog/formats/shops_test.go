@@ -131,6 +131,27 @@ func TestAmbiguousNumbers(t *testing.T) {
 	}
 }
 
+// TestValues has values as programs write them.
+func TestValues(t *testing.T) {
+	for text, want := range map[string]catalog.Product{
+		"id,title,brand,manufacturer,color,category,image,description\n1,t,nan,None,N/A,null,NaN,-\n":       {},
+		"id,title,brand,manufacturer,categories,category\n1,t,None,Acme,A > B,nan\n":                        {Brand: "Acme", Category: []string{"A", "B"}},
+		"id,title,brand,color\n1,t,['Acme'],\"['red', 'blue']\"\n":                                          {Brand: "Acme", Color: "red, blue"},
+		"id,title,brand,color\n1,t,[],[Acme]\n":                                                             {Color: "[Acme]"},
+		"id,title,category\n1,t,\"[[\"\"A\"\",\"\"B\"\"],[\"\"A\"\",\"\"C\"\"]]\"\n":                        {Category: []string{"A", "B"}},
+		`{"Title": "T", "title": "t", "id": "1", "ID": "2", "brand": ["A", "B"], "color": ["red", "blue"]}`: {Brand: "A", Color: "red, blue"},
+		`{"id": 1, "title": "t", "brand": "None", "category": "NULL", "Brand": "x"}`:                        {Brand: "x"},
+		"sku,name,additional_attributes\n1,t,\"size=M,brand=Acme, Inc.,color=Blue\"\n":                      {Brand: "Acme, Inc.", Color: "Blue"},
+		"sku,name,additional_attributes\n1,t,\"brand=Acme,xcolor=Red, color=Blue=Sky,\"\n":                  {Brand: "Acme", Color: "Blue=Sky,"},
+	} {
+		products, _ := read(t, text, Options{})
+		want.ID, want.Title = "1", "t"
+		if len(products) != 1 || !reflect.DeepEqual(products[0], want) {
+			t.Errorf("%s is\n%+v, want\n%+v", text, products, want)
+		}
+	}
+}
+
 // TestCents has a price in no cents after a thousand in cents.
 func TestCents(t *testing.T) {
 	item := `{"id": "%d", "title": "t", "supplier": "s", "img_500x500": "u", "price": %s}` + "\n"
