@@ -25,7 +25,7 @@ func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) 
 	}
 	r.dialect = t.Dialect.String()
 	group := -1
-	if r.preset != nil && r.preset.group != "" {
+	if r.preset != nil && r.preset.group != "" && (r.preset.again == "" || t.Column(r.preset.again) >= 0) {
 		group = t.Column(r.preset.group)
 	}
 	for _, name := range t.Header {
@@ -34,7 +34,7 @@ func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) 
 		}
 	}
 	if group >= 0 {
-		if id := r.o.Fields["id"]; id != "" && t.Column(id) != group {
+		if id := r.o.Fields["id"]; id != "" && t.Column(id) != group && r.preset.variant != nil {
 			return r.variants(t, group, each)
 		}
 		return r.groups(t, group, each)
@@ -64,6 +64,10 @@ func fillCells(cells []cell, header, record []string) {
 func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err error) bool) bool {
 	row, group := make([]cell, len(t.Header)), make([]cell, len(t.Header))
 	open, line := false, 0
+	again := -1
+	if r.preset.again != "" {
+		again = t.Column(r.preset.again)
+	}
 	flush := func() bool {
 		if !open {
 			return true
@@ -80,7 +84,7 @@ func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err
 			return each(nil, err)
 		}
 		fillCells(row, t.Header, record)
-		if open && strings.TrimSpace(row[column].text) != "" && row[column].text == group[column].text {
+		if open && strings.TrimSpace(row[column].text) != "" && row[column].text == group[column].text && (again < 0 || !row[again].empty()) {
 			r.tally.merged++
 			for i := range group {
 				if group[i].empty() {
@@ -170,8 +174,15 @@ func newTable(f *textfile.File, o Options) (*table.Reader, error) {
 	}
 	r := &reader{o: o, mapping: m}
 	known := func(header []string) bool { return r.checkColumns(header) == nil }
-	return table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow, Known: known})
+	t, err := table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow, Known: known})
+	if err == nil && slices.ContainsFunc(t.Header, func(name string) bool { return !utf8.ValidString(name) }) {
+		return nil, fmt.Errorf(brokenText, "the names of its columns are")
+	}
+	return t, err
 }
+
+// brokenText says what is not valid UTF-8, and what to do.
+const brokenText = "%s not valid UTF-8 (convert the file to UTF-8; iconv -f WINDOWS-1252 -t UTF-8 does so, if that is what it is in)"
 
 // table is newTable with the options of r.
 func (r *reader) table(f *textfile.File) (*table.Reader, error) { return newTable(f, r.o) }
@@ -199,7 +210,7 @@ func (r *reader) records(t *table.Reader, each func(record []string, err error) 
 		default:
 			for _, text := range record {
 				if !utf8.ValidString(text) {
-					err = r.fault(faults.NotUTF8, "the line is not valid UTF-8")
+					err = r.fault(faults.NotUTF8, brokenText, "the line is")
 				}
 			}
 		}

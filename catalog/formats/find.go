@@ -187,6 +187,8 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return parquetRole(path, o)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
+	case len(text) > 1 && (text[0] == 0 || text[1] == 0):
+		return other, fmt.Errorf("%s: %w", path, textfile.Legible(text))
 	case isJudgments(text, o) && !looksLikeProduct(text):
 		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':

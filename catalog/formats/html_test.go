@@ -37,7 +37,7 @@ func FuzzPlainText(f *testing.F) {
 	f.Add("&lt;b&gt;<!-- <")
 	f.Fuzz(func(t *testing.T, s string) {
 		got, found := plainText(s)
-		if !found && got != s || utf8.ValidString(s) && !utf8.ValidString(got) || len(got) > 2*len(s) {
+		if !found && got != s || utf8.ValidString(s) && (!utf8.ValidString(got) || len(got) > 2*len(s)) {
 			t.Errorf("%q becomes %q", s, got)
 		}
 		if found && strings.TrimSpace(got) != got {

@@ -43,7 +43,7 @@ func (r *reader) eachObject(f *textfile.File, each func(cells []cell, err error)
 			continue
 		case !utf8.Valid(text):
 			// encoding/json would replace such bytes without a word.
-			if !each(nil, r.fault(faults.NotUTF8, "the line is not valid UTF-8")) {
+			if !each(nil, r.fault(faults.NotUTF8, brokenText, "the line is")) {
 				return false
 			}
 			continue

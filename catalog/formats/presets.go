@@ -23,6 +23,9 @@ type preset struct {
 	// those that its rows differ in.
 	group   string
 	variant []string
+	// again is the column that rows of a group but the first have, if not every row
+	// that follows is of the group.
+	again string
 	// expand adds cells that are hidden in others.
 	expand func([]cell) []cell
 	// cents says that prices are in hundredths where all of them are whole
@@ -46,6 +49,7 @@ var presets = []*preset{
 	},
 	{
 		name: "Magento", all: []string{"sku", "name"}, any: []string{"additionalattributes", "baseimage", "attributesetcode"}, path: deepestPath, expand: magentoAttributes,
+		group: "sku", again: "storeviewcode", // a product has a row more for each language
 		names: map[string][]string{"id": {"sku"}, "title": {"name"}, "description": {"description", "shortdescription"}, "image": {"baseimage", "smallimage", "thumbnailimage"}},
 	},
 	{

@@ -60,6 +60,8 @@ func TestPresets(t *testing.T) {
 		"magento": {"Magento", "sku,attribute_set_code,categories,name,description,price,base_image,additional_attributes\n" +
 			"b1,Bag,\"Default Category/Gear,Default Category/Gear/Bags\",Joust bag,text,34,/m/b.jpg,\"activity=Gym,color=Blue,brand=Joust\"\n",
 			[]catalog.Product{{ID: "b1", Title: "Joust bag", Category: []string{"Gear", "Bags"}, Description: "text", Price: 34, Image: "/m/b.jpg", Color: "Blue", Brand: "Joust"}}},
+		"magento, languages": {"Magento", "sku,store_view_code,name,description,base_image\nb1,,Bag,,/b.jpg\nb1,de,Tasche,Text,\nb1,fr,Sac,,\nb2,,Box,,\n",
+			[]catalog.Product{{ID: "b1", Title: "Bag", Description: "Text", Image: "/b.jpg"}, {ID: "b2", Title: "Box"}}},
 		"wands": {"WANDS", "product_id\tproduct_name\tproduct_class\tcategory hierarchy\tproduct_description\tproduct_features\trating_count\taverage_rating\treview_count\n" +
 			"0\twood \"bed\tBeds\tFurniture / Bedroom / Beds\tsolid\tcolor : oak|width : 90\t15.0\t4.5\t14.0\n1\tlamp\tLamps\t\t\t\t\t\t\n",
 			[]catalog.Product{{ID: "0", Title: `wood "bed`, Category: []string{"Furniture", "Bedroom", "Beds"}, Description: "solid", Bullets: []string{"color : oak", "width : 90"}, Popularity: 15, Rating: 4.5},
@@ -149,6 +151,37 @@ func TestValues(t *testing.T) {
 		if len(products) != 1 || !reflect.DeepEqual(products[0], want) {
 			t.Errorf("%s is\n%+v, want\n%+v", text, products, want)
 		}
+	}
+}
+
+// TestOtherEncoding has tables that are no UTF-8: it is said so, and what to do.
+func TestOtherEncoding(t *testing.T) {
+	path := filepath.Join(folder(t, map[string]string{"f": "Product ID,title,x\n1,Gr\xf6\xdfe,\n2,\xe4,\n"}), "f")
+	in := open(t, Options{}, path)
+	_, bad, err := drain(in.Products)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFaults(t, bad, "f: line 2: the line is not valid UTF-8 (convert the file to UTF-8; ", "f: line 3: the line is not valid UTF-8 (convert")
+	r := in.Reading()
+	if id := r.Fields[idTarget]; r.Rows != 0 || id.Filled != 0 || !reflect.DeepEqual(id.From, []string{"Product ID"}) || !reflect.DeepEqual(r.LeftOver, []string{"x"}) {
+		t.Errorf("without a row the reading is %+v", r)
+	}
+	for text, want := range map[string]string{
+		"id,title,Gr\xf6\xdfe\n1,t,\n":                   "the names of its columns are not valid UTF-8 (convert the file to UTF-8",
+		"i\x00d\x00,\x00t\x00i\x00t\x00l\x00e\x00\n\x00": "UTF-16 without a byte order mark (save it as UTF-8)",
+		"{\x00\"\x00i\x00d\x00\"\x00:\x00":               "UTF-16 without a byte order mark (save it as UTF-8)",
+	} {
+		path := filepath.Join(folder(t, map[string]string{"f": text}), "f")
+		if _, err := Read([]string{path}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", text, err, want)
+		}
+	}
+	// Excel on a Mac ends lines with CR, but those within quotes.
+	dir := folder(t, map[string]string{"p.csv": "id,title,description\r1,t,\"a\nb\"\r2,u,\r", "j.csv": "query,product_id,label\r\"big\nmug\",1,E\r"})
+	in = open(t, Options{}, filepath.Join(dir, "p.csv"), filepath.Join(dir, "j.csv"))
+	if products := sound(t, in.Products); ids(products) != "1 2" || products[0].Description != "a\nb" || len(sound(t, in.Judgments)) != 1 {
+		t.Errorf("%+v", products)
 	}
 }
 

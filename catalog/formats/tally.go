@@ -126,6 +126,17 @@ func (in *Input) Reading() Reading {
 			used[name] = true
 			use.Filled += n
 		}
+		if best := -1; t.rows == 0 && r.mapping != nil {
+			// No row could be read, but the header says what would have become what.
+			for name := range t.left {
+				if s, ok := r.mapping.slot(name); ok && s.target == i && (best < 0 || s.rank < best) {
+					use.From, best = []string{name}, s.rank
+				}
+			}
+			for _, name := range use.From {
+				used[name] = true
+			}
+		}
 		out.Fields = append(out.Fields, use)
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.left)) {

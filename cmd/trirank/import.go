@@ -332,7 +332,7 @@ func printReading(w io.Writer, r formats.Reading) {
 		fmt.Fprintf(w, "recognized: %s\n", strings.Join(recognised, ", "))
 	}
 	for _, f := range r.Fields {
-		if f.Filled == 0 {
+		if len(f.From) == 0 {
 			fmt.Fprintf(w, "%s <- none\n", f.Field)
 			continue
 		}
