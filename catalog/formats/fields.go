@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -275,11 +276,20 @@ func keepExtra(p *catalog.Product, c *cell) {
 			return
 		}
 	case raw == nil && c.list != nil:
-		raw, _ = json.Marshal(c.list)
+		raw = plainJSON(c.list)
 	case raw == nil:
-		raw, _ = json.Marshal(c.text)
+		raw = plainJSON(c.text)
 	}
 	p.Extra[c.name] = raw
+}
+
+// plainJSON is json.Marshal, but that < stays <: no web page has our JSON in it.
+func plainJSON(v any) json.RawMessage {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(v) // of texts, which have no errors
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // values are the fields of a product as they are set.

@@ -82,7 +82,12 @@ type Input struct {
 	catalog.Source
 	Format Format
 	Files  []string // in the order of reading
-	reader *reader
+	// ProductFiles and JudgmentFiles are those of Files that hold such, JudgmentFormat
+	// one of judgments.All or several with commas between, QueriesFile has the texts
+	// of their queries, and PopularityFile is a table beside the products.
+	ProductFiles, JudgmentFiles                 []string
+	JudgmentFormat, QueriesFile, PopularityFile string
+	reader                                      *reader
 }
 
 // maxRow is the longest line or record, in bytes, that is read.
@@ -105,7 +110,7 @@ func Read(paths []string, o Options) (*Input, error) {
 	if err := r.look(); err != nil {
 		return nil, err
 	}
-	in := &Input{Format: f.format, Files: f.all(), reader: r}
+	in := &Input{Format: f.format, Files: f.all(), ProductFiles: f.products, JudgmentFiles: f.judgments, QueriesFile: f.queries, PopularityFile: f.popularity, reader: r}
 	in.Where = r.where
 	switch f.format {
 	case JSONL, CSV, XML:
@@ -116,7 +121,7 @@ func Read(paths []string, o Options) (*Input, error) {
 		in.Products = r.parquetProducts
 	}
 	if len(f.judgments) > 0 {
-		if in.Judgments, err = r.judgments(); err != nil {
+		if in.Judgments, in.JudgmentFormat, err = r.judgments(); err != nil {
 			return nil, err
 		}
 	}

@@ -163,11 +163,12 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 			Catalogue string          `json:"catalogue,omitempty"`
 			DryRun    bool            `json:"dry_run,omitempty"`
 			Format    formats.Format  `json:"format"`
+			Judged    string          `json:"judgments_format,omitempty"`
 			Files     []string        `json:"files"`
 			Reading   formats.Reading `json:"reading"`
 			*catalog.Report
 			Shown []catalog.Product `json:"first_products,omitempty"`
-		}{o.out, o.dryRun, in.Format, in.Files, in.Reading(), report, shown})
+		}{o.out, o.dryRun, in.Format, in.JudgmentFormat, in.Files, in.Reading(), report, shown})
 	}
 	return o.print(c.OutOrStdout(), in, report, shown)
 }
@@ -283,7 +284,16 @@ func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report,
 	} else {
 		fmt.Fprint(w, ", no judgements")
 	}
-	fmt.Fprintf(w, "\nread as %s from %s\n", in.Format, strings.Join(in.Files, ", "))
+	fmt.Fprintf(w, "\nproducts: %s from %s\n", in.Format, strings.Join(in.ProductFiles, ", "))
+	if len(in.JudgmentFiles) > 0 {
+		fmt.Fprintf(w, "judgements: %s from %s\n", in.JudgmentFormat, strings.Join(in.JudgmentFiles, ", "))
+	}
+	if in.QueriesFile != "" {
+		fmt.Fprintf(w, "queries: from %s\n", in.QueriesFile)
+	}
+	if in.PopularityFile != "" {
+		fmt.Fprintf(w, "popularity: from %s\n", in.PopularityFile)
+	}
 	printReading(w, in.Reading())
 	if !o.dryRun {
 		fmt.Fprintf(w, "hash %s\n", r.Hash)
