@@ -228,6 +228,7 @@ func TestReadRefuses(t *testing.T) {
 		"no file is given":              {nil, Options{}},
 		"no such file":                  {[]string{"missing"}, Options{}},
 		"no file of products":           {[]string{t.TempDir()}, Options{}},
+		"needs corpus.jsonl and one qu": {[]string{folder(t, map[string]string{"corpus.jsonl": "{}"})}, Options{}},
 		"the file is empty":             {file(" \n"), Options{}},
 		"no feed of products":           {file("<!DOCTYPE html><html></html>"), Options{}},
 		"are none of double":            {file(`{"id": 1}`), Options{Quotes: "x"}},
