@@ -12,27 +12,43 @@ import (
 
 // A number of a shop may have a currency, group its digits and have a comma for a
 // decimal point. What a mark means is mostly plain: 12,99 and 1.299,00 have a
-// decimal comma, 1,299.00 and 4,26,973 have not. Only one mark with three digits
-// behind it, as in 1,299 and 1.299, is of either kind; such a number is read as the
-// plain ones of its column are, by the first rows. Where there are none, or of both
-// kinds, prices with a euro behind them have a decimal comma, and otherwise a point
-// is decimal and a comma is not.
+// decimal comma, 1,299.00 and 4,26,973 have not, nor has 1.299,- a fraction. Only one
+// mark with three digits behind it, as in 1,299 and 1.299, is of either kind; such a
+// number is read as the plain ones of its column are, by the first rows. Counts have
+// no fractions, so a mark groups their digits. Where plain numbers are of both kinds or
+// there are none, a euro decides: behind the number it stands where commas are decimal,
+// and in front no price of whole euros has three decimals, whatever the mark. Otherwise
+// a point is decimal and a comma is not.
 
 // amount is a number as it was written.
 type amount struct {
 	value    float64
 	currency string // its code, or a sign of several currencies; "" is unknown
 	marks    marks
+	either   bool // its mark could have meant the other
 }
 
 // marks say what the marks in a number tell of those in others.
 type marks int
 
 const (
-	noMarks   marks = iota
-	decimalPt       // a point is decimal, or a comma is not
+	noMarks    marks = iota
+	decimalPt        // a point is decimal
+	groupComma       // a comma is not
 	decimalComma
+	groupPoint
 	perhapsComma // a euro stands behind the number, where commas are decimal most often
+)
+
+// column is what the plain numbers of a column tell of those that could be either.
+type column int
+
+const (
+	unsettled     column = iota
+	decimalPoints        // there are such, and none with decimal commas
+	decimalCommas
+	likelyCommas // there are only euros behind numbers
+	counts       // there are no fractions, nor can there be
 )
 
 // errNoNumber is of text that says, in words, that there is no number.
@@ -51,7 +67,7 @@ var (
 	outOf = regexp.MustCompile(`^([\d.,]+)\s*(?:/|(?i:out of|of|von|de|sur|su|van|av))\s*\d+(?:[.,]0)?(?:\s*(?i:stars?|sterne[n]?|\*|★+))?$`)
 	// counted is 1,234 ratings.
 	counted   = regexp.MustCompile(`^([\d.,\s']+)\s*(?i:ratings?|reviews?|views?|votes?|stars?|sold|global ratings?)$`)
-	decorated = regexp.MustCompile(`^([^\d.,]*)([.,]?\d(?:[\d.,'\s]*\d)?)(?:[.,](?:-|–|—)+)?([^\d]*)$`)
+	decorated = regexp.MustCompile(`^([^\d.,]*)([.,]?\d(?:[\d.,'\s]*\d)?)(?:([.,])(?:-|–|—)+)?([^\d]*)$`)
 	// dotted are signs that end with a point, which is no decimal one.
 	dotted = regexp.MustCompile(`^(?i:rs\.|kr\.|s?fr\.|руб\.|лв\.)\s*`)
 )
@@ -87,9 +103,8 @@ func currencyOf(s string) (string, bool) {
 	return sign, ok
 }
 
-// parseAmount reads a number; comma says that the plain numbers of its column have
-// a decimal comma.
-func parseAmount(s string, comma bool) (amount, error) {
+// parseAmount reads a number of a column.
+func parseAmount(s string, in column) (amount, error) {
 	t := strings.TrimSpace(strings.Map(func(c rune) rune {
 		switch {
 		case unicode.IsSpace(c), c == '\u200b', c == '\u202f':
@@ -128,8 +143,8 @@ func parseAmount(s string, comma bool) (amount, error) {
 	}
 	m[1] = sign + m[1]
 	var a amount
-	negative := false
-	for i, beside := range []string{m[1], m[3]} {
+	negative, euro := false, [2]bool{} // in front, and behind
+	for i, beside := range []string{m[1], m[4]} {
 		beside = strings.TrimSpace(beside)
 		if i == 0 {
 			if cut, ok := cutSign(beside, "-"); ok {
@@ -148,13 +163,28 @@ func parseAmount(s string, comma bool) (amount, error) {
 		if a.currency == "" || len(currency) == 3 {
 			a.currency = currency
 		}
-		if i == 1 && currency == "EUR" {
-			a.marks = perhapsComma
-		}
+		euro[i] = currency == "EUR"
 	}
-	digits, found, ok := ungroup(m[2], comma)
+	if euro[1] {
+		a.marks = perhapsComma
+	}
+	how := points
+	switch {
+	case m[3] != "" || in == counts || in == unsettled && euro[0]:
+		how = neither
+	case in == decimalCommas || in == likelyCommas || in == unsettled && euro[1]:
+		how = commas
+	}
+	digits, found, ok := ungroup(m[2], how)
 	if !ok {
 		return amount{}, bad
+	}
+	a.either = m[3] == "" && (isEither(m[2], '.') || isEither(m[2], ','))
+	switch m[3] { // the dash stands for decimals
+	case ",":
+		found = decimalComma
+	case ".":
+		found = decimalPt
 	}
 	if found != noMarks {
 		a.marks = found
@@ -185,8 +215,17 @@ func isEither(digits string, mark byte) bool {
 	return i >= 1 && i <= 3 && len(digits)-i == 4 && digits[0] != '0' && strings.Trim(digits[i+1:], "0123456789") == ""
 }
 
+// decimal says which mark is decimal in a number that could be either.
+type decimal int
+
+const (
+	points decimal = iota
+	commas
+	neither
+)
+
 // ungroup spells digits with marks as ParseFloat reads them.
-func ungroup(s string, comma bool) (digits string, m marks, ok bool) {
+func ungroup(s string, how decimal) (digits string, m marks, ok bool) {
 	if i := strings.IndexAny(s, " '"); i >= 0 {
 		// Spaces and apostrophes part thousands only.
 		whole, fraction, mark := s, "", ""
@@ -205,11 +244,11 @@ func ungroup(s string, comma bool) (digits string, m marks, ok bool) {
 		}
 		return strings.Join(groups, ""), noMarks, true
 	}
-	points, commas := strings.Count(s, "."), strings.Count(s, ",")
+	dots, commata := strings.Count(s, "."), strings.Count(s, ",")
 	switch {
-	case points == 0 && commas == 0:
+	case dots == 0 && commata == 0:
 		return s, noMarks, true
-	case points > 0 && commas > 0:
+	case dots > 0 && commata > 0:
 		decimal, group := ".", ","
 		m = decimalPt
 		if strings.LastIndex(s, ",") > strings.LastIndex(s, ".") {
@@ -221,23 +260,23 @@ func ungroup(s string, comma bool) (digits string, m marks, ok bool) {
 			return "", 0, false
 		}
 		return strings.Join(groups, "") + "." + fraction, m, true
-	case points > 1 || commas > 1:
+	case dots > 1 || commata > 1:
 		mark := ","
-		m = decimalPt
-		if points > 1 {
-			mark, m = ".", decimalComma
+		m = groupComma
+		if dots > 1 {
+			mark, m = ".", groupPoint
 		}
 		groups := strings.Split(s, mark)
 		return strings.Join(groups, ""), m, grouped(groups)
-	case points == 1 && isEither(s, '.'):
-		if comma {
+	case dots == 1 && isEither(s, '.'):
+		if how != points {
 			return strings.Replace(s, ".", "", 1), noMarks, true
 		}
 		return s, noMarks, true
-	case points == 1:
+	case dots == 1:
 		return s, decimalPt, true
 	case isEither(s, ','):
-		if comma {
+		if how == commas {
 			return strings.Replace(s, ",", ".", 1), noMarks, true
 		}
 		return strings.Replace(s, ",", "", 1), noMarks, true
@@ -266,26 +305,35 @@ func grouped(groups []string) bool {
 }
 
 // decimals counts what the numbers of a column tell.
-type decimals struct{ point, comma, perhaps int }
+type decimals struct{ point, comma, perhaps, fractions int }
 
 func (d *decimals) add(m marks) {
 	switch m {
-	case decimalPt:
+	case decimalPt, groupComma:
 		d.point++
-	case decimalComma:
+	case decimalComma, groupPoint:
 		d.comma++
 	case perhapsComma:
 		d.perhaps++
 	}
+	if m == decimalPt || m == decimalComma {
+		d.fractions++
+	}
 }
 
-// isComma reports whether numbers that could be either have a decimal comma.
-func (d decimals) isComma() bool {
+// column sums up; whole says that the column counts something.
+func (d decimals) column(whole bool) column {
 	switch {
+	case whole && d.fractions == 0:
+		return counts
 	case d.point > 0 && d.comma > 0:
-		return false
-	case d.point > 0 || d.comma > 0:
-		return d.comma > 0
+		return unsettled
+	case d.point > 0:
+		return decimalPoints
+	case d.comma > 0:
+		return decimalCommas
+	case d.perhaps > 0:
+		return likelyCommas
 	}
-	return d.perhaps > 0
+	return unsettled
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) 
 	}
 	r.dialect = t.Dialect.String()
 	group := -1
-	if r.preset != nil && r.preset.group != "" {
+	if r.preset != nil && r.preset.group != "" && (r.preset.again == "" || t.Column(r.preset.again) >= 0) {
 		group = t.Column(r.preset.group)
 	}
 	for _, name := range t.Header {
@@ -33,6 +34,9 @@ func (r *reader) tableRows(f *textfile.File, each func(cells []cell, err error) 
 		}
 	}
 	if group >= 0 {
+		if id := r.o.Fields["id"]; id != "" && t.Column(id) != group && r.preset.variant != nil {
+			return r.variants(t, group, each)
+		}
 		return r.groups(t, group, each)
 	}
 	cells := make([]cell, len(t.Header))
@@ -60,6 +64,10 @@ func fillCells(cells []cell, header, record []string) {
 func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err error) bool) bool {
 	row, group := make([]cell, len(t.Header)), make([]cell, len(t.Header))
 	open, line := false, 0
+	again := -1
+	if r.preset.again != "" {
+		again = t.Column(r.preset.again)
+	}
 	flush := func() bool {
 		if !open {
 			return true
@@ -76,7 +84,7 @@ func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err
 			return each(nil, err)
 		}
 		fillCells(row, t.Header, record)
-		if open && strings.TrimSpace(row[column].text) != "" && row[column].text == group[column].text {
+		if open && strings.TrimSpace(row[column].text) != "" && row[column].text == group[column].text && (again < 0 || !row[again].empty()) {
 			r.tally.merged++
 			for i := range group {
 				if group[i].empty() {
@@ -95,6 +103,45 @@ func (r *reader) groups(t *table.Reader, column int, each func(cells []cell, err
 	return goOn && flush()
 }
 
+// variants calls each with the rows of a source where each variant is a product: what
+// is empty of what all variants of a product have in common comes from the rows above.
+func (r *reader) variants(t *table.Reader, column int, each func(cells []cell, err error) bool) bool {
+	own := make([]bool, len(t.Header)) // columns that say what one variant is
+	for i, name := range t.Header {
+		s, ok := r.mapping.slot(name)
+		own[i] = ok && s.target == idTarget || slices.ContainsFunc(r.preset.variant, func(begin string) bool {
+			return strings.HasPrefix(table.Fold(name), begin)
+		})
+	}
+	row, common := make([]cell, len(t.Header)), make([]cell, len(t.Header))
+	return r.records(t, func(record []string, err error) bool {
+		if err != nil {
+			return each(nil, err)
+		}
+		fillCells(row, t.Header, record)
+		if strings.TrimSpace(row[column].text) == "" || row[column].text != common[column].text {
+			copy(common, row)
+			return each(row, nil)
+		}
+		variant := false
+		for i := range row {
+			switch {
+			case own[i]:
+				variant = variant || !row[i].empty()
+			case row[i].empty():
+				row[i] = common[i]
+			case common[i].empty():
+				common[i] = row[i]
+			}
+		}
+		if !variant { // a further image of the product
+			r.tally.merged++
+			return true
+		}
+		return each(row, nil)
+	})
+}
+
 // checkColumns reports the columns that products cannot do without and the
 // user's own that are not there.
 func (r *reader) checkColumns(header []string) error {
@@ -106,7 +153,8 @@ func (r *reader) checkColumns(header []string) error {
 	}
 	for _, field := range []string{"id", "title"} {
 		if !found[field] && r.o.Fields[field] == "" {
-			return fmt.Errorf("no column is known for the field %s, only %s (name it with --field %s=COLUMN)",
+			// A table of judgements whose columns have names of their own ends here too.
+			return fmt.Errorf("no column is known for the field %s, only %s (if it holds products, name the column with --field %s=COLUMN; if judgements, with --field query=COLUMN, --field product=COLUMN and --field label=COLUMN)",
 				field, strings.Join(header, ", "), field)
 		}
 	}
@@ -126,8 +174,15 @@ func newTable(f *textfile.File, o Options) (*table.Reader, error) {
 	}
 	r := &reader{o: o, mapping: m}
 	known := func(header []string) bool { return r.checkColumns(header) == nil }
-	return table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow, Known: known})
+	t, err := table.New(f, table.Options{Comma: o.Comma, Quotes: o.Quotes, Max: maxRow, Known: known})
+	if err == nil && slices.ContainsFunc(t.Header, func(name string) bool { return !utf8.ValidString(name) }) {
+		return nil, fmt.Errorf(brokenText, "the names of its columns are")
+	}
+	return t, err
 }
+
+// brokenText says what is not valid UTF-8, and what to do.
+const brokenText = "%s not valid UTF-8 (convert the file to UTF-8; iconv -f WINDOWS-1252 -t UTF-8 does so, if that is what it is in)"
 
 // table is newTable with the options of r.
 func (r *reader) table(f *textfile.File) (*table.Reader, error) { return newTable(f, r.o) }
@@ -155,7 +210,7 @@ func (r *reader) records(t *table.Reader, each func(record []string, err error) 
 		default:
 			for _, text := range record {
 				if !utf8.ValidString(text) {
-					err = r.fault(faults.NotUTF8, "the line is not valid UTF-8")
+					err = r.fault(faults.NotUTF8, brokenText, "the line is")
 				}
 			}
 		}

@@ -1,9 +1,12 @@
 package formats
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,12 +25,18 @@ type target struct {
 
 // The places of targets that have a part of their own.
 const (
-	idTarget         = 0
-	titleTarget      = 1
-	priceTarget      = 7
-	ratingTarget     = 9
-	popularityTarget = 10
-	currencyTarget   = 11
+	idTarget = iota
+	titleTarget
+	brandTarget
+	colorTarget
+	categoryTarget
+	bulletsTarget
+	descriptionTarget
+	priceTarget
+	imageTarget
+	ratingTarget
+	popularityTarget
+	currencyTarget
 )
 
 var targets = []target{
@@ -45,12 +54,13 @@ var targets = []target{
 	{"currency", []string{"currency", "pricecurrency", "currencycode"}},
 }
 
-func targetNames() string {
+// FieldNames returns the fields of a product that Options.Fields may name.
+func FieldNames() []string {
 	var names []string
 	for _, t := range targets {
 		names = append(names, t.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // mapping knows which field of a product a field of the source is.
@@ -139,8 +149,8 @@ func (c *cell) empty() bool {
 }
 
 // product makes a product of a row. Of several cells for one field the one with
-// the best name that is not empty counts; the rest and what fits no field
-// become Extra. What cannot be read of a field that a product can do without
+// the best name that is not empty counts or, for numbers, that has one; the rest and
+// what fits no field become Extra. What cannot be read of a field that a product can do without
 // leaves it unknown and is noted.
 func (r *reader) product(cells []cell) (catalog.Product, error) {
 	if r.preset != nil && r.preset.expand != nil {
@@ -149,35 +159,64 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 	m, t := r.mapping, r.tally
 	t.rows++
 	type choice struct{ cell, rank int }
+	before := func(a, b choice) bool {
+		name, other := cells[a.cell-1].name, cells[b.cell-1].name
+		if a.rank != b.rank || name == other {
+			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.cell, b.cell)) < 0
+		}
+		if lower := strings.ToLower(name) == name; lower != (strings.ToLower(other) == other) {
+			return lower // of title and Title the former is the name as it is usually written
+		}
+		return name < other
+	}
 	var chosen [16]choice // by target; cell is from 1
 	for i := range cells {
 		c := &cells[i]
 		s, ok := m.slot(c.name)
-		if !ok || c.empty() {
+		if !ok || c.empty() || r.nothing(s.target, c) {
 			continue
 		}
-		best := &chosen[s.target]
-		if best.cell == 0 || s.rank < best.rank || s.rank == best.rank && c.name < cells[best.cell-1].name {
-			*best = choice{i + 1, s.rank}
+		if best, this := &chosen[s.target], (choice{i + 1, s.rank}); best.cell == 0 || before(this, *best) {
+			*best = this
 		}
+	}
+	// next is the choice after one that had no number.
+	next := func(target int, last choice) (best choice) {
+		for i := range cells {
+			if s, ok := m.slot(cells[i].name); ok && s.target == target && !cells[i].empty() {
+				if c := (choice{i + 1, s.rank}); before(last, c) && (best.cell == 0 || before(c, best)) {
+					best = c
+				}
+			}
+		}
+		return best
 	}
 	v := values{reader: r}
 	for i := range targets {
-		if at := chosen[i].cell; at > 0 {
-			filled, err := v.set(i, &cells[at-1])
+		for at := chosen[i]; at.cell > 0; {
+			c := &cells[at.cell-1]
+			filled, err := v.set(i, c)
 			switch {
 			case err == nil && filled:
-				t.use(i, cells[at-1].name)
+				chosen[i] = at
+				t.use(i, c.name)
 			case err == nil || errors.Is(err, errNoNumber):
 			case i == idTarget || i == titleTarget:
-				return v.product, r.fault(faults.Malformed, "field %s: %v", cells[at-1].name, err)
+				return v.product, r.fault(faults.Malformed, "field %s: %v", c.name, err)
 			default:
 				kind := faults.Malformed
 				if errors.As(err, &numberError{}) {
 					kind = faults.BadNumber
 				}
-				t.unread.Add(r.fault(kind, "field %s: %v", cells[at-1].name, err))
+				t.unread.Add(r.fault(kind, "field %s: %v", c.name, err))
 			}
+			// A sale price of - or 0.00 does not hide the price. A popularity of 0 is a
+			// count, and the next column would count something else.
+			isNumber := i == priceTarget || i == ratingTarget || i == popularityTarget
+			if filled || !isNumber || i == popularityTarget && err == nil {
+				break
+			}
+			at = next(i, at)
 		}
 	}
 	v.finish()
@@ -185,7 +224,7 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 	for i := range cells {
 		c := &cells[i]
 		s, known := m.slot(c.name)
-		if c.empty() || known && chosen[s.target].cell == i+1 {
+		if c.empty() || known && (chosen[s.target].cell == i+1 || r.nothing(s.target, c)) {
 			continue
 		}
 		if known && s.target == idTarget {
@@ -197,6 +236,26 @@ func (r *reader) product(cells []cell) (catalog.Product, error) {
 		keepExtra(&p, c)
 	}
 	return p, nil
+}
+
+// nothing reports whether a cell says in words that there is nothing, as programs write
+// it into tables: nan for Python's missing values, for one. Ids and titles may be words
+// of any kind, and numbers have more such words.
+func (r *reader) nothing(target int, c *cell) bool {
+	switch target {
+	case brandTarget, colorTarget, categoryTarget, bulletsTarget, descriptionTarget, imageTarget:
+	default:
+		return false
+	}
+	if r.files.own || len(c.text)+len(c.raw) > 16 || c.list != nil {
+		return false
+	}
+	text, err := c.asText()
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "-", "--":
+		return err == nil
+	}
+	return false
 }
 
 func keepExtra(p *catalog.Product, c *cell) {
@@ -217,11 +276,20 @@ func keepExtra(p *catalog.Product, c *cell) {
 			return
 		}
 	case raw == nil && c.list != nil:
-		raw, _ = json.Marshal(c.list)
+		raw = plainJSON(c.list)
 	case raw == nil:
-		raw, _ = json.Marshal(c.text)
+		raw = plainJSON(c.text)
 	}
 	p.Extra[c.name] = raw
+}
+
+// plainJSON is json.Marshal, but that < stays <: no web page has our JSON in it.
+func plainJSON(v any) json.RawMessage {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(v) // of texts, which have no errors
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // values are the fields of a product as they are set.
@@ -276,10 +344,10 @@ func (v *values) set(i int, c *cell) (filled bool, err error) {
 		}
 		p.Title = text
 	case "brand":
-		text = v.clean(text)
+		text = v.clean(v.few(text, c, 1))
 		p.Brand = text
 	case "color":
-		text = v.clean(text)
+		text = v.clean(v.few(text, c, -1))
 		p.Color = text
 	case "description":
 		text = v.clean(text)
@@ -313,7 +381,7 @@ func (v *values) number(i int, c *cell) (float64, error) {
 		if a.value, err = strconv.ParseFloat(text, 64); err != nil {
 			return 0, numberError{fmt.Errorf("%.60q is not a number", text)}
 		}
-	} else if a, err = parseAmount(text, v.decimalComma[i]); err != nil {
+	} else if a, err = parseAmount(text, v.columns[i]); err != nil {
 		if err != errNoNumber {
 			err = numberError{err}
 		}
@@ -322,13 +390,32 @@ func (v *values) number(i int, c *cell) (float64, error) {
 	if a.value < 0 {
 		return 0, numberError{fmt.Errorf("%.60q is negative", text)}
 	}
+	if a.either && i != ratingTarget {
+		switch in := v.columns[i]; {
+		case strings.Contains(text, ",") && a.value >= 1000:
+			// Hardly anything is counted or priced with three decimals.
+		case in == unsettled || in == likelyCommas || in == counts:
+			v.tally.unsure(i, text, a.value)
+		}
+	}
 	if i == priceTarget {
 		v.currency, v.price = a.currency, c.name
 		if v.preset != nil && v.preset.cents && v.wholePrices {
+			if !isWhole(text, a.value) {
+				return 0, numberError{fmt.Errorf("%.60q is no whole number, and the first prices are in cents", text)}
+			}
 			a.value /= 100
 		}
 	}
 	return a.value, nil
+}
+
+// isWhole reports whether a price may be in cents: 13.00 is in whole units, whereas
+// 1300.0 is how programs write a whole number that they hold as another.
+func isWhole(text string, value float64) bool {
+	n := len(text)
+	fraction := n > 3 && (text[n-3] == '.' || text[n-3] == ',') && strings.Trim(text[n-2:], "0123456789") == ""
+	return value == math.Trunc(value) && !fraction
 }
 
 // finish settles what depends on several fields.
@@ -362,6 +449,30 @@ func (v *values) clean(s string) string {
 	s, found := plainText(s)
 	v.html = v.html || found
 	return s
+}
+
+// few returns the text of a cell or, where that is written as a list, its items, with
+// commas between: no more than max, or all if that is negative.
+func (v *values) few(text string, c *cell, max int) string {
+	if v.files.own {
+		return text
+	}
+	list, isText, err := c.asList()
+	if err != nil {
+		return text
+	}
+	if isText {
+		if list, isText = listIn(text); !isText {
+			return text
+		}
+	}
+	var kept []string
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" && len(kept) != max {
+			kept = append(kept, item)
+		}
+	}
+	return strings.Join(kept, ", ")
 }
 
 // path parts the text of a category.

@@ -61,12 +61,16 @@ func find(paths []string, o Options) (*files, error) {
 		return nil, errors.New("no file is given")
 	}
 	byRole := map[role][]string{}
-	own := false
+	own, folders := false, false
 	for _, path := range paths {
 		info, err := os.Stat(path)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s: there is no such file or folder (see whether the path is right)", path)
+		case err != nil:
 			return nil, err
 		}
+		folders = folders || info.IsDir()
 		list := []string{path}
 		if info.IsDir() {
 			if list, err = candidates(path); err != nil {
@@ -111,8 +115,7 @@ func find(paths []string, o Options) (*files, error) {
 		f.format, f.products = CSV, byRole[csvProducts]
 	}
 	if len(f.products) == 0 {
-		return nil, fmt.Errorf("%s: no file of products is found: products.jsonl, .json, .csv, .tsv or .xml (.gz, .zst), Parquet files, or a BEIR folder (give the files, or --format)",
-			strings.Join(paths, ", "))
+		return nil, noProducts(paths, folders, byRole)
 	}
 	if o.Format != "" && f.format != o.Format {
 		return nil, fmt.Errorf("%s: it looks like %s, not %s (leave --format out)", strings.Join(paths, ", "), f.format, o.Format)
@@ -129,6 +132,31 @@ func find(paths []string, o Options) (*files, error) {
 	}
 	return f, nil
 }
+
+// noProducts says what there is instead of products, and what would be them.
+func noProducts(paths []string, folders bool, byRole map[role][]string) error {
+	what := strings.Join(paths, ", ")
+	if len(byRole[beirCorpus]) > 0 {
+		return fmt.Errorf("%s: a BEIR folder needs corpus.jsonl and one queries.jsonl beside it, and there are %d (give the files, or add what is missing)", what, len(byRole[beirQueries]))
+	}
+	held := ""
+	for _, kind := range []struct {
+		role role
+		name string
+	}{{csvJudgments, "judgements"}, {parquetJudgments, "judgements"}, {beirQrels, "judgements"}, {csvPopularity, "popularity"}} {
+		if files := byRole[kind.role]; len(files) > 0 {
+			held += fmt.Sprintf("; %s holds %s", strings.Join(files, ", "), kind.name)
+		}
+	}
+	if !folders {
+		return fmt.Errorf("%s: no file of products is found%s (give the file of products too, or say with --field which columns are id and title)", what, held)
+	}
+	return fmt.Errorf("%s: no file of products is found%s; in a folder they are called %s (each also .gz or .zst), or are Parquet files, or corpus.jsonl and queries.jsonl of BEIR (name the files themselves if they are called otherwise)",
+		what, held, strings.Join(productNames, ", "))
+}
+
+// productNames are how files of products are called in a folder.
+var productNames = []string{"products.jsonl", "products.json", "products.csv", "products.tsv", "products.txt", "products.xml", "product.csv"}
 
 // stem is path without a suffix of compression.
 func stem(path string) string {
@@ -154,8 +182,8 @@ func candidates(folder string) ([]string, error) {
 		switch base := strings.ToLower(filepath.Base(stem(path))); {
 		case strings.HasSuffix(base, ".parquet"), filepath.Base(filepath.Dir(path)) == "qrels" && strings.HasSuffix(base, ".tsv"):
 			list = append(list, path)
-		case depth == 0 && slices.Contains([]string{"products.jsonl", "products.json", "products.csv", "products.tsv", "products.txt", "products.xml", "product.csv", "judgments.csv", "judgments.tsv", "judgements.csv",
-			"popularity.csv", "product_stats.csv", "corpus.jsonl", "queries.jsonl"}, base):
+		case depth == 0 && (slices.Contains(productNames, base) || slices.Contains([]string{"judgments.csv", "judgments.tsv", "judgements.csv",
+			"popularity.csv", "product_stats.csv", "corpus.jsonl", "queries.jsonl"}, base)):
 			list = append(list, path)
 		}
 		return nil
@@ -187,7 +215,9 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return parquetRole(path, o)
 	case len(bytes.TrimSpace(text)) == 0:
 		return other, fmt.Errorf("%s: the file is empty, or cannot be decompressed", path)
-	case judgments.Recognise(text, o.JudgmentFields) != "" && !looksLikeProduct(text):
+	case len(text) > 1 && (text[0] == 0 || text[1] == 0):
+		return other, fmt.Errorf("%s: %w", path, textfile.Legible(text))
+	case isJudgments(text, o) && !looksLikeProduct(text):
 		return csvJudgments, nil
 	case bytes.TrimSpace(text)[0] == '{':
 		return jsonProducts, nil
@@ -216,6 +246,13 @@ func roleOf(path string, o Options, inFolder bool) (role, error) {
 		return csvProducts, nil
 	}
 	return other, nil
+}
+
+// isJudgments reports whether a file begins as judgements do, with the columns that the
+// user names or with the usual ones: of several files not all need have columns of
+// their own.
+func isJudgments(start []byte, o Options) bool {
+	return judgments.Recognise(start, o.JudgmentFields) != "" || judgments.Recognise(start, nil) != ""
 }
 
 // looksLikeProduct reports whether a file of JSON begins with an object, alone or in a

@@ -15,8 +15,8 @@ package formats
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/faults"
@@ -82,7 +82,12 @@ type Input struct {
 	catalog.Source
 	Format Format
 	Files  []string // in the order of reading
-	reader *reader
+	// ProductFiles and JudgmentFiles are those of Files that hold such, JudgmentFormat
+	// one of judgments.All or several with commas between, QueriesFile has the texts
+	// of their queries, and PopularityFile is a table beside the products.
+	ProductFiles, JudgmentFiles                 []string
+	JudgmentFormat, QueriesFile, PopularityFile string
+	reader                                      *reader
 }
 
 // JudgmentColumns says, once the judgements were read, which columns those of a table
@@ -109,7 +114,7 @@ func Read(paths []string, o Options) (*Input, error) {
 	if err := r.look(); err != nil {
 		return nil, err
 	}
-	in := &Input{Format: f.format, Files: f.all(), reader: r}
+	in := &Input{Format: f.format, Files: f.all(), ProductFiles: f.products, JudgmentFiles: f.judgments, QueriesFile: f.queries, PopularityFile: f.popularity, reader: r}
 	in.Where = r.where
 	switch f.format {
 	case JSONL, CSV, XML:
@@ -120,7 +125,7 @@ func Read(paths []string, o Options) (*Input, error) {
 		in.Products = r.parquetProducts
 	}
 	if len(f.judgments) > 0 {
-		if in.Judgments, err = r.judgments(); err != nil {
+		if in.Judgments, in.JudgmentFormat, err = r.judgments(); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +143,7 @@ func (o Options) check() error {
 	}
 	for field := range o.Fields {
 		if !slices.ContainsFunc(targets, func(t target) bool { return t.name == field }) {
-			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, targetNames()))
+			errs = append(errs, fmt.Errorf("a product has no field %q (it has %s)", field, strings.Join(FieldNames(), ", ")))
 		}
 	}
 	if o.Comma != 0 && !table.Delimiter(o.Comma) {
@@ -164,8 +169,8 @@ type reader struct {
 	tally   *tally
 
 	// What the first rows tell of numbers, by target, and of prices.
-	decimalComma [16]bool
-	wholePrices  bool
+	columns     [16]column
+	wholePrices bool
 
 	dialect, encoding string
 
@@ -259,16 +264,16 @@ func (r *reader) look() (err error) {
 			if err != nil {
 				continue
 			}
-			if a, err := parseAmount(text, false); err == nil {
+			if a, err := parseAmount(text, unsettled); err == nil {
 				marks[s.target].add(a.marks)
-				if s.target == priceTarget && a.value != math.Trunc(a.value) {
+				if s.target == priceTarget && !isWhole(text, a.value) {
 					r.wholePrices = false
 				}
 			}
 		}
 	})
 	for i := range marks {
-		r.decimalComma[i] = marks[i].isComma()
+		r.columns[i] = marks[i].column(i == popularityTarget)
 	}
 	r.tally = newTally()
 	return nil

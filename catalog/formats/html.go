@@ -11,7 +11,8 @@ import (
 // Texts of shops often hold HTML: entities, and tags in descriptions. Only what is
 // HTML beyond doubt is taken for it. An entity ends with a semicolon, for "R&D" and
 // "a&notes" are text; a tag has the name of an HTML element and attributes that are
-// spelled as such, for "<3mm" and "5 < 6" are text.
+// spelled as such, for "<3mm" and "5 < 6" are text; one that belongs within a line is in
+// small letters or is closed somewhere, for <S> may be a size.
 
 var (
 	entity = regexp.MustCompile(`&(?:[a-zA-Z][a-zA-Z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});`)
@@ -77,7 +78,14 @@ func decodeEntities(s string) string {
 	if !strings.Contains(s, "&") {
 		return s
 	}
-	return entity.ReplaceAllStringFunc(s, html.UnescapeString)
+	return entity.ReplaceAllStringFunc(s, func(e string) string {
+		// Of an unknown name the beginning may be an entity without a semicolon, as &not
+		// is of &notation;: browsers take it for that, and people do not mean it.
+		if text := html.UnescapeString(e); text == ";" || !strings.HasSuffix(text, ";") {
+			return text
+		}
+		return e
+	})
 }
 
 func stripTags(s string) string {
@@ -85,9 +93,22 @@ func stripTags(s string) string {
 		return s
 	}
 	s = hidden.ReplaceAllString(s, "\n")
+	lower, closed := "", map[string]bool{}
+	isClosed := func(name string) bool {
+		if _, known := closed[name]; !known {
+			if lower == "" {
+				lower = strings.ToLower(s)
+			}
+			closed[name] = strings.Contains(lower, "</"+name+">")
+		}
+		return closed[name]
+	}
 	return tag.ReplaceAllStringFunc(s, func(t string) string {
-		name := strings.ToLower(tag.FindStringSubmatch(t)[2])
+		parts := tag.FindStringSubmatch(t)
+		name := strings.ToLower(parts[2])
 		switch {
+		case inline[name] && name != parts[2] && parts[1] == "" && strings.TrimSpace(parts[3]) == "" && name != "wbr" && !isClosed(name):
+			return t // "Size <S> to <XL>"
 		case inline[name]:
 			return ""
 		case block[name]:

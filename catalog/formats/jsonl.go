@@ -43,7 +43,7 @@ func (r *reader) eachObject(f *textfile.File, each func(cells []cell, err error)
 			continue
 		case !utf8.Valid(text):
 			// encoding/json would replace such bytes without a word.
-			if !each(nil, r.fault(faults.NotUTF8, "the line is not valid UTF-8")) {
+			if !each(nil, r.fault(faults.NotUTF8, brokenText, "the line is")) {
 				return false
 			}
 			continue
@@ -97,18 +97,20 @@ func newItems(r io.Reader, max int) *items {
 // next returns the text of the next item and the line where it begins, or io.EOF.
 func (s *items) next() ([]byte, int, error) {
 	if s.end {
-		return nil, s.line, io.EOF
+		err := s.rest()
+		return nil, s.line, err
 	}
 	s.buf = s.buf[:0]
 	depth, begin, inString, escaped, long := 0, 0, false, false, false
 	for {
 		c, err := s.r.ReadByte()
 		if err == io.EOF {
-			s.end = true
-			if begin > 0 || depth > 0 {
-				return s.buf, max(begin, 1), nil // cut off, which its reader will find
+			// An item that is whole does not make up for the bracket: the file was cut
+			// between two items, and who knows how many are missing.
+			if begin > 0 && (depth > 0 || inString) {
+				return nil, begin, errors.New("the JSON array does not end: the file is cut off, or a quote or a bracket of the item that begins here is left open (mend the item, or fetch or make the file again)")
 			}
-			return nil, s.line, fmt.Errorf("the JSON array does not end (fetch or make the file again)")
+			return nil, s.line, errors.New("the JSON array does not end: the file is cut off (fetch or make the file again)")
 		}
 		if err != nil {
 			return nil, s.line, err
@@ -127,7 +129,8 @@ func (s *items) next() ([]byte, int, error) {
 				}
 			case ']':
 				s.end = true
-				return nil, s.line, io.EOF
+				err := s.rest()
+				return nil, s.line, err
 			}
 			begin = s.line
 		} else if depth == 0 && !inString && (c == ',' || c == ']') {
@@ -148,7 +151,7 @@ func (s *items) next() ([]byte, int, error) {
 		case c == '{' || c == '[':
 			depth++
 		case c == '}' || c == ']':
-			depth--
+			depth = max(0, depth-1) // one too many spoils its item, not the array
 		}
 		if len(s.buf) >= s.max {
 			long = true
@@ -156,6 +159,22 @@ func (s *items) next() ([]byte, int, error) {
 		}
 		if !long {
 			s.buf = append(s.buf, c)
+		}
+	}
+}
+
+// rest returns io.EOF if nothing but white space is behind the array, and else what is
+// wrong: products that nobody reads are not to be lost without a word.
+func (s *items) rest() error {
+	for {
+		switch c, err := s.r.ReadByte(); {
+		case err != nil:
+			return err
+		case c == '\n':
+			s.line++
+		case c != ' ' && c != '\t' && c != '\r':
+			s.r.UnreadByte()
+			return errors.New("there is more behind the end of the JSON array (make it one array, or write one object a line)")
 		}
 	}
 }

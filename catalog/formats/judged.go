@@ -8,8 +8,8 @@ import (
 	"github.com/trirank/trirank/judgments"
 )
 
-// judgments prepares to read the files of judgements.
-func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
+// judgments prepares to read the files of judgements, and says what they are.
+func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], string, error) {
 	o := judgments.ReadOptions{Queries: r.files.queries, Fields: r.o.JudgmentFields, Quotes: r.o.Quotes, Locale: r.o.Locale, Small: r.o.Small}
 	if r.o.Queries != "" {
 		o.Queries = r.o.Queries
@@ -20,7 +20,7 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 	}
 	src, err := judgments.Read(files, o)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r.columns = src.Columns
 	return func(yield func(judgments.Judgment, error) bool) {
@@ -41,7 +41,7 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], error) {
 				return
 			}
 		}
-	}, nil
+	}, src.Format, nil
 }
 
 // labelOf returns the label of the greatest entry of scores that a number reaches;

@@ -35,6 +35,21 @@ func listIn(s string) ([]string, bool) {
 	return pythonList(s[1 : len(s)-1])
 }
 
+// nestedIn reads the first list of a list of lists: several paths, of which the first
+// counts.
+func nestedIn(s string) ([]string, bool) {
+	inner, ok := strings.CutPrefix(strings.TrimSpace(s), "[")
+	if inner = strings.TrimSpace(inner); !ok || inner == "" || inner[0] != '[' || !strings.HasSuffix(inner, "]") {
+		return nil, false
+	}
+	var items []json.RawMessage
+	if json.Unmarshal([]byte(s), &items) == nil && len(items) > 0 {
+		return listIn(string(items[0]))
+	}
+	first, _, _ := strings.Cut(inner, "]")
+	return listIn(first + "]")
+}
+
 // pythonList reads the items of a list of texts as Python spells it: 'a', "it's".
 func pythonList(s string) ([]string, bool) {
 	var list []string
@@ -98,6 +113,9 @@ func isArrow(c rune) bool { return c == '>' || c == '›' || c == '»' || c == '
 // splitPath parts "Electronics > Headphones", "Electronics / Headphones" and
 // "Electronics|Headphones". Of several paths in one text the first counts.
 func splitPath(s string) []string {
+	if list, ok := nestedIn(s); ok {
+		return firstPath(list)
+	}
 	if list, ok := listIn(s); ok {
 		return firstPath(list)
 	}
@@ -130,7 +148,7 @@ func firstPath(list []string) []string {
 // splitPaths is splitPath for columns that hold several paths, parted by commas:
 // "A > B, A > C". A comma within a name follows a backslash.
 func splitPaths(s string) []string {
-	if _, ok := listIn(s); ok {
+	if t := strings.TrimSpace(s); t != "" && t[0] == '[' {
 		return splitPath(s)
 	}
 	const escaped = "\x00"

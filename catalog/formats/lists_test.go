@@ -18,13 +18,13 @@ func TestLists(t *testing.T) {
 	for text, want := range map[string]string{
 		`["Clothing >> Women's >> Shorts"]`: "Clothing¦Women's¦Shorts", `["A > B", "A > C"]`: "A¦B", `["A", "B"]`: "A¦B", `['A', "B's"]`: "A¦B's", `['it\'s', 'x\n']`: "it's¦x",
 		"A > B": "A¦B", "A / B / C": "A¦B¦C", "A/V cables / Audio": "A/V cables¦Audio", "A|B": "A¦B", "A > B | A > C": "A¦B", "A › B": "A¦B", "A\nB": "A¦B", "Bed, Bath > Towels": "Bed, Bath¦Towels",
-		"One": "One", "[]": "", "": "", "[x": "[x", "['a' 'b']": "['a' 'b']", `[["A"]]`: `[["A"]]`, `["A / B"]`: "A / B", `["[\"a\"]"]`: `["a"]`,
+		"One": "One", "[]": "", "": "", "[x": "[x", "['a' 'b']": "['a' 'b']", `[["A"]]`: "A", `[["A", "B"], ["A", "C"]]`: "A¦B", `[['A', "B's"], ['C']]`: "A¦B's", `[["A > B"]]`: "A¦B", `[[]]`: "", `[[x]]`: "[[x]]", `["A / B"]`: "A / B", `["[\"a\"]"]`: `["a"]`,
 	} {
 		if got := trimmed(splitPath(text)); got != want {
 			t.Errorf("the path %q is %q, want %q", text, got, want)
 		}
 	}
-	for text, want := range map[string]string{"A > B, C > D": "A¦B", `A\, a > B, C`: "A, a¦B", "A, B": "A"} {
+	for text, want := range map[string]string{"A > B, C > D": "A¦B", `A\, a > B, C`: "A, a¦B", "A, B": "A", `["A", "B"]`: "A¦B", `[["A", "B"], ["C"]]`: "A¦B"} {
 		if got := trimmed(splitPaths(text)); got != want {
 			t.Errorf("the first path of %q is %q, want %q", text, got, want)
 		}

@@ -58,7 +58,7 @@ func (r *reader) readPopularity(keep func(id string, n float64), yield func(cata
 	return r.records(table, func(record []string, err error) bool {
 		if err == nil {
 			var n amount
-			if n, err = parseAmount(record[count], false); err == nil && n.value >= 0 {
+			if n, err = parseAmount(record[count], unsettled); err == nil && n.value >= 0 {
 				keep(strings.TrimSpace(record[id]), n.value)
 				return true
 			}

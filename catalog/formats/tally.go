@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/internal/faults"
 )
@@ -28,6 +29,9 @@ type Reading struct {
 	// Unread are values that could not be read, of fields that a product can do
 	// without. They are unknown.
 	Unread faults.List `json:"unread"`
+	// Ambiguous are numbers whose mark could have meant the other, such as 1.299, where
+	// the column did not tell.
+	Ambiguous []Ambiguous `json:"ambiguous,omitempty"`
 	// HTML counts products whose texts were freed of entities or tags.
 	HTML int `json:"html,omitempty"`
 	// Currencies counts the prices of each currency, "" where it is unknown.
@@ -41,6 +45,14 @@ type FieldUse struct {
 	Filled int      `json:"filled"`         // rows that have it
 }
 
+// Ambiguous counts numbers of a field of products that could have meant another.
+type Ambiguous struct {
+	Field  string  `json:"field"`
+	Count  int     `json:"count"`
+	Text   string  `json:"text"`    // the first, as it was written
+	ReadAs float64 `json:"read_as"` // what it was read as
+}
+
 // maxNames is how many names of the source's fields are remembered.
 const maxNames = 500
 
@@ -51,6 +63,7 @@ type tally struct {
 	left               map[string]bool
 	unread             faults.List
 	currencies         map[string]int
+	ambiguous          [16]Ambiguous // by target
 }
 
 func newTally() *tally {
@@ -75,6 +88,14 @@ func (t *tally) leave(name string) {
 	}
 }
 
+// unsure counts a number that could have meant another.
+func (t *tally) unsure(target int, text string, value float64) {
+	a := &t.ambiguous[target]
+	if a.Count++; a.Count == 1 {
+		a.Field, a.Text, a.ReadAs = targets[target].name, strings.Clone(strings.TrimSpace(text)), value
+	}
+}
+
 func (t *tally) currency(c string) {
 	if _, known := t.currencies[c]; known || len(t.currencies) < 100 {
 		t.currencies[c]++
@@ -89,6 +110,11 @@ func (in *Input) Reading() Reading {
 	if r.preset != nil {
 		out.Preset = r.preset.name
 	}
+	for _, a := range t.ambiguous {
+		if a.Count > 0 {
+			out.Ambiguous = append(out.Ambiguous, a)
+		}
+	}
 	used := map[string]bool{}
 	for i, target := range targets {
 		use := FieldUse{Field: target.name}
@@ -99,6 +125,17 @@ func (in *Input) Reading() Reading {
 		for name, n := range names {
 			used[name] = true
 			use.Filled += n
+		}
+		if best := -1; t.rows == 0 && r.mapping != nil {
+			// No row could be read, but the header says what would have become what.
+			for name := range t.left {
+				if s, ok := r.mapping.slot(name); ok && s.target == i && (best < 0 || s.rank < best) {
+					use.From, best = []string{name}, s.rank
+				}
+			}
+			for _, name := range use.From {
+				used[name] = true
+			}
 		}
 		out.Fields = append(out.Fields, use)
 	}

@@ -112,8 +112,10 @@ func TestCSVFaults(t *testing.T) {
 		text string
 		o    Options
 	}{
-		"no column is known for the field title": {"id,label\n1,2\n", Options{}},
-		"no column is called x":                  {"id,title\n1,2\n", Options{Fields: map[string]string{"price": "x"}}},
+		"no column is known for the field title":                 {"id,label\n1,2\n", Options{}},
+		"(if it holds products, name the column with --field id": {"suche,artikel\n1,2\n", Options{}},
+		"if judgements, with --field query=COLUMN, --field prod": {"suche,artikel,ctr\n1,2,3\n", Options{}},
+		"no column is called x":                                  {"id,title\n1,2\n", Options{Fields: map[string]string{"price": "x"}}},
 	} {
 		_, _, err := drain(open(t, tt.o, folder(t, map[string]string{"products.csv": tt.text})).Products)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "products.csv: ") {
@@ -151,6 +153,17 @@ func TestJudgments(t *testing.T) {
 		if strings.Join(got, "\n") != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestJudgmentFields names columns of one file of judgements of two: the other has the
+// usual ones, and holds judgements all the same.
+func TestJudgmentFields(t *testing.T) {
+	dir := folder(t, map[string]string{"p.csv": "id,title\n1,t\n", "a.csv": "search_term,product_id,ctr\nmug,1,0.5\n", "b.csv": "query,product_id,label\npot,1,0.7\n"})
+	o := Options{JudgmentFields: map[string]string{"query": "search_term", "label": "ctr"}}
+	f, err := find([]string{filepath.Join(dir, "p.csv"), filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")}, o)
+	if err != nil || len(f.products) != 1 || len(f.judgments) != 2 {
+		t.Errorf("%+v, error %v", f, err)
 	}
 }
 
@@ -215,6 +228,7 @@ func TestReadRefuses(t *testing.T) {
 		"no file is given":              {nil, Options{}},
 		"no such file":                  {[]string{"missing"}, Options{}},
 		"no file of products":           {[]string{t.TempDir()}, Options{}},
+		"needs corpus.jsonl and one qu": {[]string{folder(t, map[string]string{"corpus.jsonl": "{}"})}, Options{}},
 		"the file is empty":             {file(" \n"), Options{}},
 		"no feed of products":           {file("<!DOCTYPE html><html></html>"), Options{}},
 		"are none of double":            {file(`{"id": 1}`), Options{Quotes: "x"}},

@@ -56,7 +56,9 @@ The fields of a product are ` + "id, title, brand, color, category, bullets,\nde
 usual names, whatever their case, spaces, _ and - (title is also Product Title,
 popularity is also rating_count or views, the id is also sku or ean); exports of
 Shopify, WooCommerce, PrestaShop, Magento, Google Merchant, Chorus and WANDS are
-recognized. --field says another name, or an empty one to leave a field out.
+recognized. --field says another name, or an empty one to leave a field out; for
+columns of judgements it is --field query=, product= and label= (and query_id=,
+split=, judge=).
 Whatever has no place is kept as it is, but for columns of Parquet files.
 
 It is said which column became which field, and how often it is filled. --dry-run
@@ -80,6 +82,7 @@ Memory does not grow with the number of products, but for some 100 bytes each.`,
 		Example: `  trirank import ../shared/data/esci-us --out shop
   trirank import products.csv judgments.csv --field id=sku --field title=label_en --out shop
   trirank import products.csv ratings.csv report/unjudged.csv --split test=30% --out shop
+  trirank import products.csv clicks.csv --field query=search_term --field label=ctr --out shop
   trirank import export.csv --dry-run
   trirank import shopping_queries_dataset_*.parquet --locale us --out esci-us
   trirank import --format beir nfcorpus --scores 1=S,2=E --out nfcorpus.cat`,
@@ -160,11 +163,12 @@ func (o *importOptions) run(c *cobra.Command, sources []string) error {
 			Catalogue string          `json:"catalogue,omitempty"`
 			DryRun    bool            `json:"dry_run,omitempty"`
 			Format    formats.Format  `json:"format"`
+			Judged    string          `json:"judgments_format,omitempty"`
 			Files     []string        `json:"files"`
 			Reading   formats.Reading `json:"reading"`
 			*catalog.Report
 			Shown []catalog.Product `json:"first_products,omitempty"`
-		}{o.out, o.dryRun, in.Format, in.Files, in.Reading(), report, shown})
+		}{o.out, o.dryRun, in.Format, in.JudgmentFormat, in.Files, in.Reading(), report, shown})
 	}
 	return o.print(c.OutOrStdout(), in, report, shown)
 }
@@ -227,10 +231,14 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 	}
 	fo.Fields, fo.JudgmentFields = map[string]string{}, map[string]string{}
 	for field, name := range all {
-		if slices.Contains(judgments.FieldNames, field) {
+		switch {
+		case slices.Contains(judgments.FieldNames, field):
 			fo.JudgmentFields[field] = name
-		} else {
+		case slices.Contains(formats.FieldNames(), field):
 			fo.Fields[field] = name
+		default:
+			return fo, usageError("--field %s=%s: a product has no field %q (it has %s), nor has a judgement (it has %s)",
+				field, name, field, strings.Join(formats.FieldNames(), ", "), strings.Join(judgments.FieldNames, ", "))
 		}
 	}
 	if o.split != "" {
@@ -276,7 +284,16 @@ func (o *importOptions) print(w io.Writer, in *formats.Input, r *catalog.Report,
 	} else {
 		fmt.Fprint(w, ", no judgements")
 	}
-	fmt.Fprintf(w, "\nread as %s from %s\n", in.Format, strings.Join(in.Files, ", "))
+	fmt.Fprintf(w, "\nproducts: %s from %s\n", in.Format, strings.Join(in.ProductFiles, ", "))
+	if len(in.JudgmentFiles) > 0 {
+		fmt.Fprintf(w, "judgements: %s from %s\n", in.JudgmentFormat, strings.Join(in.JudgmentFiles, ", "))
+	}
+	if in.QueriesFile != "" {
+		fmt.Fprintf(w, "queries: from %s\n", in.QueriesFile)
+	}
+	if in.PopularityFile != "" {
+		fmt.Fprintf(w, "popularity: from %s\n", in.PopularityFile)
+	}
 	printReading(w, in.Reading())
 	if !o.dryRun {
 		fmt.Fprintf(w, "hash %s\n", r.Hash)
@@ -328,7 +345,7 @@ func printReading(w io.Writer, r formats.Reading) {
 		fmt.Fprintf(w, "recognized: %s\n", strings.Join(recognised, ", "))
 	}
 	for _, f := range r.Fields {
-		if f.Filled == 0 {
+		if len(f.From) == 0 {
 			fmt.Fprintf(w, "%s <- none\n", f.Field)
 			continue
 		}
@@ -346,6 +363,14 @@ func printReading(w io.Writer, r formats.Reading) {
 			parts = append(parts, fmt.Sprintf("%s in %s", thousands(r.Currencies[c]), cmp.Or(c, "an unknown one")))
 		}
 		fmt.Fprintf(w, "prices of several currencies, which are not converted: %s\n", strings.Join(parts, ", "))
+	}
+	for _, a := range r.Ambiguous {
+		was := "s such as %s were read as %s"
+		if a.Count == 1 {
+			was = ", %s, was read as %s"
+		}
+		fmt.Fprintf(w, "%s: %s ambiguous number"+was+" (if that is wrong, write them without what parts thousands)\n",
+			a.Field, thousands(a.Count), a.Text, strconv.FormatFloat(a.ReadAs, 'f', -1, 64))
 	}
 	if r.HTML > 0 {
 		fmt.Fprintf(w, "HTML was taken out of the texts of %s (--keep-html leaves it)\n", plural(r.HTML, "product"))

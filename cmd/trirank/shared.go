@@ -168,7 +168,7 @@ func printFaults(w io.Writer, f faults.List) {
 	}
 	fmt.Fprintf(w, "left out: %s\n", plural(f.Count, "faulty row"))
 	for _, kind := range slices.Sorted(maps.Keys(f.ByKind)) {
-		fmt.Fprintf(w, "  %d: %s\n", f.ByKind[kind], kind)
+		fmt.Fprintf(w, "  %s: %s\n", plural(f.ByKind[kind], "row"), kind)
 	}
 	for _, fault := range f.First {
 		fmt.Fprintf(w, "  %v\n", fault)

@@ -123,15 +123,19 @@ func strain(data []byte, all bool, d Dialect, onlyCR bool) int {
 // that New would recognise. It is for those who look at the beginning of a file
 // only.
 func Split(line []byte, comma rune, known func([]string) bool) []string {
+	cr := onlyCR(line)
 	if comma == 0 {
-		comma = recogniseComma(line, false, false, known)
+		comma = recogniseComma(line, false, cr, known)
 	}
-	p := newParser(Dialect{comma, false}, false)
+	p := newParser(Dialect{comma, false}, cr)
 	if !utf8.ValidRune(comma) {
 		return nil
 	}
 	if got := p.parse(line, true, sample); got.why == "" {
 		return trimmed(got.record)
+	}
+	if n, end := p.lineEnd(line, true); cr && end > 0 {
+		line = line[:n]
 	}
 	return trimmed(p.split(line))
 }

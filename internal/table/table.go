@@ -9,7 +9,8 @@
 //
 // What a table is written with is recognised: what parts its fields, how its
 // quotes are escaped (see [Dialect]), a first line such as "sep=;", and UTF-16
-// (by textfile). Lines end with LF, CR LF, or CR where there is no LF. Blank lines
+// (by textfile). Lines end with LF, CR LF, or CR where no LF
+// is outside quotes. Blank lines
 // are passed over, and lines of nothing but delimiters, which spreadsheets leave.
 //
 // Where fields are parted by commas, semicolons or bars, quotes are those of RFC
@@ -133,9 +134,9 @@ func New(f *textfile.File, o Options) (*Reader, error) {
 		return nil, r.end
 	}
 	if at := bytes.IndexByte(r.buf, 0); at >= 0 {
-		return nil, errors.New("it has NUL bytes: it is no text, or UTF-16 without a byte order mark (save it as UTF-8)")
+		return nil, textfile.ErrNUL
 	}
-	r.onlyCR = bytes.IndexByte(r.buf, '\n') < 0 && bytes.IndexByte(bytes.TrimRight(r.buf, "\r"), '\r') >= 0
+	r.onlyCR = onlyCR(r.buf)
 	if comma, ok := r.separator(); ok && o.Comma == 0 {
 		o.Comma = comma
 	}
@@ -155,6 +156,27 @@ func New(f *textfile.File, o Options) (*Reader, error) {
 	}
 	r.p.fields = len(header)
 	return r, nil
+}
+
+// onlyCR reports whether the lines of a table that begins so end with CR. A line end
+// within quotes may be LF all the same: Excel on a Mac writes such tables.
+func onlyCR(start []byte) bool {
+	if bytes.IndexByte(start, '\n') < 0 {
+		return bytes.IndexByte(bytes.TrimRight(start, "\r"), '\r') >= 0
+	}
+	inside, found := false, false
+	for i, c := range start {
+		switch {
+		case c == '"':
+			inside = !inside
+		case inside:
+		case c == '\n':
+			return false
+		case c == '\r' && i+1 < len(start):
+			found = true
+		}
+	}
+	return found
 }
 
 // Line is where the record read last begins, from 1.

@@ -60,6 +60,8 @@ func TestNext(t *testing.T) {
 		"plain":            {"a,b\n1,2\n3,4", Options{}, []string{"2 1¦2", "3 3¦4"}},
 		"crlf":             {"a,b\r\n1,2\r\n\r\n3,\"4\r\n5\"\r\n6,7\r", Options{}, []string{"2 1¦2", "4 3¦4\r\n5", "6 6¦7"}},
 		"cr":               {"a,b\r1,2\r\r3,\"4\r5\"\r6,7", Options{}, []string{"2 1¦2", "4 3¦4\r5", "6 6¦7"}},
+		"cr, lf quoted":    {"a,\"b\nc\"\r1,\"2\n3\"\r4,5\r", Options{}, []string{"3 1¦2\n3", "5 4¦5"}},
+		"lf, cr quoted":    {"a,b\n1,\"2\r3\"\n4,5\n", Options{}, []string{"2 1¦2\r3", "3 4¦5"}},
 		"cr within":        {"a,b\n1\r,2\n", Options{}, []string{"2 1\r¦2"}},
 		"quotes":           {"a,b\n\"x, \"\"y\"\"\nz\",\"\"\n,\"\"\"\"\n", Options{}, []string{"2 x, \"y\"\nz¦", "4 ¦\""}},
 		"blank":            {"\n,,\na,b,c\n , ,\t\n\n1,2,3\n,,\n", Options{}, []string{"6 1¦2¦3"}},

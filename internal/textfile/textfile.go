@@ -18,6 +18,9 @@ import (
 // ErrTooLong says that a line or a record is over its limit.
 var ErrTooLong = errors.New("it is too long")
 
+// ErrNUL is of bytes that no text has.
+var ErrNUL = errors.New("it has NUL bytes: it is no text, or UTF-16 without a byte order mark (save it as UTF-8)")
+
 // maxWindow is what zstd --long asks of a decoder. A frame that wants more is
 // refused, so that the header of a small file cannot claim all memory.
 const maxWindow = 1 << 27
@@ -124,7 +127,7 @@ func Legible(start []byte) error {
 	case bytes.HasPrefix(start, []byte("PAR1")):
 		return errors.New("it is a Parquet file, and text is wanted")
 	case bytes.IndexByte(start, 0) >= 0:
-		return errors.New("it is no text")
+		return ErrNUL
 	}
 	return nil
 }

@@ -117,3 +117,11 @@ func TestUTF16(t *testing.T) {
 		t.Errorf("peek sees %q", f.Peek())
 	}
 }
+
+func TestLegible(t *testing.T) {
+	for text, want := range map[string]string{"a": "", " \n": "it is empty", "PAR1x": "it is a Parquet file", "a\x00\n\x00": "UTF-16 without a byte order mark (save it as UTF-8)"} {
+		if err := Legible([]byte(text)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", text, err, want)
+		}
+	}
+}
