@@ -92,7 +92,7 @@ type Input struct {
 
 // JudgmentColumns says, once the judgements were read, which columns those of a table
 // come from, by file (judgments.Source).
-func (in *Input) JudgmentColumns() map[string]string { return in.reader.columns }
+func (in *Input) JudgmentColumns() map[string]string { return in.reader.judged }
 
 // maxRow is the longest line or record, in bytes, that is read.
 const maxRow = 1 << 24
@@ -174,7 +174,7 @@ type reader struct {
 
 	dialect, encoding string
 
-	columns map[string]string // of tables of judgements
+	judged map[string]string // the columns of tables of judgements
 
 	// The place of the row yielded last.
 	file string

@@ -22,7 +22,7 @@ func (r *reader) judgments() (iter.Seq2[judgments.Judgment, error], string, erro
 	if err != nil {
 		return nil, "", err
 	}
-	r.columns = src.Columns
+	r.judged = src.Columns
 	return func(yield func(judgments.Judgment, error) bool) {
 		for j, err := range src.Judgments {
 			r.file, r.line = src.Where()
