@@ -294,6 +294,10 @@ func (e *evaluation) apart(context.Context) error {
 func (e *evaluation) measure(context.Context) (err error) {
 	if e.unmeasured != "" {
 		e.report.Notes = append(e.report.Notes, e.unmeasured+": this says how alike the rankings are, not which is better.")
+		if len(e.Full) > 0 {
+			missing, noHits := e.unanswered(e.unseen, e.Full)
+			e.noteUnanswered(FullTask, len(e.unseen.Queries), missing, noHits)
+		}
 		return nil
 	}
 	var task *Task
@@ -335,7 +339,8 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 	for s, run := range runs {
 		t.absent[s] = run == nil
 	}
-	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries), Missing: make([]int, len(runs)), NoHits: make([]int, len(runs))}
+	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries)}
+	out.Missing, out.NoHits = e.unanswered(q, runs)
 	floor := make([]float64, len(metrics))
 	floors := make([]int, len(metrics))
 	for i := range q.Queries {
@@ -344,14 +349,7 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 			if run == nil {
 				continue
 			}
-			hits, answered := run.Hits[query.ID]
-			switch {
-			case !answered:
-				out.Missing[s]++
-			case len(hits) == 0:
-				out.NoHits[s]++
-			}
-			c.Query(query, hits, t.row(i, s))
+			c.Query(query, run.Hits[query.ID], t.row(i, s))
 		}
 		n := e.Products
 		if name == PoolTask {
@@ -374,24 +372,49 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 	if out.Comparisons == nil {
 		out.Comparisons = []Comparison{}
 	}
-	for s, n := range out.Missing {
-		if n == 0 {
-			continue
-		}
-		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %s %s not in its run and %s as answered with nothing.", e.systems[s], name,
-			english.CountOf(n, len(q.Queries), "query"), english.Choose(n, "is", "are"), english.Choose(n, "counts", "count")))
-	}
-	for s, n := range out.NoHits {
-		if n > 0 && name == FullTask {
-			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %s.", e.systems[s], english.CountOf(n, len(q.Queries), "query")))
-		}
-	}
+	e.noteUnanswered(name, len(q.Queries), out.Missing, out.NoHits)
 	for s, run := range runs {
 		if run == nil {
 			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s has no ranking of the judged pool.", e.systems[s]))
 		}
 	}
 	return out, t, nil
+}
+
+// unanswered counts, for each system, the queries that are not in its run, and those
+// that it answered with nothing.
+func (e *evaluation) unanswered(q *judgments.Set, runs []*Run) (missing, noHits []int) {
+	missing, noHits = make([]int, len(runs)), make([]int, len(runs))
+	for s, run := range runs {
+		if run == nil {
+			continue
+		}
+		for i := range q.Queries {
+			switch hits, answered := run.Hits[q.Queries[i].ID]; {
+			case !answered:
+				missing[s]++
+			case len(hits) == 0:
+				noHits[s]++
+			}
+		}
+	}
+	return missing, noHits
+}
+
+// noteUnanswered says so of a task over so many queries.
+func (e *evaluation) noteUnanswered(task string, queries int, missing, noHits []int) {
+	for s, n := range missing {
+		if n == 0 {
+			continue
+		}
+		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %s %s not in its run and %s as answered with nothing.", e.systems[s], task,
+			english.CountOf(n, queries, "query"), english.Choose(n, "is", "are"), english.Choose(n, "counts", "count")))
+	}
+	for s, n := range noHits {
+		if n > 0 && task == FullTask {
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %s.", e.systems[s], english.CountOf(n, queries, "query")))
+		}
+	}
 }
 
 // deciding returns the table by which details are told, nil without judgements, and
@@ -511,7 +534,9 @@ func (e *evaluation) queries(context.Context) error {
 			d = value(q, c) - value(q, b)
 			if t == nil {
 				id := e.unseen.Queries[q].ID
-				alike[q] = RBO(productsOf(runs[b].Hits[id]), productsOf(runs[c].Hits[id]), .9)
+				if alike[q] = RBO(productsOf(runs[b].Hits[id]), productsOf(runs[c].Hits[id]), .9); math.IsNaN(alike[q]) {
+					alike[q] = 1 // neither found anything
+				}
 			}
 		}
 		order = append(order, place{q, d})
