@@ -165,7 +165,10 @@ func (t *table) analyse(o Options) statistics {
 				c := t.compare(m, a, b, o)
 				c.Detectable = detectable(&c, pairs, exact, t.queries)
 				c.Low, c.High = interval(exists(m, a), func(sums []float64) float64 { return sums[column(m, b)] - sums[column(m, a)] })
-				c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
+				c.P = Number(math.NaN())
+				if c.Queries > 0 {
+					c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
+				}
 				out.comparisons = append(out.comparisons, c)
 			}
 		}

@@ -480,9 +480,44 @@ func (e *evaluation) warn(task Task) {
 			}
 		}
 		if low < .9 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. Compare condensed nDCG and the bounds before believing a difference.", names[task.Name], 100*low, lowest))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. %s", names[task.Name], 100*low, lowest, e.beforeBelieving(task)))
 		}
 	}
+}
+
+// beforeBelieving says what to look at where few hits are judged: of condensed nDCG and
+// the bounds of nDCG what there is.
+func (e *evaluation) beforeBelieving(task Task) string {
+	condensed, bounded, measured := 0, -1, 0
+	for _, m := range task.Metrics {
+		switch {
+		case strings.HasPrefix(m.Metric, "cndcg"):
+			condensed = max(condensed, m.Queries)
+		case strings.HasPrefix(m.Metric, "ndcglow"):
+			bounded = max(bounded, m.Queries)
+		case strings.HasPrefix(m.Metric, "ndcg@"):
+			measured = max(measured, m.Queries)
+		}
+	}
+	var compare []string
+	if condensed > 0 {
+		compare = append(compare, "condensed nDCG")
+	}
+	if bounded > 0 {
+		compare = append(compare, "the bounds")
+	}
+	text := "Judge more of them before believing a difference."
+	if compare != nil {
+		text = "Compare " + strings.Join(compare, " and ") + " before believing a difference."
+	}
+	why := fmt.Sprintf("with %d labels, the unjudged hits of %%s could be labelled in more than %d ways", len(e.Qrels.Scale.Levels), MaxAssignments)
+	switch {
+	case bounded == 0:
+		text += " There are no bounds: " + fmt.Sprintf(why, "each query") + "."
+	case bounded > 0 && bounded < measured:
+		text += fmt.Sprintf(" The bounds are of %s: ", english.CountOf(bounded, measured, "query")) + fmt.Sprintf(why, "the others") + "."
+	}
+	return text
 }
 
 // values returns the metrics of all queries.

@@ -63,11 +63,11 @@ type view struct {
 	Drift        *driftView
 	// Unmeasured says that there are no metrics, only how alike the rankings are.
 	Unmeasured bool
-	Leaks        bool
-	Seen         *taskView
-	Fusion       *fusionView
-	Queries      []queryView
-	Metrics      []definition
+	Leaks      bool
+	Seen       *taskView
+	Fusion     *fusionView
+	Queries    []queryView
+	Metrics    []definition
 }
 
 type verdict struct{ Text, Outcome, Word string }
