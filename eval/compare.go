@@ -163,9 +163,12 @@ func (t *table) analyse(o Options) statistics {
 					continue
 				}
 				c := t.compare(m, a, b, o)
-				c.Detectable = detectable(&c, pairs, exact, t.queries)
+				c.Detectable = detectable(&c, pairs)
 				c.Low, c.High = interval(exists(m, a), func(sums []float64) float64 { return sums[column(m, b)] - sums[column(m, a)] })
-				c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
+				c.P = Number(math.NaN())
+				if c.Queries > 0 {
+					c.P = Number(t.randomisation(flips, exact, cols, column(m, a), column(m, b), total))
+				}
 				out.comparisons = append(out.comparisons, c)
 			}
 		}
@@ -235,14 +238,20 @@ func meanInterval(values []float64, o Options) (middle, low, high Number) {
 
 // detectable is the smallest difference that the test would have found four times
 // in five as the smallest p-value of so many pairs, by the normal approximation.
-// With very few queries no difference at all can reach significance, since there
-// are too few ways to swap.
-func detectable(c *Comparison, pairs int, exact bool, queries int) Number {
-	if exact && float64(pairs)*math.Pow(2, 1-float64(queries)) >= alpha {
+// With very few queries there is none.
+func detectable(c *Comparison, pairs int) Number {
+	if leastP(c.Queries, pairs) >= alpha {
 		return Number(math.NaN())
 	}
 	z := math.Sqrt2 * math.Erfinv(1-alpha/float64(pairs))
 	return Number((z + zPower) * c.deviation / math.Sqrt(float64(c.Queries)))
+}
+
+// leastP is the least p-value that the randomisation test can find of one of so many
+// pairs: of the 2^n ways to swap the systems of n queries, at least two, none and all,
+// give a difference as large as the one that is there.
+func leastP(queries, pairs int) float64 {
+	return min(1, float64(pairs)*math.Pow(2, 1-float64(queries)))
 }
 
 // randomisation is the p-value of the paired randomisation test (Fisher; for
@@ -318,14 +327,19 @@ func (c *Comparison) judge(metric string, tie float64, pairs int) {
 	default:
 		c.Outcome = Unclear
 		c.Verdict = fmt.Sprintf("No difference between %s and %s can be shown on %s with %s: %s [%s, %s], p %s.",
-			c.B, c.A, metric, queries(c.Queries), Signed(d), low, high, pValue(float64(c.PHolm))) + c.reconcile(pairs) + c.power()
+			c.B, c.A, metric, queries(c.Queries), Signed(d), low, high, pValue(float64(c.PHolm))) + c.reconcile(pairs) + c.power(pairs)
 	}
 }
 
 // power says what the test could have shown.
-func (c *Comparison) power() string {
-	if !c.Detectable.Exists() {
-		return " With so few queries no difference could have been shown."
+func (c *Comparison) power(pairs int) string {
+	if least := leastP(c.Queries, pairs); least >= alpha {
+		among, times := "", ""
+		if pairs > 1 {
+			among, times = " and "+english.Count(pairs, "comparison"), fmt.Sprintf("%d x ", pairs)
+		}
+		return fmt.Sprintf(" With %s%s p cannot be below %s (%s2/2^%d), whatever the rankings are, so that no difference can be shown.",
+			queries(c.Queries), among, Short(least), times, c.Queries)
 	}
 	return fmt.Sprintf(" A difference of %s would have been found four times in five.", Short(float64(c.Detectable)))
 }
@@ -339,6 +353,8 @@ func (c *Comparison) reconcile(pairs int) string {
 		return ""
 	case excluded && c.P < alpha:
 		return fmt.Sprintf(" The interval is of this comparison alone, for which p %s; the p before is corrected for %s (Holm).", pValue(float64(c.P)), english.Count(pairs, "comparison"))
+	case leastP(c.Queries, pairs) >= alpha:
+		return "" // that is why, and power says it
 	}
 	return " The interval (bootstrap) and p (randomisation) are found in two ways, which may disagree at the border."
 }

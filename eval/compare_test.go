@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -244,11 +245,13 @@ func TestVerdicts(t *testing.T) {
 		// significant, but nobody would act on it
 		{Comparison{Difference: .002, Low: .001, High: .0029, PHolm: .0001}, Tie, "finetuned and bm25 are equal on nDCG@10: the difference of +.002 [+.001, +.003] is below .003, which nobody would notice."},
 		{Comparison{Difference: .02, Low: -.01, High: .05, PHolm: .2, Detectable: .043}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [-.010, +.050], p = .200. A difference of .043 would have been found four times in five."},
-		{Comparison{Difference: .02, Low: .001, High: .05, P: .0167, PHolm: .05, Detectable: nan}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [+.001, +.050], p = .050. The interval is of this comparison alone, for which p = .017; the p before is corrected for 3 comparisons (Holm). With so few queries no difference could have been shown."},
+		{Comparison{Queries: 6, Difference: .02, Low: .001, High: .05, P: .03125, PHolm: .09375, Detectable: nan}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 6 queries: +.020 [+.001, +.050], p = .094. The interval is of this comparison alone, for which p = .031; the p before is corrected for 3 comparisons (Holm). With 6 queries and 3 comparisons p cannot be below .094 (3 x 2/2^6), whatever the rankings are, so that no difference can be shown."},
+		// the interval leaves zero out, but p cannot follow
+		{Comparison{Queries: 4, Difference: .02, Low: .001, High: .05, P: .125, PHolm: .375}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 4 queries: +.020 [+.001, +.050], p = .375. With 4 queries and 3 comparisons p cannot be below .375 (3 x 2/2^4), whatever the rankings are, so that no difference can be shown."},
 		{Comparison{Difference: .02, Low: .001, High: .05, P: .051, PHolm: .051, Detectable: .03}, Unclear, "No difference between finetuned and bm25 can be shown on nDCG@10 with 40 queries: +.020 [+.001, +.050], p = .051. The interval (bootstrap) and p (randomisation) are found in two ways, which may disagree at the border. A difference of .030 would have been found four times in five."},
 		{Comparison{Difference: nan, Low: nan, High: nan, PHolm: 1}, Unclear, "finetuned cannot be compared on nDCG@10: no query has it for all systems."},
 	} {
-		c.c.A, c.c.B, c.c.Queries = "bm25", "finetuned", 40
+		c.c.A, c.c.B, c.c.Queries = "bm25", "finetuned", cmp.Or(c.c.Queries, 40)
 		c.c.judge("nDCG@10", DefaultTie, 3)
 		if c.c.Outcome != c.outcome || c.c.Verdict != c.want {
 			t.Errorf("%s: %s\nwant %s: %s", c.c.Outcome, c.c.Verdict, c.outcome, c.want)

@@ -152,8 +152,12 @@ func (e *evaluation) agreement(context.Context) error {
 	}
 	if e.unmeasured != "" { // there is no better verdict
 		for _, a := range e.report.Agreement {
-			e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("Of their first %d hits %s and %s share %.0f %% on average (RBO %.2f over %s).",
-				movedK, a.A, a.B, 100*float64(a.Overlap), float64(a.RBO), queries(len(e.unseen.Queries))))
+			if !a.RBO.Exists() {
+				e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("%s and %s found nothing for any of the queries.", a.A, a.B))
+				continue
+			}
+			e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("Of their first %d hits %s and %s share %.0f %% on average (RBO %s over %s).",
+				movedK, a.A, a.B, 100*float64(a.Overlap), Short(float64(a.RBO)), queries(len(e.unseen.Queries))))
 		}
 	}
 	return nil
@@ -452,6 +456,9 @@ func spearmanWithRank(values []float64) float64 {
 
 // leakage says what was seen in training, and measures it apart.
 func (e *evaluation) leakage(context.Context) error {
+	if e.unmeasured != "" { // no result could be flattered by what was seen
+		return nil
+	}
 	if len(e.Training) == 0 && !slices.ContainsFunc(e.report.Systems, func(s SystemInfo) bool { return s.Kind == "dense" }) {
 		return nil
 	}

@@ -3,6 +3,7 @@ package eval
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"regexp"
@@ -175,33 +176,31 @@ func Diff(a, b Outcome, options DiffOptions) (*DiffReport, error) {
 	return out, nil
 }
 
-// Err is nil if no condition failed.
+// Err is nil if no condition failed. It says how many did; Failed tells of each.
 func (r *DiffReport) Err() error {
-	first, says := r.Failed, "cannot be held against"
-	if len(r.Regressed) > 0 {
-		first, says = r.Regressed, "is worse than"
-	}
-	if len(first) == 0 {
+	if len(r.Failed) == 0 {
 		return nil
 	}
-	more := ""
-	if n := len(r.Failed) - 1; n > 0 {
-		more = fmt.Sprintf(" (and %d more)", n)
+	says := "cannot be held against"
+	if len(r.Regressed) > 0 {
+		says = "is worse than"
 	}
-	return fmt.Errorf("%s %s %s: %s%s", r.B, says, r.A, first[0], more)
+	return fmt.Errorf("%s %s %s: %s failed", r.B, says, r.A, english.CountOf(len(r.Failed), len(r.Failed)+len(r.Passed), "check"))
 }
 
-// sha256Digits is the length of a hash in hexadecimal. The first digits of one say
-// which it is; other texts may differ at their ends only.
-const sha256Digits = 64
+// shortHash is the first digits of a SHA-256 in hexadecimal, which say which it is.
+// Other texts, which may differ at their ends only, stay as they are.
+func shortHash(s string) string {
+	if b, err := hex.DecodeString(s); err == nil && len(b) == sha256.Size {
+		return s[:16]
+	}
+	return s
+}
 
 // inputs names what two reports were made from and do not share.
 func (r *DiffReport) inputs(a, b *Report) {
 	changed := func(what, x, y string) string {
-		if len(x) == sha256Digits && len(y) == sha256Digits {
-			x, y = x[:16], y[:16]
-		}
-		return fmt.Sprintf("%s: %s, then %s", what, cmp.Or(x, "none"), cmp.Or(y, "none"))
+		return fmt.Sprintf("%s: %s, then %s", what, cmp.Or(shortHash(x), "none"), cmp.Or(shortHash(y), "none"))
 	}
 	unlike := func(kind, what, x, y string) {
 		if x != y {
@@ -261,7 +260,7 @@ func (r *DiffReport) inputs(a, b *Report) {
 // spell writes a gain table, worst label first: "I 0, C 0.01, S 0.1, E 1".
 func (r *Report) spell(t judgments.GainTable) string {
 	if n := len(t.Gains); n > len(r.Judgments.Levels) { // the levels are shown in bands
-		return fmt.Sprintf("%d gains of %x", n, sha256.Sum256([]byte(fmt.Sprint(t.Gains))))
+		return fmt.Sprintf("%d gains of hash %.16s", n, fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(t.Gains)))))
 	}
 	var parts []string
 	for i, g := range t.Gains {

@@ -228,7 +228,7 @@ func TestDiffRelativeLimit(t *testing.T) {
 	if math.Abs(float64(c.Before)-mean) > 1e-12 || math.Abs(float64(c.After-c.Before-c.Difference)) > 1e-12 || !c.Shown || d.Systems[0].Comparisons[1].Shown {
 		t.Errorf("%+v", c)
 	}
-	if err := d.Err(); err == nil || !strings.HasPrefix(err.Error(), "b is worse than a: ndcg@10 drop > 4%: ") {
+	if err := d.Err(); err == nil || err.Error() != "b is worse than a: 1 of 2 checks failed" {
 		t.Error(err)
 	}
 }
@@ -382,4 +382,13 @@ func FuzzParseCondition(f *testing.F) {
 			t.Fatalf("%q: %+v, but %q: %+v, %v", s, c, text, again, err)
 		}
 	})
+}
+
+func TestShortHash(t *testing.T) {
+	hash := strings.Repeat("0123456789abcdef", 4)
+	for text, want := range map[string]string{hash: "0123456789abcdef", "": "", "x" + hash[1:]: "x" + hash[1:], "numeric: 0 0, 1 1": "numeric: 0 0, 1 1"} {
+		if got := shortHash(text); got != want {
+			t.Errorf("%q is shortened to %q, want %q", text, got, want)
+		}
+	}
 }

@@ -294,6 +294,10 @@ func (e *evaluation) apart(context.Context) error {
 func (e *evaluation) measure(context.Context) (err error) {
 	if e.unmeasured != "" {
 		e.report.Notes = append(e.report.Notes, e.unmeasured+": this says how alike the rankings are, not which is better.")
+		if len(e.Full) > 0 {
+			missing, noHits := e.unanswered(e.unseen, e.Full)
+			e.noteUnanswered(FullTask, len(e.unseen.Queries), missing, noHits)
+		}
 		return nil
 	}
 	var task *Task
@@ -335,7 +339,8 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 	for s, run := range runs {
 		t.absent[s] = run == nil
 	}
-	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries), Missing: make([]int, len(runs)), NoHits: make([]int, len(runs))}
+	out := &Task{Name: name, Title: titles[name], Queries: len(q.Queries)}
+	out.Missing, out.NoHits = e.unanswered(q, runs)
 	floor := make([]float64, len(metrics))
 	floors := make([]int, len(metrics))
 	for i := range q.Queries {
@@ -344,14 +349,7 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 			if run == nil {
 				continue
 			}
-			hits, answered := run.Hits[query.ID]
-			switch {
-			case !answered:
-				out.Missing[s]++
-			case len(hits) == 0:
-				out.NoHits[s]++
-			}
-			c.Query(query, hits, t.row(i, s))
+			c.Query(query, run.Hits[query.ID], t.row(i, s))
 		}
 		n := e.Products
 		if name == PoolTask {
@@ -374,24 +372,49 @@ func (e *evaluation) task(name string, q *judgments.Set, runs []*Run, metrics []
 	if out.Comparisons == nil {
 		out.Comparisons = []Comparison{}
 	}
-	for s, n := range out.Missing {
-		if n == 0 {
-			continue
-		}
-		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %s %s not in its run and %s as answered with nothing.", e.systems[s], name,
-			english.CountOf(n, len(q.Queries), "query"), english.Choose(n, "is", "are"), english.Choose(n, "counts", "count")))
-	}
-	for s, n := range out.NoHits {
-		if n > 0 && name == FullTask {
-			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %s.", e.systems[s], english.CountOf(n, len(q.Queries), "query")))
-		}
-	}
+	e.noteUnanswered(name, len(q.Queries), out.Missing, out.NoHits)
 	for s, run := range runs {
 		if run == nil {
 			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s has no ranking of the judged pool.", e.systems[s]))
 		}
 	}
 	return out, t, nil
+}
+
+// unanswered counts, for each system, the queries that are not in its run, and those
+// that it answered with nothing.
+func (e *evaluation) unanswered(q *judgments.Set, runs []*Run) (missing, noHits []int) {
+	missing, noHits = make([]int, len(runs)), make([]int, len(runs))
+	for s, run := range runs {
+		if run == nil {
+			continue
+		}
+		for i := range q.Queries {
+			switch hits, answered := run.Hits[q.Queries[i].ID]; {
+			case !answered:
+				missing[s]++
+			case len(hits) == 0:
+				noHits[s]++
+			}
+		}
+	}
+	return missing, noHits
+}
+
+// noteUnanswered says so of a task over so many queries.
+func (e *evaluation) noteUnanswered(task string, queries int, missing, noHits []int) {
+	for s, n := range missing {
+		if n == 0 {
+			continue
+		}
+		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s (%s): %s %s not in its run and %s as answered with nothing.", e.systems[s], task,
+			english.CountOf(n, queries, "query"), english.Choose(n, "is", "are"), english.Choose(n, "counts", "count")))
+	}
+	for s, n := range noHits {
+		if n > 0 && task == FullTask {
+			e.report.Notes = append(e.report.Notes, fmt.Sprintf("%s found nothing for %s.", e.systems[s], english.CountOf(n, queries, "query")))
+		}
+	}
 }
 
 // deciding returns the table by which details are told, nil without judgements, and
@@ -457,9 +480,44 @@ func (e *evaluation) warn(task Task) {
 			}
 		}
 		if low < .9 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. Compare condensed nDCG and the bounds before believing a difference.", names[task.Name], 100*low, lowest))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: only %.0f %% of the first ten hits of %s are judged; unjudged hits count as irrelevant in nDCG. %s", names[task.Name], 100*low, lowest, e.beforeBelieving(task)))
 		}
 	}
+}
+
+// beforeBelieving says what to look at where few hits are judged: of condensed nDCG and
+// the bounds of nDCG what there is.
+func (e *evaluation) beforeBelieving(task Task) string {
+	condensed, bounded, measured := 0, -1, 0
+	for _, m := range task.Metrics {
+		switch {
+		case strings.HasPrefix(m.Metric, "cndcg"):
+			condensed = max(condensed, m.Queries)
+		case strings.HasPrefix(m.Metric, "ndcglow"):
+			bounded = max(bounded, m.Queries)
+		case strings.HasPrefix(m.Metric, "ndcg@"):
+			measured = max(measured, m.Queries)
+		}
+	}
+	var compare []string
+	if condensed > 0 {
+		compare = append(compare, "condensed nDCG")
+	}
+	if bounded > 0 {
+		compare = append(compare, "the bounds")
+	}
+	text := "Judge more of them before believing a difference."
+	if compare != nil {
+		text = "Compare " + strings.Join(compare, " and ") + " before believing a difference."
+	}
+	why := fmt.Sprintf("with %d labels, the unjudged hits of %%s could be labelled in more than %d ways", len(e.Qrels.Scale.Levels), MaxAssignments)
+	switch {
+	case bounded == 0:
+		text += " There are no bounds: " + fmt.Sprintf(why, "each query") + "."
+	case bounded > 0 && bounded < measured:
+		text += fmt.Sprintf(" The bounds are of %s: ", english.CountOf(bounded, measured, "query")) + fmt.Sprintf(why, "the others") + "."
+	}
+	return text
 }
 
 // values returns the metrics of all queries.
@@ -511,7 +569,9 @@ func (e *evaluation) queries(context.Context) error {
 			d = value(q, c) - value(q, b)
 			if t == nil {
 				id := e.unseen.Queries[q].ID
-				alike[q] = RBO(productsOf(runs[b].Hits[id]), productsOf(runs[c].Hits[id]), .9)
+				if alike[q] = RBO(productsOf(runs[b].Hits[id]), productsOf(runs[c].Hits[id]), .9); math.IsNaN(alike[q]) {
+					alike[q] = 1 // neither found anything
+				}
 			}
 		}
 		order = append(order, place{q, d})

@@ -97,9 +97,10 @@ func (r *ranking) condensed(t *target, k int) float64 {
 func (r *ranking) lowest(t *target, k int) float64  { low, _ := r.bounds(t, k); return low }
 func (r *ranking) highest(t *target, k int) float64 { _, high := r.bounds(t, k); return high }
 
-// maxAssignments bounds the labellings that bounds tries; beyond, the bounds are
-// not given rather than guessed.
-const maxAssignments = 20_000
+// MaxAssignments bounds the labellings of a query's unjudged hits that the bounds of
+// nDCG try; beyond, the bounds are not given rather than guessed. Ten unjudged hits may
+// have eight labels.
+const MaxAssignments = 20_000
 
 // bounds tries labellings of the unjudged hits. The ideal order knows only how
 // many hits get each label, so for given numbers the least DCG has the good labels
@@ -123,7 +124,7 @@ func (r *ranking) bounds(t *target, k int) (low, high float64) {
 	for i := 1; i < levels; i++ {
 		count *= float64(len(places)+i) / float64(i)
 	}
-	if count > maxAssignments {
+	if count > MaxAssignments {
 		return math.NaN(), math.NaN()
 	}
 	base := dcg(hits, t.gains)

@@ -34,9 +34,9 @@ runs; compare them within one report.
 Each measurement prints a table, and with --out DIR writes index.html with plots,
 report.json, and benchmark.txt, which benchstat compares.`,
 		Example: `  trirank bench latency --index shop.index
-  trirank bench load --index shop.index --out report
-  trirank bench recall --index shop.index --out report
-  trirank bench quantization --index shop.index --quantized int8 --out report
+  trirank bench load --index shop.index --out load
+  trirank bench recall --index shop.index --out recall
+  trirank bench quantization --index shop.index --quantized int8 --out quantization
   trirank bench choose --index shop.index --max-ndcg-loss 0.003 --write`,
 	}
 	c.AddCommand(newBenchLatencyCommand(), newBenchLoadCommand(), newBenchEncodeCommand(), newBenchRecallCommand(), newBenchQuantizationCommand(), newBenchChooseCommand(), newBenchGenerateCommand())
@@ -97,7 +97,7 @@ func (b *benching) close() {
 func (b *benching) step(what string) { fmt.Fprintln(b.c.ErrOrStderr(), what) }
 
 func (b *benching) open(ctx context.Context) (err error) {
-	if err := checkReport(b.out); err != nil {
+	if err := benchOutput.check(b.out); err != nil {
 		return err
 	}
 	if b.x, err = b.openIndex(ctx); err != nil {
@@ -280,7 +280,7 @@ all settings from hasty to thorough. The truth is exact search: recall@k is the
 share of its first k that is found, and nDCG@10 is compared with it query by query.
 Times are of one search on one thread, the query's encoding not counted.`,
 		Example: `  trirank bench recall --index shop.index
-  trirank bench recall --index shop.index --factory IVF1024,SQ8 --factory HNSW32 --k 10 --out report`,
+  trirank bench recall --index shop.index --factory IVF1024,SQ8 --factory HNSW32 --k 10 --out recall`,
 		Args: cobra.NoArgs,
 	}
 	o.addVectors(c.Flags())

@@ -30,7 +30,7 @@ must have, are compared with the full model. The waterfall adds the losses up: f
 exact search over inverted lists and quantized vectors to the quantized model.
 
 With --write the comparison is kept in the model.json of the quantized models.`,
-		Example: `  trirank bench quantization --index shop.index --out report
+		Example: `  trirank bench quantization --index shop.index --out quantization
   trirank model quantize e5-small-v2 --out e5-int8
   trirank index --catalog shop --model pretrained=e5-small-v2 --model int8=e5-int8 --out both.index
   trirank bench quantization --index both.index --system pretrained --quantized int8 --write

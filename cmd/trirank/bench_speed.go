@@ -36,7 +36,7 @@ anew, then warm, with query vectors from the cache. HTTP is not part of it: see
 trirank bench load. At last the index is opened anew, its files once from disk and
 once from the system's cache.`,
 		Example: `  trirank bench latency --index shop.index
-  trirank bench latency --index shop.index --clients 1,2,8 --budget 20s --out report`,
+  trirank bench latency --index shop.index --clients 1,2,8 --budget 20s --out latency`,
 		Args: cobra.NoArgs,
 	}
 	o.add(c.Flags())
@@ -129,7 +129,7 @@ func newBenchEncodeCommand() *cobra.Command {
 one batch, batches at a time, and tokens of a batch. Several models are timed in one
 run, so that their ratio means something.`,
 		Example: `  trirank bench encode --index shop.index --encoder e5-small-v2 --encoder e5-small-v2-int8
-  trirank bench encode --index shop.index --encoder runs/a/model --threads 1,2 --sessions 1,2 --out report`,
+  trirank bench encode --index shop.index --encoder runs/a/model --threads 1,2 --sessions 1,2 --out encode`,
 		Args: cobra.NoArgs,
 	}
 	o.add(c.Flags())
@@ -233,7 +233,7 @@ processors: what this program takes for sending is taken from the server. INDEX 
 says what is asked: its judged queries, each with a word more, so that hardly any is
 asked twice and each is encoded. With --repeat a share is asked as it is.`,
 		Example: `  trirank bench load --index shop.index
-  trirank bench load --index shop.index --rate 20,40,80 --duration 30s --out report
+  trirank bench load --index shop.index --rate 20,40,80 --duration 30s --out load
   trirank bench load --index shop.index --url 'http://search.example:8080/v1/compare?k=10'`,
 		Args: cobra.NoArgs,
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -28,18 +29,22 @@ does: files are compared with their hashes, models are found and tested. With --
 it compares a catalogue's files with their hashes, and with --addr it sees whether serve
 could listen there.
 
-A line begins with ok, none (there is no GPU, say, and nothing needs one) or BAD. It
-ends with status 1 if anything is wrong.`,
+A line begins with ok, none (there is no GPU, say, and nothing needs one), warn (the
+index was built from other contents than those of the catalogue) or BAD. It ends with
+status 1 if anything is wrong.`,
 		Example: `  trirank doctor
   trirank doctor --index shop.index --catalog shop --addr 127.0.0.1:8080`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			all := append(parts(c.Context(), true), checkDisk("temporary files", os.TempDir(), leastSpace))
+			contents := "" // hash of the catalogue's
 			if catalogue != "" {
-				all = append(all, checkCatalogue(catalogue))
+				var p part
+				p, contents = checkCatalogue(catalogue)
+				all = append(all, p)
 			}
 			if index != "" {
-				all = append(all, checkIndex(c.Context(), index)...)
+				all = append(all, checkIndex(c.Context(), index, catalogue, contents)...)
 			}
 			if addr != "" {
 				all = append(all, checkAddress(c.Context(), addr))
@@ -64,8 +69,10 @@ func printParts(c *cobra.Command, all []part, asJSON bool) error {
 		case p.Problem != "":
 			faults++
 			mark, p.Version = "BAD ", p.Problem
+		case p.Warning != "":
+			mark, p.Version = "warn", p.Warning
 		case p.Absent:
-			mark = "none"
+			mark, p.Version = "none", strings.TrimPrefix(p.Version, "none: ")
 		}
 		if !asJSON {
 			fmt.Fprintf(c.OutOrStdout(), "%s %-42s %s\n", mark, p.Name, p.Version)
@@ -83,7 +90,8 @@ func printParts(c *cobra.Command, all []part, asJSON bool) error {
 }
 
 // checkIndex opens an index, and looks for the space that another build of it takes.
-func checkIndex(ctx context.Context, dir string) []part {
+// contents, if any, is the hash of the catalogue that it should be of.
+func checkIndex(ctx context.Context, dir, catalogue, contents string) []part {
 	p := part{Name: "index " + dir}
 	x, err := store.Open(ctx, dir, store.OpenOptions{})
 	if err != nil {
@@ -99,21 +107,28 @@ func checkIndex(ctx context.Context, dir string) []part {
 	if err := x.Close(); err != nil {
 		p.Problem = err.Error()
 	}
+	if contents != "" && m.Catalogue.Hash != contents {
+		// Its own line: the index is whole, and the two may be meant to differ.
+		return []part{p, {Name: "index and catalogue", Warning: fmt.Sprintf("%s was built from other contents than those of %s: %.12s, not %.12s (build it anew: trirank index --catalog %s --out %s)",
+			dir, catalogue, m.Catalogue.Hash, contents, catalogue, dir)}, checkDisk("index "+dir, filepath.Dir(filepath.Clean(dir)), bytes)}
+	}
 	return []part{p, checkDisk("index "+dir, filepath.Dir(filepath.Clean(dir)), bytes)}
 }
 
-func checkCatalogue(name string) part {
-	p := part{Name: "catalogue " + name}
+// checkCatalogue compares a catalogue's files with their hashes, and returns that of its
+// contents.
+func checkCatalogue(name string) (p part, contents string) {
+	p = part{Name: "catalogue " + name}
 	c, err := catalog.Load(name)
 	if err == nil {
 		err = c.Verify()
 	}
 	if err != nil {
 		p.Problem = err.Error()
-		return p
+		return p, ""
 	}
 	p.Version = plural(c.Rows(), "product")
-	return p
+	return p, c.Hash()
 }
 
 // leastSpace is free where the program can work: 100 MB.

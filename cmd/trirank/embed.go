@@ -40,6 +40,9 @@ only products whose text is new are encoded.`,
 		if err := required(c, "catalog", "model", "out"); err != nil {
 			return err
 		}
+		if err := embedOutput.check(out); err != nil {
+			return err
+		}
 		t, err := parseTemplate(template)
 		if err != nil {
 			return err

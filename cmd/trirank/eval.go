@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,9 +64,9 @@ saw in training (training.json in its directory) are scored apart.
 With --run, rankings made elsewhere take part, as TREC run files; without
 --index they are all there is.`,
 		Example: `  trirank eval --index shop.index --out report
-  trirank eval --index shop.index --judgments ratings.csv --relevant E+S --out report
-  trirank eval --judgments qrels.trec --run old=old.trec --run new=new.trec --out report
-  trirank eval --index shop.index --tune-fusion --write-fusion --out report
+  trirank eval --index shop.index --judgments ratings.csv --relevant E+S --out report-ratings
+  trirank eval --judgments qrels.trec --run old=old.trec --run new=new.trec --out report-runs
+  trirank eval --index shop.index --tune-fusion --write-fusion --out report-tuned
   trirank eval diff report-monday report --fail-if 'ndcg@10 drop > 0.01'`,
 		Args: cobra.NoArgs,
 	}
@@ -153,7 +150,7 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 		return err
 	}
 	if err := o.place(); err != nil {
-		return fmt.Errorf("cannot write the report: %w", err)
+		return err
 	}
 	e := &evaluating{evalFlags: o, c: c, in: eval.Input{Program: version, Name: "runs"}}
 	defer e.close()
@@ -312,58 +309,4 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 		}
 	}
 	return atomicfile.ReplaceDir(fresh, e.target)
-}
-
-// reportFiles are the files and folders of a report.
-var reportFiles = []string{
-	"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", "unjudged.csv", "runs", "pool",
-}
-
-// place finds where the report goes, and refuses to replace what is not all report.
-func (o *evalFlags) place() error {
-	dir, err := filepath.Abs(o.out)
-	if err != nil {
-		return err
-	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real // what a link leads to is replaced, not the link
-	}
-	o.target = dir
-	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
-		return fmt.Errorf("there is no folder %s to write it in (make it)", filepath.Dir(dir))
-	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := readReport(dir); err != nil {
-		return fmt.Errorf("there is a folder %s that is not a report (name another, or remove it)", o.out)
-	}
-	for _, e := range entries {
-		if !slices.Contains(reportFiles, e.Name()) {
-			return fmt.Errorf("%s holds %s, which is no part of a report and would be lost (move it, or name another folder)", o.out, e.Name())
-		}
-	}
-	return nil
-}
-
-func readReport(dir string) (*eval.Report, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read report %s: %w", dir, err)
-	}
-	var r eval.Report
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
-	}
-	if r.Format < 1 || r.Format > eval.ReportFormat {
-		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, r.Format, eval.ReportFormat)
-	}
-	return &r, nil
 }

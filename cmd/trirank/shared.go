@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -131,29 +128,6 @@ func unreadJudgments(index string, named bool, err error) error {
 		return fmt.Errorf("cannot measure %s: its catalogue has no judgements (name a table of them with --judgments)", index)
 	}
 	return fmt.Errorf("cannot read judgements: %w", err)
-}
-
-// checkReport reports why a report cannot be written to dir, before the work that it is
-// of; "" is for none.
-func checkReport(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("cannot write a report to %s: %w", dir, err)
-	case !info.IsDir():
-		return fmt.Errorf("cannot write a report to %s: it is a file, and a folder is wanted", dir)
-	}
-	for _, name := range []string{"manifest.json", "catalog.json", "model.json"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return fmt.Errorf("cannot write a report to %s: it has a %s, and is something else (name another folder)", dir, name)
-		}
-	}
-	return nil
 }
 
 // plural writes "1 product", "2 products", "2 queries".

@@ -30,8 +30,8 @@ titles of its products have, by label.
 
 Lengths are in words or, with --model, in the tokens that the model sees, which
 end at the longest text it takes.`,
-		Example: `  trirank stats --catalog sample --out report
-  trirank stats --catalog shop --model e5-small-v2 --out report`,
+		Example: `  trirank stats --catalog sample --out stats
+  trirank stats --catalog shop --model e5-small-v2 --out stats`,
 		Args: cobra.NoArgs,
 	}
 	f := c.Flags()
@@ -45,6 +45,9 @@ end at the longest text it takes.`,
 		}
 		if top < 1 {
 			return usageError("--top is %d, not 1 or more", top)
+		}
+		if err := statsOutput.check(out); err != nil {
+			return err
 		}
 		cat, err := catalog.Load(catalogue)
 		if err != nil {

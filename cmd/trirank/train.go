@@ -21,6 +21,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/device"
 	"github.com/trirank/trirank/train/finetuned"
@@ -206,9 +207,10 @@ func (t *training) run(ctx context.Context) error {
 	w := t.c.ErrOrStderr()
 	fmt.Fprintf(w, "%s to learn from with %s, %s for validation; %s of %s, %d an epoch\n", plural(len(t.job.Data.Queries), "query"),
 		plural(t.job.Examples(), "example"), plural(t.held, "query"), plural(steps, "step"), plural(t.config.Batch, "example"), epoch)
-	if !t.dryRun {
-		t.noteLeft(w)
+	if t.trainFlags.relevant == "" && t.data.relevant != string(judgments.Exact) {
+		fmt.Fprintf(w, "note: products with labels %s are taken for right (say with --relevant if others are)\n", t.data.relevant)
 	}
+	t.noteLeft(w)
 	if _, err := os.Stat(t.out); t.resume && errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(w, "note: there is no run in %s to go on with: it begins\n", t.out)
 	}

@@ -23,6 +23,8 @@ type part struct {
 	Problem string `json:"problem,omitempty"`
 	// Absent says that there is none, which is no problem.
 	Absent bool `json:"absent,omitempty"`
+	// Warning is what somebody should know of, though it may be meant.
+	Warning string `json:"warning,omitempty"`
 }
 
 // parts names every part with its version, and what is wrong with it. The models
@@ -70,7 +72,7 @@ func gpuPart() part {
 		return part{Name: "GPU", Version: "none: " + err.Error(), Absent: true}
 	}
 	if len(devices) == 0 {
-		return part{Name: "GPU", Version: "none", Absent: true}
+		return part{Name: "GPU", Version: "none: no device was found", Absent: true}
 	}
 	var names []string
 	for _, d := range devices {

@@ -22,6 +22,16 @@ const (
 	statsFile      = "product_stats.csv"      // product_id, views, rating
 )
 
+// EmbedFiles are the names of all that Embed leaves in its folder, what an interrupted
+// run leaves included, but for hidden files.
+func EmbedFiles() []string {
+	files := []string{titlesFile, statsFile, earlierFolder}
+	for _, f := range []string{embeddingsFile, vectorsInfoFile, textHashesFile} {
+		files = append(files, f, f+partial)
+	}
+	return files
+}
+
 // EmbedOptions say what Embed does.
 type EmbedOptions struct {
 	Catalog  *catalog.Catalog

@@ -179,7 +179,7 @@ func addComparisons(r *eval.Report, t *eval.Task) {
 					P: .0004, PHolm: .0011, Effect: d * 4, Detectable: .0113, Wins: 1311, Ties: 702, Losses: 929}
 				switch {
 				case !d.Exists():
-					c = eval.Comparison{Metric: m.Metric, A: c.A, B: c.B, Difference: nan, Low: nan, High: nan, P: nan, PHolm: nan, Effect: nan, Detectable: nan, Outcome: eval.Unclear}
+					continue
 				case c.Low > 0:
 					c.Outcome = eval.Better
 				case c.High < 0:

@@ -61,11 +61,13 @@ type view struct {
 	Segments     []segmentsView
 	Segment      string // the metric of segments and of queries
 	Drift        *driftView
-	Leaks        bool
-	Seen         *taskView
-	Fusion       *fusionView
-	Queries      []queryView
-	Metrics      []definition
+	// Unmeasured says that there are no metrics, only how alike the rankings are.
+	Unmeasured bool
+	Leaks      bool
+	Seen       *taskView
+	Fusion     *fusionView
+	Queries    []queryView
+	Metrics    []definition
 }
 
 type verdict struct{ Text, Outcome, Word string }
@@ -90,7 +92,7 @@ type labelPart struct {
 type definition struct{ ID, Metric, Title, Text string }
 
 func newView(r *eval.Report) *view {
-	v := &view{Report: r, Faults: faultsText(r)}
+	v := &view{Report: r, Faults: faultsText(r), Unmeasured: len(r.Tasks) == 0}
 	v.Verdicts = verdicts(r)
 	if n := len(v.Verdicts); n > shownVerdicts+1 {
 		v.Verdicts, v.MoreVerdicts = v.Verdicts[:shownVerdicts], v.Verdicts[shownVerdicts:]
@@ -189,6 +191,9 @@ func outcomeClass(outcome string) string {
 func (v *view) tiles() {
 	r := v.Report
 	v.Tiles = []tile{{count(r.Judgments.Queries), "judged queries"}, {count(r.Judgments.Count), "judgements"}}
+	if r.Judgments.Count == 0 {
+		v.Tiles = []tile{{count(r.Judgments.Queries), "queries"}}
+	}
 	if r.Index != nil {
 		v.Tiles = append(v.Tiles, tile{count(r.Index.Products), "products"})
 	}

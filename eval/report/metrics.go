@@ -70,7 +70,10 @@ func gloss(text string) string {
 	return glosses[m.Name]
 }
 
-// define says in a sentence what a metric is.
+// unbounded says why a query may have no bounds of nDCG.
+var unbounded = fmt.Sprintf("A query whose unjudged hits could be labelled in more than %s ways, as with many numeric labels, has none.", count(eval.MaxAssignments))
+
+// define says in a sentence or two what a metric is.
 func define(text string, o eval.OptionsInfo) string {
 	m, ok := parsed(text)
 	if !ok {
@@ -104,9 +107,9 @@ func define(text string, o eval.OptionsInfo) string {
 	case "cndcg":
 		return fmt.Sprintf("nDCG of the %s that remain when the unjudged ones are taken out of the ranking (Sakai, 2007); with %s.", hits, gains)
 	case "ndcglow":
-		return fmt.Sprintf("The lowest nDCG that any labels of the unjudged among the %s could lead to; with %s.", hits, gains)
+		return fmt.Sprintf("The lowest nDCG that any labels of the unjudged among the %s could lead to; with %s. %s", hits, gains, unbounded)
 	case "ndcghigh":
-		return fmt.Sprintf("The highest nDCG that any labels of the unjudged among the %s could lead to; with %s.", hits, gains)
+		return fmt.Sprintf("The highest nDCG that any labels of the unjudged among the %s could lead to; with %s. %s", hits, gains, unbounded)
 	case "recall":
 		return fmt.Sprintf("The share of all %s that is among the %s.", good, hits)
 	case "precision":

@@ -164,8 +164,8 @@ func newBounds(r *eval.Report, t *eval.Task) (plots []bounds) {
 			return byText[n.String()]
 		}
 		low, high, plain, condensed := &t.Metrics[i], of("ndcghigh"), of("ndcg"), of("cndcg")
-		if high == nil {
-			continue
+		if high == nil || plain != nil && low.Queries < plain.Queries {
+			continue // what is measured of other queries may lie beyond the bounds
 		}
 		var values []eval.Number
 		mean := func(m *eval.MetricInfo, s int) eval.Number {

@@ -164,10 +164,10 @@ func deciding(t *eval.Task) string {
 	return t.Metrics[0].Metric
 }
 
-// comparisons returns those of t by one metric.
+// comparisons returns those of t by one metric: none by one that no query has.
 func comparisons(t *eval.Task, metric string) (list []eval.Comparison) {
 	for _, c := range t.Comparisons {
-		if c.Metric == metric {
+		if c.Metric == metric && (c.Queries > 0 || c.Difference.Exists()) {
 			list = append(list, c)
 		}
 	}

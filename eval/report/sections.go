@@ -149,6 +149,7 @@ type driftView struct {
 	CosineTicks []tick
 	Models      []model
 	Collapsed   []string
+	Scored      bool // some judged product has a score
 }
 
 type model struct {
@@ -168,6 +169,7 @@ func newDrift(r *eval.Report) *driftView {
 	for i := range r.Drift.Models {
 		g := &r.Drift.Models[i]
 		d.Models = append(d.Models, model{*g, newRidge(r, g)})
+		d.Scored = d.Scored || slices.ContainsFunc(g.Scores, func(s eval.LabelScores) bool { return s.Count > 0 })
 		if g.Collapsed {
 			d.Collapsed = append(d.Collapsed, clean(g.System))
 		}

@@ -101,19 +101,22 @@ func newTask(r *eval.Report, t *eval.Task, id string) taskView {
 				continue
 			}
 			columns = append(columns, m)
-			v.Orders = append(v.Orders, newOrder(r, m, m))
+			v.order(r, m, m)
 			for _, g := range gains {
 				if known, _ := parsed(g.Metric); base(known) == m.Metric {
 					columns = append(columns, g)
-					v.Orders = append(v.Orders, newOrder(r, m, g))
+					v.order(r, m, g)
 				}
 			}
 		}
 		for _, g := range gains {
 			if !slices.Contains(columns, g) {
 				columns = append(columns, g)
-				v.Orders = append(v.Orders, newOrder(r, nil, g))
+				v.order(r, nil, g)
 			}
+		}
+		if len(v.Orders) < 2 { // nothing to compare
+			v.Orders = nil
 		}
 		v.Gains = newMetricTable(r, t, columns, "The same metric under other gains, systems by gain tables")
 	}
@@ -134,6 +137,13 @@ func newTask(r *eval.Report, t *eval.Task, id string) taskView {
 		}
 	}
 	return v
+}
+
+// order adds the order of the systems by a gain table, if any query has the metric.
+func (v *taskView) order(r *eval.Report, plain, m *eval.MetricInfo) {
+	if slices.ContainsFunc(m.Values, func(x eval.Value) bool { return x.Mean.Exists() }) {
+		v.Orders = append(v.Orders, newOrder(r, plain, m))
+	}
 }
 
 func newMetricTable(r *eval.Report, t *eval.Task, metrics []*eval.MetricInfo, caption string) *metricTable {

@@ -13,15 +13,18 @@ import (
 // textWidth is the width of the summary in columns.
 const textWidth = 100
 
-// How many lines verdicts and notes may take each, so that all of the summary
-// stays in view.
+// How many lines verdicts and notes may take, so that the summary stays in view. The
+// verdicts are what is asked for: they have room for six as they are, and each is told
+// whole, unless names in it are as long as lines.
 const (
-	textLines = 6
-	textEach  = 3 // of one verdict or note
+	textVerdictLines = 18
+	textVerdictEach  = 8
+	textNoteLines    = 6
+	textNoteEach     = 3
 )
 
 // Text writes the summary that a terminal shows: what was found, what to be
-// careful about, and the table behind it. It has no more than 50 lines of 100
+// careful about, and the table behind it. It has no more than 60 lines of 100
 // columns where there are two tasks and six systems.
 func Text(w io.Writer, r *eval.Report) error {
 	var b strings.Builder
@@ -36,11 +39,11 @@ func Text(w io.Writer, r *eval.Report) error {
 	if len(r.Verdicts) > 0 {
 		line("")
 	}
-	list(&b, "  ", r.Verdicts, "verdicts")
+	list(&b, "  ", r.Verdicts, textVerdictLines, textVerdictEach, "verdict")
 	if len(r.Notes) > 0 {
 		line("")
 	}
-	list(&b, "! ", r.Notes, "notes")
+	list(&b, "! ", r.Notes, textNoteLines, textNoteEach, "note")
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		line("")
@@ -74,7 +77,7 @@ func textFusion(b *strings.Builder, r *eval.Report, line func(string, ...any)) {
 		}
 	}
 	if f.Comparison != nil {
-		list(b, "  ", []string{f.Comparison.Verdict}, "verdicts")
+		list(b, "  ", []string{f.Comparison.Verdict}, textVerdictEach, textVerdictEach, "verdict")
 	}
 }
 
@@ -88,17 +91,17 @@ func textPlural(n int, one, many string) string {
 // ascii undoes what only a page can show well.
 func ascii(s string) string { return strings.NewReplacer(minus, "-", "\u202f", " ").Replace(s) }
 
-// list writes texts behind a mark, wrapped, as many as there is room for.
-func list(b *strings.Builder, mark string, texts []string, what string) {
-	room := textLines
+// list writes texts behind a mark, wrapped, each to a number of lines, as many as there
+// is room for.
+func list(b *strings.Builder, mark string, texts []string, room, each int, what string) {
 	for i, t := range texts {
 		lines := wrap(ascii(clean(t)), textWidth-len(mark))
-		if len(lines) > textEach { // the rest is in the page
-			lines = lines[:textEach]
-			lines[textEach-1] = clip(lines[textEach-1]+" …", textWidth-len(mark))
+		if len(lines) > each { // the rest is in the page
+			lines = lines[:each]
+			lines[each-1] = clip(lines[each-1]+" …", textWidth-len(mark))
 		}
 		if rest := len(texts) - i; len(lines) > room || len(lines) == room && rest > 1 {
-			fmt.Fprintf(b, "%sand %d more %s\n", strings.Repeat(" ", len(mark)), rest, what)
+			fmt.Fprintf(b, "%sand %s\n", strings.Repeat(" ", len(mark)), textPlural(rest, "more "+what, "more "+what+"s"))
 			return
 		}
 		room -= len(lines)

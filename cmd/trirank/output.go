@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/eval"
+)
+
+// output is what a command makes in a folder of its own.
+type output struct {
+	name  string   // "a report of trirank eval"
+	files []string // and folders, all that may be in it
+	is    func(dir string) bool
+	// replaces says that it takes the place of the folder, in which even what is
+	// hidden would be lost. Others write their files one by one, beside whatever a
+	// file manager or an interrupted command hid there.
+	replaces bool
+}
+
+// hasFile recognizes an output by a file of it.
+func hasFile(names ...string) func(dir string) bool {
+	return func(dir string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			_, err := os.Stat(filepath.Join(dir, name))
+			return err == nil
+		})
+	}
+}
+
+var (
+	evalOutput = output{
+		"a report of trirank eval",
+		[]string{"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", "unjudged.csv", "runs", "pool"},
+		func(dir string) bool { _, err := readReport(dir); return err == nil },
+		true,
+	}
+	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport}
+	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: hasFile("stats.json")}
+	embedOutput = output{name: "vectors of trirank embed", files: store.EmbedFiles(), is: hasFile(store.EmbedFiles()...)}
+)
+
+// outputs are what folders are recognized by; what has a file of a common name comes last.
+var outputs = []output{
+	evalOutput, benchOutput, statsOutput,
+	{name: "a catalogue", is: hasFile("catalog.json")},
+	{name: "an index", is: hasFile("manifest.json")},
+	{name: "a model", is: hasFile("model.json")},
+	embedOutput,
+}
+
+// isBenchReport reports whether dir holds what writeBench wrote.
+func isBenchReport(dir string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		return false
+	}
+	var r struct {
+		Format   *int            `json:"format"` // of evaluations alone
+		Machine  json.RawMessage `json:"machine"`
+		Sections json.RawMessage `json:"sections"`
+	}
+	return json.Unmarshal(b, &r) == nil && r.Format == nil && r.Machine != nil && r.Sections != nil
+}
+
+// check reports why the output cannot be written to dir, before the work that it is
+// of; "" is for none. Only an empty folder will do, or one that holds an earlier output
+// of the kind and nothing else: two kinds have files of the same names, and another
+// command refuses a folder that has files which are not its own.
+func (o output) check(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	fail := func(why string) error { return fmt.Errorf("cannot write %s to %s: %s", o.name, dir, why) }
+	entries, err := os.ReadDir(dir)
+	if !o.replaces {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") })
+	}
+	switch info, statErr := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
+		return nil
+	case statErr == nil && !info.IsDir():
+		return fail("it is a file, and a folder is wanted (name another)")
+	case err != nil:
+		return fmt.Errorf("cannot write %s to %s: %w", o.name, dir, err)
+	}
+	for _, other := range outputs {
+		if other.name != o.name && other.is(dir) {
+			return fail("it holds " + other.name + " (name another folder)")
+		}
+	}
+	for _, e := range entries {
+		if !slices.Contains(o.files, e.Name()) {
+			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", e.Name()))
+		}
+	}
+	if !o.is(dir) {
+		return fail(fmt.Sprintf("it holds %s and is not one (name another folder, or remove it)", entries[0].Name()))
+	}
+	return nil
+}
+
+// place finds where an evaluation's report goes, and refuses to replace what is not
+// all report.
+func (o *evalFlags) place() error {
+	dir, err := filepath.Abs(o.out)
+	if err != nil {
+		return fmt.Errorf("cannot write %s to %s: %w", evalOutput.name, o.out, err)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // what a link leads to is replaced, not the link
+	}
+	o.target = dir
+	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
+		return fmt.Errorf("cannot write %s to %s: there is no folder %s (make it)", evalOutput.name, o.out, filepath.Dir(dir))
+	}
+	return evalOutput.check(o.out)
+}
+
+// readReport reads the report that trirank eval wrote to dir.
+func readReport(dir string) (*eval.Report, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read report %s: %w", dir, err)
+	}
+	var r eval.Report
+	if isBenchReport(dir) {
+		return nil, fmt.Errorf("cannot read report %s: it is one of trirank bench, and one of trirank eval is wanted (benchstat compares the benchmark.txt of two)", dir)
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
+	}
+	if r.Format < 1 || r.Format > eval.ReportFormat {
+		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, r.Format, eval.ReportFormat)
+	}
+	return &r, nil
+}
