@@ -204,11 +204,11 @@ func TestCents(t *testing.T) {
 func TestNextNumber(t *testing.T) {
 	const text = "id\ttitle\timage link\tprice\tsale price\trating\tstars\tviews\treviews\n" +
 		"1\tt\t\t10 USD\t-\t0\t4\t0\t7\n2\tt\t\t10 USD\tN/A\tnew\t4\t-\t7\n3\tt\t\t10 USD\t0.00 USD\t\t4\tmany\t7\n4\tt\t\t10 USD\task us\t3\t4\t5\t7\n5\tt\t\t10 USD\t9 USD\t3\t4\t5\t7\n6\tt\t\t-\tsoon\t\t\t\t\n"
-	products, in := read(t, text, Options{Fields: map[string]string{"popularity": "views"}})
+	products, _ := read(t, text, Options{Fields: map[string]string{"popularity": "views"}})
 	if fmt.Sprint(products[2].Popularity) != "0" {
 		t.Errorf("popularity %v of a column that is left out", products[2].Popularity)
 	}
-	products, in = read(t, strings.Replace(text, "views", "popularity", 1), Options{})
+	products, in := read(t, strings.Replace(text, "views", "popularity", 1), Options{})
 	var got []string
 	for _, p := range products {
 		got = append(got, fmt.Sprint(p.Price, p.Currency, " ", p.Rating, " ", p.Popularity))
