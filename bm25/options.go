@@ -127,7 +127,7 @@ func (o Options) Validate() error {
 		}
 	}
 	if analyzerNamed(o.Analyzer) == nil {
-		fault("analyzer %q is unknown", o.Analyzer)
+		fault("analyzer %q is unknown (there are en, es, cjk, standard, simple, web and keyword)", o.Analyzer)
 	}
 	if o.K1 != None && !(o.K1 > 0 && o.K1 <= math.MaxFloat32) {
 		fault("k1 %v is not above zero", o.K1)

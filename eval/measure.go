@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/judgments"
 )
@@ -380,11 +381,17 @@ func NewCalculator(scale judgments.Scale, metrics []Metric, tables []judgments.G
 			t.relevant = make([]bool, len(scale.Levels))
 		default:
 			if t.relevant, err = scale.Relevant(text); err != nil {
-				return nil, fmt.Errorf("metric %v: %w", m, err)
+				return nil, fmt.Errorf("metric %v: %w (%s)", m, err, labelsOf(scale))
 			}
 		}
 	}
 	return c, nil
+}
+
+// labelsOf says which labels a scale has, worst first; of many, from where to where.
+func labelsOf(s judgments.Scale) string {
+	bands, _ := s.Bands(mostBands)
+	return "the labels are " + strings.Join(bands, ", ")
 }
 
 // Query writes the metrics of one ranked list to dst, one for each metric of the

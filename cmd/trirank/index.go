@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +81,14 @@ made so far are kept in INDEX.work and the same command goes on.`,
 		systems, dirs, err := modelFlag(models)
 		if err != nil {
 			return err
+		}
+		if o.Fusion != nil {
+			rankings := append([]string{"bm25"}, systems...)
+			for _, s := range slices.Sorted(maps.Keys(o.Fusion.Weights)) {
+				if !slices.Contains(rankings, s) {
+					return usageError("--fusion: there is no ranking %q to fuse (there are: %s)", s, strings.Join(rankings, ", "))
+				}
+			}
 		}
 		if o.Catalog, err = catalog.Load(catalogue); err != nil {
 			return err

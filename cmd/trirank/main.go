@@ -136,7 +136,18 @@ page, and prepares all that they need.`,
 		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newBenchCommand(), newEmbedCommand(), newIndexCommand(),
 		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
 	)
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
+		if c.Name() == "help" { // cobra's own ends with 0 whatever it is asked for
+			help := c.Run
+			c.Run, c.RunE = nil, func(c *cobra.Command, args []string) error {
+				if of, rest, err := root.Find(args); err != nil || of == root && len(args) > 0 || len(rest) > 0 {
+					return noCommand(root, strings.Join(args, " "))
+				}
+				help(c, args)
+				return nil
+			}
+		}
 		wrapArgs(c)
 		if c.HasSubCommands() && !c.Runnable() {
 			grouping[c] = true

@@ -101,7 +101,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		// The address first: it may be taken, and opening an index takes time.
 		ln, err := new(net.ListenConfig).Listen(c.Context(), "tcp", addr)
 		if err != nil {
-			return fmt.Errorf("cannot serve on %s: %w (choose another with --addr)", addr, err)
+			return fmt.Errorf("cannot serve on %s: %w (choose another with --addr, or with make run ADDR=HOST:PORT)", addr, err)
 		}
 		defer ln.Close()
 		r := &reloader{dir: index, open: open, log: logger}
