@@ -206,7 +206,7 @@ func (s Scale) ParseGains(name, text string) (GainTable, error) {
 		label, err := ParseLabel(name)
 		at, ok := s.Level(label)
 		if err != nil || !ok || seen[at] {
-			return bad("name %.20q, which is no label of the judgments, or twice", name)
+			return bad("name %.20q, which is no label of the judgements, or twice", name)
 		}
 		seen[at], t.Gains[at] = true, gain
 	}
@@ -219,9 +219,9 @@ func (s Scale) ParseGains(name, text string) (GainTable, error) {
 	return t, nil
 }
 
-// ErrNoneRelevant marks that no label of the judgments is among those that count as
+// ErrNoneRelevant marks that no label of the judgements is among those that count as
 // relevant.
-var ErrNoneRelevant = errors.New("the judgments have no such label")
+var ErrNoneRelevant = errors.New("the judgements have no such label")
 
 // Relevant finds which levels a text such as "E+S" or ">=2" names: some, and not all.
 func (s Scale) Relevant(text string) ([]bool, error) {
@@ -239,7 +239,7 @@ func (s Scale) Relevant(text string) ([]bool, error) {
 			label, err := ParseLabel(name)
 			at, ok := s.Level(label)
 			if err != nil || !ok {
-				return nil, fmt.Errorf("relevant labels %.40q: %.20q is no label of the judgments", text, name)
+				return nil, fmt.Errorf("relevant labels %.40q: %.20q is no label of the judgements", text, name)
 			}
 			out[at] = true
 		}

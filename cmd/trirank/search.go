@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -135,6 +136,12 @@ func printRankings(w io.Writer, resp *engine.Response, width int) {
 	column := (width+gap)/perRow - gap
 	// Moves are told only where the ranking that they start from is there.
 	hasBaseline := slices.ContainsFunc(resp.Rankings, func(r engine.Ranking) bool { return r.System == baseline && r.Error == "" })
+	labels := 1 // the width of the widest
+	for _, r := range resp.Rankings {
+		for _, h := range r.Hits {
+			labels = max(labels, utf8.RuneCountInString(labelOf(h)))
+		}
+	}
 	fmt.Fprintf(w, "%s  (%.1f ms", resp.Query, resp.TookMS)
 	if resp.Judged > 0 {
 		fmt.Fprintf(w, "; %s judged", plural(resp.Judged, "product"))
@@ -155,7 +162,7 @@ func printRankings(w io.Writer, resp *engine.Response, width int) {
 				switch {
 				case rank < len(r.Hits):
 					any = true
-					cell = hitCell(r.Hits[rank], hasBaseline && r.System != baseline, column)
+					cell = hitCell(r.Hits[rank], hasBaseline && r.System != baseline, labels, column)
 				case rank == 0 && r.Error != "":
 					any = true
 					cell = fit(r.Error, column)
@@ -177,13 +184,18 @@ func line(w io.Writer, cells []string, gap int) {
 	fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, strings.Repeat(" ", gap)), " "))
 }
 
-// hitCell writes a hit in exactly width characters.
-func hitCell(h engine.Hit, showMove bool, width int) string {
-	label := "·"
-	if h.Label != judgments.Unlabelled {
-		label = h.Label.String()
+// labelOf is the label of a hit, a dot where nobody judged it.
+func labelOf(h engine.Hit) string {
+	if h.Label == judgments.Unlabelled {
+		return "·"
 	}
-	head := fmt.Sprintf("%2d %s ", h.Rank, label)
+	return h.Label.String()
+}
+
+// hitCell writes a hit in exactly width characters, labels of them for its label.
+func hitCell(h engine.Hit, showMove bool, labels, width int) string {
+	label := labelOf(h)
+	head := fmt.Sprintf("%2d %s%*s ", h.Rank, label, labels-utf8.RuneCountInString(label), "")
 	if showMove {
 		head += fmt.Sprintf("%-4s", move(h))
 	}
