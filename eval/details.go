@@ -118,59 +118,6 @@ func ranks(hits []Hit) map[string]int {
 	return out
 }
 
-// agreementDepth is how far down rankings are compared with each other: with
-// p = .9, what follows weighs nothing in RBO.
-const agreementDepth = 200
-
-// agreement says how alike every two systems rank.
-func (e *evaluation) agreement(context.Context) error {
-	if len(e.Full) == 0 {
-		return nil
-	}
-	names := make([][]string, len(e.Full))
-	type sums struct{ rbo, overlap, tau mean }
-	all := make([]sums, len(e.systems)*len(e.systems))
-	for _, q := range e.unseen.Queries {
-		for s, run := range e.Full {
-			names[s] = names[s][:0]
-			names[s] = append(names[s], productsOf(cut(run.Hits[q.ID], agreementDepth))...)
-		}
-		for a := range names {
-			for b := a + 1; b < len(names); b++ {
-				s := &all[a*len(names)+b]
-				s.rbo.add(RBO(names[a], names[b], .9))
-				s.overlap.add(Overlap(names[a], names[b], movedK))
-				s.tau.add(KendallTau(names[a], names[b]))
-			}
-		}
-	}
-	for a := range e.systems {
-		for b := a + 1; b < len(e.systems); b++ {
-			s := all[a*len(e.systems)+b]
-			e.report.Agreement = append(e.report.Agreement, Agreement{A: e.systems[a], B: e.systems[b], RBO: s.rbo.value(), Overlap: s.overlap.value(), Tau: s.tau.value()})
-		}
-	}
-	if e.unmeasured != "" { // there is no better verdict
-		for _, a := range e.report.Agreement {
-			if !a.RBO.Exists() {
-				e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("%s and %s found nothing for any of the queries.", a.A, a.B))
-				continue
-			}
-			e.report.Verdicts = append(e.report.Verdicts, fmt.Sprintf("Of their first %d hits %s and %s share %.0f %% on average (RBO %s over %s).",
-				movedK, a.A, a.B, 100*float64(a.Overlap), Short(float64(a.RBO)), queries(len(e.unseen.Queries))))
-		}
-	}
-	return nil
-}
-
-func productsOf(hits []Hit) []string {
-	out := make([]string, len(hits))
-	for i, h := range hits {
-		out[i] = h.Product
-	}
-	return out
-}
-
 // mean of the values that exist.
 type mean struct {
 	sum float64
