@@ -218,9 +218,9 @@ func (c *checker) pair(j *judgments.Judgment, file uint16) (verdict, *faults.Fau
 		}
 		return keep, nil
 	}
-	contradicts := func(known uint32) (verdict, *faults.Fault) {
+	contradicts := func(known uint32, remedy string) (verdict, *faults.Fault) {
 		return 0, &faults.Fault{Kind: faults.Contradiction,
-			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before", j.Query, j.Product, j.Label, c.labels[known])}
+			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before%s", j.Query, j.Product, j.Label, c.labels[known], remedy)}
 	}
 	switch {
 	case !seen || c.labels[first.label].Pooled() && !j.Label.Pooled():
@@ -230,9 +230,9 @@ func (c *checker) pair(j *judgments.Judgment, file uint16) (verdict, *faults.Fau
 	case first.file != file && c.preferFirst:
 		return contradicting, nil
 	case first.file != file:
-		return contradicts(first.label)
+		return contradicts(first.label, " in another file (decide with --prefer new or --prefer old)")
 	case gave:
-		return contradicts(own)
+		return contradicts(own, "")
 	}
 	return keepIt()
 }
