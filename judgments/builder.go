@@ -288,7 +288,7 @@ func (b *Builder) join(into, from *entry) error {
 	for product, o := range from.labels {
 		if there, ok := into.labels[product]; !ok || b.labels[there.label].Pooled() {
 			into.keep(product, o)
-		} else if there.label != o.label && !b.labels[o.label].Pooled() {
+		} else if b.labels[there.label] != b.labels[o.label] && !b.labels[o.label].Pooled() {
 			return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but they judge product %.80q differently: %s and %s",
 				cmp.Or(from.text, from.ids[0]), into.text, product, b.labels[o.label], b.labels[there.label])
 		}

@@ -46,7 +46,7 @@ func (b *Builder) opine(e *entry, product string, o opinion) error {
 	for _, other := range append([]opinion{first}, e.more[product]...) {
 		switch {
 		case other.judge != o.judge:
-		case other.label == o.label:
+		case b.labels[other.label] == b.labels[o.label]:
 			b.report.Repeated++
 			return nil
 		default:
