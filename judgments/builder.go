@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -74,10 +75,12 @@ type Builder struct {
 	places map[Label]int32
 	files  []string // where labels come from; a file is kept as its place here
 
-	// Of the source at hand: where the judgment yielded last stands, the labels that
-	// it gave, and whether ids stood where texts are meant: one had white space.
+	judges map[string]string // each once
+
+	// Of the source at hand: its number, where the judgment yielded last stands, and
+	// whether ids stood where texts are meant: one had white space.
+	source      int32
 	where       func() (string, int)
-	given       map[int32]bool
 	idsAreTexts bool
 }
 
@@ -93,7 +96,7 @@ type entry struct {
 
 // NewBuilder returns a Builder without judgments.
 func NewBuilder(o Options) *Builder {
-	return &Builder{o: o, byText: map[string]*entry{}, byID: map[string]*entry{}, places: map[Label]int32{}}
+	return &Builder{o: o, byText: map[string]*entry{}, byID: map[string]*entry{}, places: map[Label]int32{}, judges: map[string]string{}}
 }
 
 // NewSet puts the judgments of one source together.
@@ -116,7 +119,7 @@ func Of(list iter.Seq2[Judgment, error]) *Source {
 // Options.Prefer, or is a ContradictionError. A product that was pooled and not judged
 // takes any label without a contradiction.
 func (b *Builder) Add(src *Source) error {
-	b.where, b.given, b.idsAreTexts = src.Where, map[int32]bool{}, false
+	b.where, b.source, b.idsAreTexts = src.Where, int32(len(b.report.Sources)), false
 	first := len(b.order)
 	for j, err := range src.Judgments {
 		if err == nil {
@@ -133,10 +136,14 @@ func (b *Builder) Add(src *Source) error {
 	}
 	if b.idsAreTexts {
 		for _, e := range b.order[first:] {
-			if e = e.last(); e.text == "" {
-				if err := b.setText(e, e.ids[0]); err != nil {
-					return err
-				}
+			if e = e.last(); e.text != "" || len(e.ids) == 0 {
+				continue
+			}
+			err := b.setText(e, e.ids[0])
+			if fault := (*faults.Fault)(nil); errors.As(err, &fault) && b.o.Skip {
+				b.report.Faults.Add(fault)
+			} else if err != nil {
+				return err
 			}
 		}
 	}
@@ -146,8 +153,8 @@ func (b *Builder) Add(src *Source) error {
 // Name gives queries the ids of a file of queries as further aliases; it returns an
 // error where an id has another text already. Queries that nobody judged are passed over.
 func (b *Builder) Name(list []QueryText) error {
-	b.where = func() (string, int) { return "", 0 }
 	for _, q := range list {
+		b.where = func() (string, int) { return "queries", q.Line }
 		text, id := Normalize(q.Text), Normalize(q.ID)
 		known, same := b.find(b.byID[id]), b.find(b.byText[text])
 		switch {
@@ -257,7 +264,7 @@ func (b *Builder) entry(id, text string) (*entry, error) {
 	}
 	if id != "" && known == nil {
 		b.byID[id] = e
-		if id != e.text && id != ID(e.text) { // else it says no more than the text does
+		if e.text == "" || id != e.text && id != ID(e.text) { // else it says no more than the text does
 			if len(e.ids) > 0 {
 				b.report.SameText++
 			}
@@ -279,22 +286,48 @@ func (b *Builder) setText(e *entry, text string) error {
 	return nil
 }
 
-// join makes one query of two that turn out to have the same text.
+// join makes one query of two that turn out to have the same text. It changes nothing
+// where they contradict each other.
 func (b *Builder) join(into, from *entry) error {
+	name := cmp.Or(from.text, strings.Join(from.ids, " "))
 	if into.split != "" && from.split != "" && into.split != from.split {
-		return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but one is in split %.20q and the other in %.20q", cmp.Or(from.text, from.ids[0]), into.text, from.split, into.split)
+		return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but one is in split %.20q and the other in %.20q", name, into.text, from.split, into.split)
 	}
-	into.split = cmp.Or(into.split, from.split)
-	for product, o := range from.labels {
-		if there, ok := into.labels[product]; !ok || b.labels[there.label].Pooled() {
-			into.keep(product, o)
-		} else if b.labels[there.label] != b.labels[o.label] && !b.labels[o.label].Pooled() {
-			return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but they judge product %.80q differently: %s and %s",
-				cmp.Or(from.text, from.ids[0]), into.text, product, b.labels[o.label], b.labels[there.label])
+	var taken, contradictions []string
+	for _, product := range slices.Sorted(maps.Keys(from.labels)) {
+		o := from.labels[product]
+		there, ok := into.labels[product]
+		mine, theirs := b.labels[o.label], Unlabelled
+		if ok {
+			theirs = b.labels[there.label]
+		}
+		switch {
+		case !ok || theirs.Pooled() && !mine.Pooled():
+		case mine == theirs || mine.Pooled():
+			continue
+		case o.source != there.source && b.o.Prefer != PreferNeither:
+			contradictions = append(contradictions, b.contradiction(cmp.Or(into.text, name), product, o, there))
+			if (o.source > there.source) != (b.o.Prefer == PreferNew) {
+				continue
+			}
+		default:
+			return b.fault(faults.Contradiction, "query %.80q is the same as %.80q, but they judge product %.80q differently: %s and %s", name, into.text, product, mine, theirs)
+		}
+		taken = append(taken, product)
+	}
+	opinions := slices.Sorted(maps.Keys(from.fresh))
+	for _, product := range opinions {
+		for _, o := range append([]opinion{from.fresh[product]}, from.more[product]...) {
+			if _, err := b.weigh(into, product, o); err != nil {
+				return err
+			}
 		}
 	}
-	for product, o := range from.fresh {
-		for _, o := range append([]opinion{o}, from.more[product]...) {
+	for _, product := range taken {
+		into.keep(product, from.labels[product])
+	}
+	for _, product := range opinions {
+		for _, o := range append([]opinion{from.fresh[product]}, from.more[product]...) {
 			if err := b.opine(into, product, o); err != nil {
 				return err
 			}
@@ -308,6 +341,8 @@ func (b *Builder) join(into, from *entry) error {
 			into.ids = append(into.ids, id)
 		}
 	}
+	into.split = cmp.Or(into.split, from.split)
+	b.contradict(contradictions)
 	*from = entry{joined: into}
 	return nil
 }
@@ -369,6 +404,9 @@ func Queries(list []QueryText) (*Set, error) {
 	out := &Set{Scale: ESCI()}
 	for _, q := range list {
 		b.where = func() (string, int) { return "queries", q.Line }
+		if Normalize(q.Text) == "" {
+			return nil, b.fault(faults.MissingField, "the query has no text")
+		}
 		if _, err := b.entry(Normalize(q.ID), Normalize(q.Text)); err != nil {
 			return nil, err
 		}

@@ -70,7 +70,7 @@ func (q *queryReader) table(f *textfile.File) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err == nil && field(record, c.query) == "" {
+		if err == nil && Normalize(field(record, c.query)) == "" {
 			err = &table.Error{Line: t.Line(), Reason: "the query has no text"}
 		}
 		if err == nil && !utf8.ValidString(record[c.query]) {
@@ -133,7 +133,7 @@ func (q *queryReader) add(line []byte, number int) error {
 			return errors.New("there is no tab between the id of the query and its text, or one where lines before have none")
 		}
 	}
-	if query.Text == "" {
+	if Normalize(query.Text) == "" {
 		return errors.New("the query has no text")
 	}
 	query.Line = number

@@ -279,6 +279,59 @@ func TestOrderOfOpinions(t *testing.T) {
 	}
 }
 
+// TestSourcesThatDoNotFit: mixed scales, contradictions that only a join shows, and what
+// a failed join leaves behind.
+func TestSourcesThatDoNotFit(t *testing.T) {
+	by := func(judge, id, text, product string, l Label) Judgment {
+		return Judgment{QueryID: id, Query: text, Product: product, Label: l, Judge: judge}
+	}
+	build := func(o Options, sources ...[]Judgment) (*Set, Report, error) {
+		b := NewBuilder(o)
+		for _, js := range sources {
+			if err := b.Add(Of(sequence(js))); err != nil {
+				return nil, b.report, err
+			}
+		}
+		return b.Set()
+	}
+	join := []Judgment{by("", "5", "tv", "z", "E")}
+	for _, c := range []struct {
+		name    string
+		o       Options
+		sources [][]Judgment
+		want    string // of the first query, or of the error
+	}{
+		{"letters and numbers of judges", Options{}, [][]Judgment{{by("A", "", "tv", "a", "E"), by("B", "", "tv", "a", "2")}}, "error: some labels are of ESCI"},
+		{"pooled by one, judged by others", Options{}, [][]Judgment{{by("A", "", "tv", "a", "-1"), by("B", "", "tv", "a", "E"), by("A", "", "tv", "a", "S")}}, "a=S"},
+		{"pooled, then judged by the same", Options{}, [][]Judgment{{by("", "", "tv", "a", "-1"), by("", "", "tv", "a", "E"), by("", "", "tv", "a", "-2")}}, "a=E"},
+		{"joined across scales", Options{}, [][]Judgment{{by("", "", "tv", "p", "E"), by("", "", "tv", "q", "S")}, {by("", "5", "", "p", "100"), by("", "5", "", "q", "10")}, join}, "p=E q=S z=E"},
+		{"joined, the new one preferred", Options{Prefer: PreferNew}, [][]Judgment{{by("", "", "tv", "p", "E")}, {by("", "5", "", "p", "S")}, join}, "p=S z=E"},
+		{"joined, the old one preferred", Options{Prefer: PreferOld}, [][]Judgment{{by("", "", "tv", "p", "E")}, {by("", "5", "", "p", "S")}, join}, "p=E z=E"},
+		{"joined, nobody decides", Options{}, [][]Judgment{{by("", "", "tv", "p", "E")}, {by("", "5", "", "p", "S")}, join}, "error: they judge product \"p\" differently"},
+		{"two numeric scales", Options{}, [][]Judgment{judgmentsOf("q a 100", "q b 10"), judgmentsOf("q c 3", "q d 2")}, "error: of another scale"},
+		{"more grades", Options{}, [][]Judgment{judgmentsOf("q a 2", "q b 1"), judgmentsOf("q c 3")}, "a=2 b=1 c=3"},
+		{"letters, and few numbers of qrels", Options{}, [][]Judgment{judgmentsOf("q a E"), judgmentsOf("q b 10", "q c 0")}, "a=E b=S c=I"},
+		{"letters, and what may be any scale", Options{}, [][]Judgment{judgmentsOf("q a E"), judgmentsOf("q b 1", "q c 0")}, "error: of another scale"},
+		{"labels of faulty rows have no say", Options{Skip: true}, [][]Judgment{judgmentsOf("q a E"), {by("", "", "q", "b", "10"), by("", "", "q", "b", "50")}}, "a=E"},
+		{"the id of no text", Options{}, [][]Judgment{{{QueryID: ID(""), Product: "a", Label: "E"}, {QueryID: "red shoes", Product: "a", Label: "E"}}}, "a=E"},
+	} {
+		q, _, err := build(c.o, c.sources...)
+		if want, isError := strings.CutPrefix(c.want, "error: "); isError {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v", c.name, err)
+			}
+		} else if err != nil || labelsOf(q, 0) != c.want && !strings.HasPrefix(labelsOf(q, 0), c.want+" ") {
+			t.Errorf("%s: %+v, error %v", c.name, q, err)
+		}
+	}
+	for range 8 { // what a failed join leaves does not depend on the order of a map
+		q, _, err := build(Options{Skip: true}, append(append(judgmentsOf("x a 1", "x b 1", "x c 1", "x d 1"), by("", "", "tv", "a", "2")), by("", "x", "tv", "e", "2")))
+		if err != nil || q.Count != 5 {
+			t.Fatalf("%+v, error %v", q, err)
+		}
+	}
+}
+
 // Many queries of which only the last row says that they are one must not take long.
 func TestManyJoins(t *testing.T) {
 	const n = 50_000
