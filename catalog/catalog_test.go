@@ -278,8 +278,15 @@ func TestJudgmentsThatSayMore(t *testing.T) {
 			false, "|P1|E||ann |P1|I||bob |P1|S||", "", 0},
 		{"one judge, two labels", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "ann"}}, true, "", "label I, but E before", 0},
 		{"nobody, two labels", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E"}, {Query: "tv", Product: "P1", Label: "I"}}, true, "", "label I, but E before", 0},
-		{"judges of two files", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob", Time: second}}, false, "", "label I, but E before", 0},
-		{"judges of two files, the first preferred", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob", Time: second}}, true, "|P1|E||ann", "", 1},
+		{"judges of two files are of one source", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "bob", Time: second}}, false, "|P1|E||ann |P1|I||bob", "", 0},
+		{"a judge in two files", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "ann", Time: second}}, false, "", "label I, but E before in another file (decide with --prefer", 0},
+		{"a judge in two files, the first preferred", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E", Judge: "ann"}, {Query: "tv", Product: "P1", Label: "I", Judge: "ann", Time: second}}, true, "|P1|E||ann", "", 1},
+		{"a new id on a row that gives way", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E"}, {QueryID: "5", Query: "tv", Product: "P1", Label: "S", Split: "test", Time: second}}, true, "|P1|E|| 5|P1|E|test|", "", 1},
+		{"a new id on a pooled row", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E"}, {QueryID: "5", Query: "tv", Product: "P1", Label: "-1"}}, false, "|P1|E|| 5|P1|E||", "", 0},
+		{"an id that is another text", []judgments.Judgment{{QueryID: "tv", Query: "tv", Product: "P1", Label: "E"}, {QueryID: "tv", Query: "radio", Product: "P1", Label: "E"}}, false, "", `query id "tv" had another text`, 0},
+		{"an id that is made of another text", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "E"}, {QueryID: judgments.ID("tv"), Query: "radio", Product: "P1", Label: "E"}}, false, "", "had another text", 0},
+		{"the same in the other order", []judgments.Judgment{{QueryID: judgments.ID("tv"), Query: "radio", Product: "P1", Label: "E"}, {Query: "tv", Product: "P1", Label: "E"}}, false, "", "is that of another query", 0},
+		{"letters and a pooled product", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "-1"}, {Query: "tv", Product: "P2", Label: "E"}}, false, "|P1|-1|| |P2|E||", "", 0},
 		{"pooled, then judged", []judgments.Judgment{{Query: "tv", Product: "P1", Label: "-1"}, {Query: "tv", Product: "P1", Label: "E"}, {Query: "tv", Product: "P2", Label: "S"}, {Query: "tv", Product: "P2", Label: "-1"}},
 			false, "|P1|-1|| |P1|E|| |P2|S||", "", 0},
 	} {
@@ -302,6 +309,9 @@ func TestJudgmentsThatSayMore(t *testing.T) {
 		var got []string
 		for _, j := range collect(t, cat.Judgments()) {
 			got = append(got, strings.Join([]string{j.QueryID, j.Product, string(j.Label), j.Split, j.Judge}, "|"))
+		}
+		if set, err := cat.JudgmentSet(); err != nil || len(set.Queries) != 1 {
+			t.Errorf("%s: what was imported cannot be used: %v", c.name, err)
 		}
 		if strings.Join(got, " ") != c.want || r.Contradictions != c.dropped {
 			t.Errorf("%s: %q, %d dropped", c.name, got, r.Contradictions)

@@ -19,9 +19,8 @@ import (
 type checker struct {
 	seed     maphash.Seed
 	products map[uint64]struct{}
-	pairs    map[uint64]said            // query and product: the first label
-	byJudge  map[uint64]uint32          // query, product and judge: the label, where there is a judge
-	ids      map[uint64]uint64          // query id to query
+	opinions map[uint64]opinion         // by query, product and judge
+	ids      map[uint64]uint64          // query id, and the id made of the text, to query
 	queries  map[uint64]*query          // by the hash of their text
 	labels   []judgments.Label          // each once
 	places   map[judgments.Label]uint32 // in labels
@@ -30,16 +29,16 @@ type checker struct {
 	// unknown is the product of the first judgment of none in the catalogue, and known
 	// the first product.
 	unknown, known string
+	// overruled counts rows that were kept for their id or split with the label of another.
+	overruled int
 	// preferFirst is WriteOptions.PreferFirst.
 	preferFirst bool
 }
 
-// said is a label, the number of the file that it stands in, and whether it is without
-// a judge.
-type said struct {
-	label  uint32
-	file   uint16
-	nobody bool
+// opinion is a label, and the number of the file that it stands in.
+type opinion struct {
+	label uint32
+	file  uint16
 }
 
 // query is what is known of a query.
@@ -50,7 +49,7 @@ type query struct {
 
 func newChecker(preferFirst bool) *checker {
 	return &checker{
-		seed: maphash.MakeSeed(), products: map[uint64]struct{}{}, pairs: map[uint64]said{}, byJudge: map[uint64]uint32{},
+		seed: maphash.MakeSeed(), products: map[uint64]struct{}{}, opinions: map[uint64]opinion{},
 		ids: map[uint64]uint64{}, queries: map[uint64]*query{}, places: map[judgments.Label]uint32{}, preferFirst: preferFirst,
 	}
 }
@@ -159,29 +158,44 @@ func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults
 	q := c.queries[text]
 	if q == nil {
 		q = &query{}
+		if other, ok := c.ids[c.hash(judgments.ID(j.Query))]; ok && other != text {
+			return bad(faults.Contradiction, "query %q: the id %s that is made of its text is that of another query", j.Query, judgments.ID(j.Query))
+		}
 	}
 	if j.Split != "" && q.split != "" && j.Split != q.split {
 		return bad(faults.Contradiction, "query %q is in split %q, but in %q before", j.Query, j.Split, q.split)
 	}
-	v, err := c.pair(j, file)
+	v, err := c.opinion(j, file)
 	if err != nil {
 		return 0, err
 	}
-	// What repeats a label may still say a new id of the query, or its split.
+	// What repeats a label, or gives way to another, may still say a new id of the query,
+	// or its split: then the row is kept with the label that its judge gave.
 	_, known := c.ids[id]
 	newID := j.QueryID != "" && !known
-	if v == duplicate && (newID || j.Split != "" && q.split == "") {
+	if v != keep && (newID && !c.saysNoMore(j) || j.Split != "" && q.split == "") {
+		j.Label = c.labels[c.opinions[c.hash(j.Query, j.Product, j.Judge)].label]
+		if v == contradicting {
+			c.overruled++
+		}
 		v = keep
+	}
+	if newID {
+		c.ids[id] = text
 	}
 	if v != keep {
 		return v, nil
 	}
-	c.queries[text] = q
+	if c.queries[text] == nil {
+		c.queries[text] = q
+		c.ids[c.hash(judgments.ID(j.Query))] = text // which no other query may have
+	}
 	if q.split == "" {
 		q.split = j.Split
 	}
-	if newID {
-		c.ids[id] = text
+	if c.saysNoMore(j) {
+		j.QueryID = ""
+	} else if newID {
 		if q.hasID {
 			c.sameText++
 		}
@@ -193,48 +207,38 @@ func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults
 	return keep, nil
 }
 
-// pair compares a label with those that its pair of query and product has. Within a
-// file a judge has one label for a pair, and several judges may disagree; another file
-// contradicts. Who looked at a product and did not judge it contradicts nobody.
-func (c *checker) pair(j *judgments.Judgment, file uint16) (verdict, *faults.Fault) {
+// saysNoMore reports whether an id is the text, or made of it.
+func (c *checker) saysNoMore(j *judgments.Judgment) bool {
+	return j.QueryID == j.Query || j.QueryID == judgments.ID(j.Query)
+}
+
+// opinion compares a label with what the same judge said of the same product before,
+// as judgments.Builder does within a source: all files of an import are one. Judges may
+// disagree with each other, and who looked and did not judge contradicts nothing.
+func (c *checker) opinion(j *judgments.Judgment, file uint16) (verdict, *faults.Fault) {
 	place, ok := c.places[j.Label]
 	if !ok {
 		label := judgments.Label(strings.Clone(string(j.Label)))
 		place = uint32(len(c.labels))
 		c.labels, c.places[label] = append(c.labels, label), place
 	}
-	pair, key := c.hash(j.Query, j.Product), c.hash(j.Query, j.Product, j.Judge)
-	first, seen := c.pairs[pair]
-	own, gave := c.byJudge[key] // what the judge said before
-	if j.Judge == "" && seen && first.nobody {
-		own, gave = first.label, true
-	}
-	keepIt := func() (verdict, *faults.Fault) {
-		if !seen || c.labels[first.label].Pooled() {
-			c.pairs[pair] = said{place, file, j.Judge == ""}
-		}
-		if j.Judge != "" || seen && !first.nobody {
-			c.byJudge[key] = place
-		}
-		return keep, nil
-	}
-	contradicts := func(known uint32, remedy string) (verdict, *faults.Fault) {
-		return 0, &faults.Fault{Kind: faults.Contradiction,
-			Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before%s", j.Query, j.Product, j.Label, c.labels[known], remedy)}
-	}
+	key := c.hash(j.Query, j.Product, j.Judge)
+	known, said := c.opinions[key]
 	switch {
-	case !seen || c.labels[first.label].Pooled() && !j.Label.Pooled():
-		return keepIt()
-	case j.Label.Pooled(), first.file != file && first.label == place, gave && own == place:
+	case !said, c.labels[known.label].Pooled() && !j.Label.Pooled():
+		c.opinions[key] = opinion{place, file}
+		return keep, nil
+	case known.label == place, j.Label.Pooled():
 		return duplicate, nil
-	case first.file != file && c.preferFirst:
+	case known.file != file && c.preferFirst:
 		return contradicting, nil
-	case first.file != file:
-		return contradicts(first.label, " in another file (decide with --prefer new or --prefer old)")
-	case gave:
-		return contradicts(own, "")
 	}
-	return keepIt()
+	remedy := ""
+	if known.file != file {
+		remedy = " in another file (decide with --prefer new or --prefer old)"
+	}
+	return 0, &faults.Fault{Kind: faults.Contradiction,
+		Reason: fmt.Sprintf("query %q, product %q: label %v, but %v before%s", j.Query, j.Product, j.Label, c.labels[known.label], remedy)}
 }
 
 // checkID refuses what the text formats of ids (runs, tables) cannot carry.

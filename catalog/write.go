@@ -297,9 +297,6 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 			for _, field := range []*string{&j.Query, &j.QueryID, &j.Split, &j.Judge} {
 				*field = judgments.Normalize(*field)
 			}
-			if j.QueryID == j.Query || j.QueryID == judgments.ID(j.Query) {
-				j.QueryID = "" // it says no more than the text
-			}
 			var f *faults.Fault
 			if v, f = w.check.judgment(&j, w.file()); f != nil {
 				err = locate(f, w.where("judgement", row))
@@ -331,6 +328,7 @@ func (w *writer) writeJudgments(ctx context.Context, content *contentHash) error
 		return fmt.Errorf("none of the %d judgements is of a product of the catalogue: they name products such as %q, and it has such as %q (if another column has these ids, name it with --field id=COLUMN, or --field product=COLUMN for the judgements)",
 			n, w.check.unknown, w.check.known)
 	}
+	w.report.Contradictions += w.check.overruled
 	w.report.Queries, w.report.SameText = len(w.check.queries), w.check.sameText
 	w.report.Splits = map[string]int{}
 	for _, q := range w.check.queries {
