@@ -77,15 +77,6 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 		}
 		byQuery[text] = append(byQuery[text], pair{at, place, v.Judge})
 	}
-	if len(j.names) > 0 {
-		_, spelled, err := judgments.ScaleOf(j.names)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
-		}
-		for i, l := range j.names {
-			j.names[i] = spelled(l)
-		}
-	}
 	for _, text := range j.queries {
 		pairs := byQuery[text]
 		slices.SortStableFunc(pairs, func(a, b pair) int { return int(a.row) - int(b.row) })
@@ -114,6 +105,20 @@ func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
 		if key := judgments.Fold(text); j.folded[key] == (run{}) {
 			j.folded[key] = j.runs[text]
 		}
+	}
+	var counted []judgments.Label // what is outvoted does not decide the scale, as in a Set
+	used := make([]bool, len(j.names))
+	for _, l := range j.labels {
+		if !used[l] {
+			used[l], counted = true, append(counted, j.names[l])
+		}
+	}
+	_, spelled, err := judgments.ScaleOf(counted)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", judgmentsFile, err)
+	}
+	for i, l := range j.names {
+		j.names[i] = spelled(l)
 	}
 	return j, nil
 }
