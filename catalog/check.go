@@ -173,7 +173,7 @@ func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults
 	// or its split: then the row is kept with the label that its judge gave.
 	_, known := c.ids[id]
 	newID := j.QueryID != "" && !known
-	if v != keep && (newID && !c.saysNoMore(j) || j.Split != "" && q.split == "") {
+	if v != keep && (newID && !judgments.SaysNoMore(j.QueryID, j.Query) || j.Split != "" && q.split == "") {
 		j.Label = c.labels[c.opinions[c.hash(j.Query, j.Product, j.Judge)].label]
 		if v == contradicting {
 			c.overruled++
@@ -193,7 +193,7 @@ func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults
 	if q.split == "" {
 		q.split = j.Split
 	}
-	if c.saysNoMore(j) {
+	if judgments.SaysNoMore(j.QueryID, j.Query) {
 		j.QueryID = ""
 	} else if newID {
 		if q.hasID {
@@ -205,11 +205,6 @@ func (c *checker) judgment(j *judgments.Judgment, file uint16) (verdict, *faults
 		c.scale = scale
 	}
 	return keep, nil
-}
-
-// saysNoMore reports whether an id is the text, or made of it.
-func (c *checker) saysNoMore(j *judgments.Judgment) bool {
-	return j.QueryID == j.Query || j.QueryID == judgments.ID(j.Query)
 }
 
 // opinion compares a label with what the same judge said of the same product before,

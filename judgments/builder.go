@@ -264,7 +264,7 @@ func (b *Builder) entry(id, text string) (*entry, error) {
 	}
 	if id != "" && known == nil {
 		b.byID[id] = e
-		if e.text == "" || id != e.text && id != ID(e.text) { // else it says no more than the text does
+		if e.text == "" || !SaysNoMore(id, e.text) {
 			if len(e.ids) > 0 {
 				b.report.SameText++
 			}
@@ -334,7 +334,7 @@ func (b *Builder) join(into, from *entry) error {
 		}
 	}
 	for _, id := range from.ids {
-		if id != into.text && id != ID(into.text) {
+		if !SaysNoMore(id, into.text) {
 			if len(into.ids) > 0 {
 				b.report.SameText++
 			}
@@ -435,7 +435,7 @@ func (e *entry) query(labels []Label, levels []int32) Query {
 	q := Query{Text: e.text, Split: e.split, Products: make([]string, 0, len(e.labels))}
 	for _, id := range e.ids {
 		switch {
-		case id == ID(e.text) || id == e.text: // it says no more than the text
+		case e.text != "" && SaysNoMore(id, e.text):
 		case q.ID == "" && !strings.ContainsFunc(id, trec.Unwritable):
 			q.ID = id
 		default:

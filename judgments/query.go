@@ -30,6 +30,12 @@ func Normalize(text string) string {
 	return strings.Join(strings.FieldsFunc(text, unicode.IsSpace), " ")
 }
 
+// SaysNoMore reports whether an id says no more of a query than its normalized text does:
+// it is the text, or made of it.
+func SaysNoMore(id, text string) bool {
+	return id == text || len(id) == idLength && id[0] == idLetter && id == ID(text)
+}
+
 // isPlain reports whether a text is ASCII and normal as it is, as most are.
 func isPlain(text string) bool {
 	before := byte(' ')
@@ -53,5 +59,11 @@ func Fold(text string) string { return strings.ToLower(Normalize(text)) }
 // SHA-256 of its normalized text, in hexadecimal. It depends on nothing but the text.
 func ID(text string) string {
 	sum := sha256.Sum256([]byte(Normalize(text)))
-	return "t" + hex.EncodeToString(sum[:8])
+	return string(idLetter) + hex.EncodeToString(sum[:8])
 }
+
+// What an id that is made of a text begins with, and its length.
+const (
+	idLetter = 't'
+	idLength = 1 + 2*8
+)

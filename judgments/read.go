@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -133,7 +134,7 @@ func prepare(paths []string, o ReadOptions) (*Source, error) {
 			return nil, fmt.Errorf("a judgement has no field %q (it has %s)", field, strings.Join(FieldNames, ", "))
 		}
 	}
-	comma, err := delimiter(o.Delimiter)
+	comma, err := table.ParseDelimiter(o.Delimiter)
 	if err != nil {
 		return nil, err
 	}

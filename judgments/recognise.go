@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/internal/textfile"
@@ -130,19 +129,4 @@ func isNumber(s string) bool {
 func isLabel(s string) bool {
 	l, err := ParseLabel(s)
 	return err == nil && l != Unlabelled
-}
-
-// delimiter reads Options.Delimiter.
-func delimiter(s string) (rune, error) {
-	if s == "" {
-		return 0, nil
-	}
-	if s == "tab" || s == `\t` {
-		return '\t', nil
-	}
-	c, size := utf8.DecodeRuneInString(s)
-	if size != len(s) || c == utf8.RuneError || strings.ContainsRune("\r\n\"\ufeff", c) {
-		return 0, fmt.Errorf("delimiter %.20q cannot part fields: name one character, such as , or ; or |, or tab", s)
-	}
-	return c, nil
 }

@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/catalog/formats"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/internal/table"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -249,13 +249,8 @@ func (o *importOptions) formatOptions() (formats.Options, error) {
 	if !slices.Contains([]string{"", "new", "old"}, o.prefer) {
 		return fo, usageError("--prefer is %q, not new or old", o.prefer)
 	}
-	switch {
-	case o.delimiter == "tab" || o.delimiter == `\t`:
-		fo.Comma = '\t'
-	case utf8.RuneCountInString(o.delimiter) == 1:
-		fo.Comma, _ = utf8.DecodeRuneInString(o.delimiter)
-	case o.delimiter != "":
-		return fo, usageError("--delimiter is %q, not one character or the word tab", o.delimiter)
+	if fo.Comma, err = table.ParseDelimiter(o.delimiter); err != nil {
+		return fo, usageError("--delimiter: %v", err)
 	}
 	if o.scores != "" {
 		fo.Scores = map[int]judgments.Label{}

@@ -394,6 +394,20 @@ func (r *Reader) separator() (rune, bool) {
 	return c, true
 }
 
+// ParseDelimiter reads what a user says parts fields: one character, or tab; 0 is for an
+// empty text.
+func ParseDelimiter(s string) (rune, error) {
+	switch c, size := utf8.DecodeRuneInString(s); {
+	case s == "":
+		return 0, nil
+	case s == "tab", s == `\t`:
+		return '\t', nil
+	case size == len(s) && Delimiter(c):
+		return c, nil
+	}
+	return 0, fmt.Errorf("delimiter %.20q cannot part fields: name one character, such as , or ; or |, or tab", s)
+}
+
 // Delimiter reports whether c can part fields.
 func Delimiter(c rune) bool {
 	return c > 0 && c != utf8.RuneError && !strings.ContainsRune("\r\n\"\ufeff", c)
