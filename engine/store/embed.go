@@ -32,6 +32,12 @@ func EmbedFiles() []string {
 	return files
 }
 
+// EmbedMarks are the names of files that tell vectors of Embed, finished or not, from
+// tables that somebody else made.
+func EmbedMarks() []string {
+	return []string{vectorsInfoFile, vectorsInfoFile + partial, textHashesFile + partial}
+}
+
 // EmbedOptions say what Embed does.
 type EmbedOptions struct {
 	Catalog  *catalog.Catalog
@@ -59,27 +65,36 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	fail := func(err error) (Embedded, error) {
 		return Embedded{}, fmt.Errorf("cannot embed catalogue %s into %s: %w", o.Catalog.Name(), o.Out, err)
 	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+	out, err := atomicfile.Resolve(o.Out)
+	if err == nil {
+		if err = checkEarlier(out); err != nil {
+			err = fmt.Errorf("%w, which is no part of vectors and would be lost (move it)", err)
+		}
+	}
+	if err == nil {
+		err = os.MkdirAll(out, 0o755)
+	}
+	if err != nil {
 		return fail(err)
 	}
-	lockFile := filepath.Join(o.Out, ".lock")
+	lockFile := filepath.Join(out, ".lock")
 	unlock, err := filelock.Take(lockFile)
 	if err != nil {
 		return fail(fmt.Errorf("%w (another trirank embed writes there)", err))
 	}
 	defer unlock()
 	defer os.Remove(lockFile) // before it is unlocked: deferred calls run last first
-	if info, err := os.Stat(filepath.Join(o.Out, textHashesFile+partial)); err == nil && info.Size() > 0 && !o.Resume {
+	if info, err := os.Stat(filepath.Join(out, textHashesFile+partial)); err == nil && info.Size() > 0 && !o.Resume {
 		return fail(fmt.Errorf("there are vectors of an interrupted run (go on with --resume, or remove %s)", o.Out))
 	}
 	job := &embedJob{
-		dir: o.Out, matrix: embeddingsFile,
+		dir: out, matrix: embeddingsFile,
 		products: o.Catalog.Products(), rows: o.Catalog.Rows(), template: o.Template,
 		model: o.Encoder.Model, encode: o.Encoder.Passages,
 		resume: o.Resume, started: o.Started, progress: o.Progress,
 	}
 	if o.Resume {
-		job.reuse = []string{o.Out}
+		job.reuse = []string{out}
 	}
 	done, err := job.run(ctx)
 	if err != nil {
@@ -101,7 +116,7 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 			return []string{p.ID, number(p.Popularity), number(p.Rating)}
 		}},
 	} {
-		err := atomicfile.Write(filepath.Join(o.Out, t.file), func(w io.Writer) error {
+		err := atomicfile.Write(filepath.Join(out, t.file), func(w io.Writer) error {
 			out := csv.NewWriter(w)
 			if err := out.Write(t.header); err != nil {
 				return err
