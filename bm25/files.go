@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // The files of an index directory.
@@ -47,7 +49,7 @@ type fileSum struct {
 }
 
 func sumFile(path string) (fileSum, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return fileSum{}, err
 	}
@@ -125,7 +127,7 @@ func persist(path string, perm fs.FileMode, isDir bool) error {
 // readHeader reads bm25.json and compares the other files with it.
 func readHeader(dir string) (header, error) {
 	var h header
-	f, err := os.Open(filepath.Join(dir, headerFile))
+	f, err := regular.Open(filepath.Join(dir, headerFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, fmt.Errorf("no complete index is there: %w", err)
 	}
@@ -204,7 +206,7 @@ type lengthTable struct {
 
 // readLengths reads lengths.bin, and believes nothing in it that it can check.
 func readLengths(dir string, h header) (*lengthTable, error) {
-	f, err := os.Open(filepath.Join(dir, lengthsFile))
+	f, err := regular.Open(filepath.Join(dir, lengthsFile))
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/onnxfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // ModelFormat is the version of model.json that this program reads and writes.
@@ -196,7 +197,7 @@ func (m *Model) Validate() error {
 // compared with their hashes: see Model.Verify.
 func ReadModel(dir string) (*Model, error) {
 	path := filepath.Join(dir, modelFile)
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read model: %w", err)
 	}

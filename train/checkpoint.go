@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train/safetensors"
 )
 
@@ -143,7 +144,7 @@ func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
 
 // load replaces the trainer's weights by those of a checkpoint.
 func (t *Trainer) load(dir string) (s State, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	b, err := regular.ReadFile(filepath.Join(dir, stateFile))
 	if err == nil {
 		err = json.Unmarshal(b, &s)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -55,7 +55,7 @@ func (e *evaluating) openIndex(ctx context.Context) (err error) {
 		e.in.Models[info.System] = info.Hash
 		space, _ := e.x.Space(info.System)
 		e.in.Spaces[info.System] = space
-		f, err := os.Open(filepath.Join(space.Model(), eval.TrainingFile))
+		f, err := regular.Open(filepath.Join(space.Model(), eval.TrainingFile))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 )
@@ -379,7 +379,7 @@ const mostValidation = 500
 // parentRecord is the record of training of the model to begin with, empty if it
 // has none.
 func parentRecord(dir string) (eval.Training, error) {
-	f, err := os.Open(filepath.Join(dir, eval.TrainingFile))
+	f, err := regular.Open(filepath.Join(dir, eval.TrainingFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return eval.Training{}, nil
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/filelock"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
 )
@@ -274,7 +275,7 @@ func (s *sweeping) open() (unlock func(), err error) {
 	}
 	want = append(want, '\n')
 	path := filepath.Join(s.target, sweepConfigFile)
-	got, err := os.ReadFile(path)
+	got, err := regular.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		entries, err := os.ReadDir(s.target)

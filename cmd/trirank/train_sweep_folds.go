@@ -17,6 +17,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
@@ -179,7 +180,7 @@ func (x oneSetting) folder() string {
 func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*foldValues, error) {
 	path := filepath.Join(dir, valuesFile)
 	for round := range 2 {
-		b, err := os.ReadFile(path)
+		b, err := regular.ReadFile(path)
 		if err == nil {
 			v := &foldValues{}
 			if err := cmp.Or(json.Unmarshal(b, v), v.Check()); err != nil {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -46,7 +46,7 @@ func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) error
 }
 
 func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
-	f, err := os.Open(filepath.Join(dir, judgmentsFile))
+	f, err := regular.Open(filepath.Join(dir, judgmentsFile))
 	if err != nil {
 		return nil, err
 	}

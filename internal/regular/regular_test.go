@@ -29,7 +29,7 @@ func TestOpen(t *testing.T) {
 	go func() {
 		defer close(done)
 		for path, want := range map[string]string{
-			at("pipe"): "is a pipe", at("link"): "is a pipe", at("socket"): "is a socket", "/dev/zero": "is a device", dir: "is a folder", at("none"): "no such file",
+			at("pipe"): "is a pipe", at("link"): "is a pipe", at("socket"): "is a socket", "/dev/zero": "is a device", dir: "is a directory", at("none"): "no such file",
 		} {
 			for name, open := range map[string]func(string) (*os.File, error){
 				"Open": Open, "OpenOnce": OpenOnce,
