@@ -12,6 +12,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 )
 
@@ -81,10 +82,17 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	if o.Resume {
 		job.reuse = []string{o.Out}
 	}
+	job.more = func() (checksum.Files, error) { return o.tables() }
 	done, err := job.run(ctx)
 	if err != nil {
 		return fail(err)
 	}
+	return Embedded{done.Rows, done.Resumed, done.Reused, done.Encoded}, nil
+}
+
+// tables writes the titles and statistics.
+func (o *EmbedOptions) tables() (checksum.Files, error) {
+	files := checksum.Files{}
 	number := func(v float64) string {
 		if v == 0 {
 			return "" // unknown
@@ -102,7 +110,8 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 		}},
 	} {
 		err := atomicfile.Write(filepath.Join(o.Out, t.file), func(w io.Writer) error {
-			out := csv.NewWriter(w)
+			sum := checksum.NewWriter(w)
+			out := csv.NewWriter(sum)
 			if err := out.Write(t.header); err != nil {
 				return err
 			}
@@ -115,11 +124,12 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 				}
 			}
 			out.Flush()
+			files[t.file] = sum.Sum()
 			return out.Error()
 		})
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	return Embedded(done), nil
+	return files, nil
 }

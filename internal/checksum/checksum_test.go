@@ -62,13 +62,15 @@ func TestReadJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got document
-	if err := ReadJSON(path, 1<<10, &got); err != nil || got.Format != 1 {
+	if err := ReadJSON(path, 1, &got); err != nil || got.Format != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
+	_, long := ReadFile(path, 10)
 	for want, err := range map[string]error{
-		"are the most that is read": ReadJSON(path, 10, &got),
-		"not a plain file":          ReadJSON(dir, 1<<10, &got),
-		"no such file":              ReadJSON(filepath.Join(dir, "none"), 1<<10, &got),
+		"are the most that is read":             long,
+		"its format is 1, this program reads 2": ReadJSON(path, 2, &got),
+		"not a plain file":                      ReadJSON(dir, 1, &got),
+		"no such file":                          ReadJSON(filepath.Join(dir, "none"), 1, &got),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)

@@ -89,11 +89,27 @@ func WriteJSON(path string, v any) error {
 	return atomicfile.WriteBytes(path, b)
 }
 
-// ReadJSON reads a file that WriteJSON wrote, of at most most bytes.
-func ReadJSON(path string, most int64, v any) error {
-	b, err := ReadFile(path, most)
+// FormatError is the error of a document of another format than the one that is read.
+type FormatError struct{ Format, Reads int }
+
+// Error says which format the document has.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("its format is %d, this program reads %d", e.Format, e.Reads)
+}
+
+// maxDocument is more than any document has that people do not write.
+const maxDocument = 1 << 30
+
+// ReadJSON reads a file that WriteJSON wrote, whose member "format" must be format.
+// One of another format is a *FormatError.
+func ReadJSON(path string, format int, v any) error {
+	b, err := ReadFile(path, maxDocument)
 	if err != nil {
 		return err
+	}
+	var is struct{ Format *int }
+	if json.Unmarshal(b, &is) == nil && is.Format != nil && *is.Format != format {
+		return &FormatError{*is.Format, format}
 	}
 	return UnmarshalJSON(b, v)
 }
