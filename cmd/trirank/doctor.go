@@ -40,7 +40,7 @@ status 1 if anything is wrong.`,
 			contents := "" // hash of the catalogue's
 			if catalogue != "" {
 				var p part
-				p, contents = checkCatalogue(catalogue)
+				p, contents = checkCatalogue(c.Context(), catalogue)
 				all = append(all, p)
 			}
 			if index != "" {

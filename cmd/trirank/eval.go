@@ -18,6 +18,7 @@ import (
 	"github.com/trirank/trirank/eval/judge"
 	"github.com/trirank/trirank/eval/report"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/progress"
 	"github.com/trirank/trirank/judgments"
 )
@@ -257,6 +258,16 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 	return nil
 }
 
+// writeChecked writes v as JSON with a checksum of its own.
+func writeChecked(w io.Writer, v any) error {
+	b, err := checksum.MarshalJSON(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
+
 // write writes all files of a report aside and puts them in their place.
 func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 	fresh, err := os.MkdirTemp(filepath.Dir(e.target), "."+filepath.Base(e.target)+".tmp-*")
@@ -280,7 +291,7 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 	r.ValuesSHA256 = eval.HashValues(values)
 	files := map[string]func(w io.Writer) error{
 		"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
-		"report.json":   func(w io.Writer) error { return writeJSON(w, r) },
+		"report.json":   func(w io.Writer) error { return writeChecked(w, r) },
 		"per_query.csv": func(w io.Writer) error { return eval.WriteValues(w, values) },
 		"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
 		"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,7 @@ import (
 	"time"
 
 	"github.com/trirank/trirank/eval"
-	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
@@ -182,7 +181,7 @@ func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*fold
 		b, err := os.ReadFile(path)
 		if err == nil {
 			v := &foldValues{}
-			if err := cmp.Or(json.Unmarshal(b, v), v.Check()); err != nil {
+			if err := cmp.Or(checksum.UnmarshalJSON(b, v), v.Check()); err != nil {
 				return nil, fmt.Errorf("%s is damaged: %w (remove it, and the sweep makes it again)", path, err)
 			}
 			return v, nil
@@ -204,14 +203,10 @@ func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*fold
 }
 
 func writeValues(dir string, v *foldValues) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return atomicfile.WriteBytes(filepath.Join(dir, valuesFile), append(b, '\n'))
+	return checksum.WriteJSON(filepath.Join(dir, valuesFile), v)
 }
 
 // measureBefore ranks a fold by the model to begin with.

@@ -409,7 +409,7 @@ func TestManifestErrors(t *testing.T) {
 		"ids.bin is missing":           with(func(dir string) { os.Remove(filepath.Join(dir, "products", "ids.bin")) }),
 		"its format is 99":             manifest(func(m *store.Manifest) { m.Format = 99 }),
 		"no checksum in its last line": with(func(dir string) { os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}\n"), 0o644) }),
-		"unexpected end of JSON input": with(func(dir string) { os.Truncate(filepath.Join(dir, "manifest.json"), 500) }),
+		"unexpected EOF":               with(func(dir string) { os.Truncate(filepath.Join(dir, "manifest.json"), 500) }),
 		"is outside of the directory":  manifest(func(m *store.Manifest) { m.Files["../bm25.json"] = m.Files["bm25/bm25.json"] }),
 		"does not list products/ids":   manifest(func(m *store.Manifest) { delete(m.Files, "products/ids.bin") }),
 		"cannot be":                    manifest(func(m *store.Manifest) { m.Models[0].System = "../x" }),

@@ -2,6 +2,7 @@ package checksum
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,6 +25,8 @@ const (
 	lineBytes = len(lineBegin) + 2*sha256.Size + len(lineEnd)
 )
 
+var errChanged = errors.New("its checksum is wrong: it was changed since it was written")
+
 // ErrNone is the error of a document that has no checksum.
 var ErrNone = errors.New("it has no checksum in its last line")
 
@@ -44,6 +47,19 @@ func MarshalJSON(v any) ([]byte, error) {
 	return append(text, line(text)...), nil
 }
 
+// UnmarshalEdited reads what MarshalJSON returned, and also what a person wrote without
+// a checksum.
+func UnmarshalEdited(b []byte, v any) error {
+	switch err := UnmarshalJSON(b, v); {
+	case errors.Is(err, ErrNone):
+		return Strict(b, v)
+	case errors.Is(err, errChanged):
+		return fmt.Errorf("%w (if the change is meant, remove the line of its checksum)", err)
+	default:
+		return err
+	}
+}
+
 func line(text []byte) string {
 	sum := sha256.Sum256(text)
 	return lineBegin + hex.EncodeToString(sum[:]) + lineEnd
@@ -56,13 +72,10 @@ func UnmarshalJSON(b []byte, v any) error {
 	at := len(b) - lineBytes
 	if at < 0 || !bytes.HasPrefix(b[at:], []byte(lineBegin)) {
 		// What is no JSON at all was cut off or is something else.
-		if err := json.Unmarshal(b, new(json.RawMessage)); err != nil {
-			return err
-		}
-		return ErrNone
+		return cmp.Or(Strict(b, new(json.RawMessage)), ErrNone)
 	}
 	if string(b[at:]) != line(b[:at]) {
-		return errors.New("its checksum is wrong: it was changed since it was written")
+		return errChanged
 	}
 	return Strict(append(bytes.Clone(b[:at]), "\n}\n"...), v)
 }
@@ -74,8 +87,8 @@ func Strict(b []byte, v any) error {
 	if err := d.Decode(v); err != nil {
 		return err
 	}
-	if d.More() {
-		return errors.New("it goes on after the JSON value")
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is more behind its end (it must be one JSON object)")
 	}
 	return nil
 }
