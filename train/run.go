@@ -83,6 +83,9 @@ const (
 // activationsFile is of a run that is not done.
 const activationsFile = "activations.bin"
 
+// maxConfig bounds what is read of a config.json.
+const maxConfig = 16 << 20
+
 // checkpointEvery is how much work a crash may cost where validations are far
 // apart.
 const checkpointEvery = 5 * time.Minute

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -30,13 +29,15 @@ type foldPart struct {
 // divide makes the folds and checks that each can be learnt from and measured,
 // before hours go into the first.
 func (s *sweeping) divide() error {
-	known, err := parentRecord(s.model.Dir)
+	known, err := trainingOf(s.model.Dir, s.model.Encoder.Model)
 	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for _, q := range known.Queries {
-		seen[judgments.Fold(q)] = true
+	if known != nil {
+		for _, q := range known.Queries {
+			seen[judgments.Fold(q)] = true
+		}
 	}
 	left := 0
 	for fold := range s.folds {
@@ -178,18 +179,11 @@ func (x oneSetting) folder() string {
 func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*foldValues, error) {
 	path := filepath.Join(dir, valuesFile)
 	for round := range 2 {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			v := &foldValues{}
-			if err := cmp.Or(checksum.UnmarshalJSON(b, v), v.Check()); err != nil {
-				return nil, fmt.Errorf("%s is damaged: %w (remove it, and the sweep makes it again)", path, err)
-			}
-			return v, nil
+		v, err := readValues(path)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || round > 0 {
+			return v, err
 		}
-		if !errors.Is(err, fs.ErrNotExist) || round > 0 {
-			return nil, err
-		}
-		v, err := make()
+		v, err = make()
 		if err != nil {
 			return nil, err
 		}
@@ -200,6 +194,19 @@ func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*fold
 		}
 	}
 	panic("unreachable")
+}
+
+// readValues reads what writeValues wrote.
+func readValues(path string) (*foldValues, error) {
+	v := &foldValues{}
+	err := readChecked(path, v)
+	if err == nil {
+		err = v.Check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (remove it, and the sweep makes it again)", err)
+	}
+	return v, nil
 }
 
 func writeValues(dir string, v *foldValues) error {
