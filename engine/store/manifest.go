@@ -110,7 +110,7 @@ func (m *Manifest) verify(dir string) error {
 		return strings.HasSuffix(name, "/"+faissFile) || strings.HasPrefix(name, lexicalSystem+"/") && name != lexicalSystem+"/"+bm25.HeaderFile
 	})
 	if len(wrong) > 0 {
-		return fmt.Errorf("cannot open index %s: %w (build it again with trirank index)", dir, wrong[0])
+		return fmt.Errorf("%w (build it again with trirank index)", wrong[0])
 	}
 	return nil
 }
