@@ -69,7 +69,7 @@ func TestBuildPermissions(t *testing.T) {
 	if err := Build(context.Background(), dir, iterate(makeProducts(3)), Options{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	header, err := os.Stat(filepath.Join(dir, headerFile))
+	header, err := os.Stat(filepath.Join(dir, HeaderFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestBuildPermissions(t *testing.T) {
 			return err
 		}
 		if got := info.Mode().Perm() &^ 0o111; got != header.Mode().Perm() {
-			t.Errorf("%s has permissions %v, but %s has %v", path, info.Mode(), headerFile, header.Mode())
+			t.Errorf("%s has permissions %v, but %s has %v", path, info.Mode(), HeaderFile, header.Mode())
 		}
 		return nil
 	})
@@ -185,7 +185,7 @@ func TestBuildKilled(t *testing.T) {
 	if err := Build(context.Background(), dir, iterate(makeProducts(20)), Options{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(filepath.Join(dir, headerFile), filepath.Join(dir, headerFile+".tmp")); err != nil {
+	if err := os.Rename(filepath.Join(dir, HeaderFile), filepath.Join(dir, HeaderFile+".tmp")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(dir)

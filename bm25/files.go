@@ -3,7 +3,6 @@ package bm25
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -11,19 +10,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 )
 
-// The files of an index directory.
+// HeaderFile describes an index directory, and lists all its other files.
+const HeaderFile = "bm25.json"
+
+// The other files of an index directory.
 const (
-	headerFile  = "bm25.json"
 	lengthsFile = "lengths.bin"
 	bleveDir    = "bleve"
 )
 
 // formatNumber is raised by any change that an older Open would misread.
-const formatNumber = 2 // 2: text is normalised
+const formatNumber = 3 // 2: text is normalised; 3: bm25.json has a checksum of its own
 
 // header is what bm25.json holds.
 type header struct {
@@ -59,13 +64,10 @@ func sumFile(path string) (fileSum, error) {
 	return fileSum{Size: n, CRC32C: sum.Sum32()}, err
 }
 
-// maxHeader bounds what is read of a file that may be anything.
-const maxHeader = 1 << 20
-
 // writeHeader completes an index: it sums up all its files, makes them durable,
 // and writes bm25.json last, whole or not at all.
 func writeHeader(dir string, h header) error {
-	tmp := filepath.Join(dir, headerFile+".tmp")
+	tmp := filepath.Join(dir, HeaderFile+".tmp")
 	f, err := os.Create(tmp)
 	if err != nil {
 		return err
@@ -94,15 +96,15 @@ func writeHeader(dir string, h header) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(h, "", "  ")
+	data, err := checksum.MarshalJSON(h)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data) // without a newline: cut short anywhere, it is no JSON
+	_, err = f.Write(data)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, filepath.Join(dir, headerFile)); err != nil {
+	if err := os.Rename(tmp, filepath.Join(dir, HeaderFile)); err != nil {
 		return err
 	}
 	return persist(dir, info.Mode().Perm(), true)
@@ -127,50 +129,69 @@ func persist(path string, perm fs.FileMode, isDir bool) error {
 // readHeader reads bm25.json and compares the other files with it.
 func readHeader(dir string) (header, error) {
 	var h header
-	f, err := regular.Open(filepath.Join(dir, headerFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	var other *checksum.FormatError
+	switch err := checksum.ReadJSON(filepath.Join(dir, HeaderFile), formatNumber, &h); {
+	case errors.Is(err, fs.ErrNotExist):
 		return h, fmt.Errorf("no complete index is there: %w", err)
-	}
-	if err != nil {
-		return h, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxHeader))
-	if err != nil {
-		return h, err
-	}
-	if err := json.Unmarshal(data, &h); err != nil {
-		return h, fmt.Errorf("%s: %w", headerFile, err)
-	}
-	if h.Format != formatNumber {
-		return h, fmt.Errorf("its format is %d, and this program reads %d: build it anew", h.Format, formatNumber)
+	case errors.As(err, &other):
+		return h, fmt.Errorf("%w: build it anew", err)
+	case err != nil:
+		return h, fmt.Errorf("%s: %w", HeaderFile, err)
 	}
 	if err := h.Options.Validate(); err != nil {
-		return h, fmt.Errorf("%s: %w", headerFile, err)
+		return h, fmt.Errorf("%s: %w", HeaderFile, err)
 	}
 	h.Options = h.Options.WithDefaults()
 	if n := len(h.Options.Fields); h.Rows < 1 || h.Rows > maxRows || len(h.Totals) != n || len(h.Distinct) != n {
-		return h, fmt.Errorf("%s: it makes no sense", headerFile)
+		return h, fmt.Errorf("%s: it makes no sense", HeaderFile)
 	}
 	if want := int64(h.Rows) * 4 * int64(1+len(h.Totals)); h.Files[lengthsFile].Size != want {
-		return h, fmt.Errorf("%s: %d rows do not go with %d bytes of lengths", headerFile, h.Rows, h.Files[lengthsFile].Size)
+		return h, fmt.Errorf("%s: %d rows do not go with %d bytes of lengths", HeaderFile, h.Rows, h.Files[lengthsFile].Size)
 	}
-	for name, want := range h.Files {
-		if !filepath.IsLocal(name) {
-			return h, fmt.Errorf("%s: file %q is outside", headerFile, name)
+	return h, compareFiles(dir, h.Files)
+}
+
+// compareFiles compares all files of an index with what bm25.json says of them. One that
+// it does not list may be one that bleve would read all the same.
+func compareFiles(dir string, files map[string]fileSum) error {
+	found := map[string]bool{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == filepath.Join(dir, HeaderFile) {
+			return err
 		}
-		got, err := sumFile(filepath.Join(dir, name))
+		name, err := filepath.Rel(dir, path)
 		if err != nil {
-			return h, err
+			return err
 		}
-		if got.Size != want.Size {
-			return h, fmt.Errorf("%s has %d bytes, not %d", name, got.Size, want.Size)
+		found[filepath.ToSlash(name)] = true
+		if _, ok := files[filepath.ToSlash(name)]; !ok {
+			return fmt.Errorf("%s is there, and %s does not list it", name, HeaderFile)
 		}
-		if got.CRC32C != want.CRC32C {
-			return h, fmt.Errorf("%s was changed: its checksum is not the one in %s", name, headerFile)
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return h, nil
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for name, want := range files {
+		if !found[name] { // outside of dir, too
+			return fmt.Errorf("%s is missing", name)
+		}
+		g.Go(func() error {
+			got, err := sumFile(filepath.Join(dir, filepath.FromSlash(name)))
+			switch {
+			case err != nil:
+				return err
+			case got.Size != want.Size:
+				return fmt.Errorf("%s has %d bytes, not %d", name, got.Size, want.Size)
+			case got.CRC32C != want.CRC32C:
+				return fmt.Errorf("%s was changed: its checksum is not the one in %s", name, HeaderFile)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // writeLengths writes lengths.bin.
@@ -225,7 +246,7 @@ func readLengths(dir string, h header) (*lengthTable, error) {
 			total -= uint64(l)
 		}
 		if total != 0 {
-			return nil, fmt.Errorf("%s does not add up to the totals that %s tells", lengthsFile, headerFile)
+			return nil, fmt.Errorf("%s does not add up to the totals that %s tells", lengthsFile, HeaderFile)
 		}
 		t.lengths = append(t.lengths, lengths)
 	}

@@ -3,7 +3,6 @@ package bm25
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // files returns the paths of all files of an index, relative to dir.
@@ -104,7 +105,7 @@ func TestOpenHeader(t *testing.T) {
 	if err := Build(context.Background(), dir, iterate(makeProducts(100)), Options{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, headerFile)
+	path := filepath.Join(dir, HeaderFile)
 	right, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +115,7 @@ func TestOpenHeader(t *testing.T) {
 		change func(h *header)
 		want   string
 	}{
-		{"format", func(h *header) { h.Format = 1 }, "its format is 1, and this program reads 2"},
+		{"format", func(h *header) { h.Format = 1 }, "its format is 1, this program reads 3"},
 		{"no rows", func(h *header) { h.Rows = 0 }, "makes no sense"},
 		{"more rows", func(h *header) { h.Rows++ }, "101 rows do not go with"},
 		{"absurdly many rows", func(h *header) { h.Rows = 1 << 60 }, "makes no sense"},
@@ -122,16 +123,17 @@ func TestOpenHeader(t *testing.T) {
 		{"options", func(h *header) { h.Options.Analyzer = "x" }, `analyzer "x" is unknown`},
 		{"totals", func(h *header) { h.Totals[1]++ }, "does not add up"},
 		{"no files", func(h *header) { h.Files = nil }, "do not go with 0 bytes"},
-		{"file outside", func(h *header) { h.Files["../../etc/passwd"] = fileSum{} }, "is outside"},
-		{"file missing", func(h *header) { h.Files["other"] = fileSum{} }, "no such file"},
+		{"file outside", func(h *header) { h.Files["../../etc/passwd"] = fileSum{} }, "passwd is missing"},
+		{"file missing", func(h *header) { h.Files["other"] = fileSum{} }, "other is missing"},
+		{"file not listed", func(h *header) { delete(h.Files, "bleve/index_meta.json") }, "index_meta.json is there, and bm25.json does not list it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var h header
-			if err := json.Unmarshal(right, &h); err != nil {
+			if err := checksum.UnmarshalJSON(right, &h); err != nil {
 				t.Fatal(err)
 			}
 			test.change(&h)
-			data, err := json.Marshal(h)
+			data, err := checksum.MarshalJSON(h)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +169,7 @@ func TestOpenLengths(t *testing.T) {
 		if err := writeLengths(dir, test.rows, [][]uint32{{10, 10, 10, 10}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Remove(filepath.Join(dir, headerFile)); err != nil {
+		if err := os.Remove(filepath.Join(dir, HeaderFile)); err != nil {
 			t.Fatal(err)
 		}
 		if err := writeHeader(dir, h); err != nil {
@@ -202,7 +204,7 @@ func TestOpenDamagedSegment(t *testing.T) {
 			}
 		}
 	}
-	if err := os.Remove(filepath.Join(dir, headerFile)); err != nil {
+	if err := os.Remove(filepath.Join(dir, HeaderFile)); err != nil {
 		t.Fatal(err)
 	}
 	if err := writeHeader(dir, h); err != nil {

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/textfile"
 )
@@ -24,23 +24,18 @@ const (
 
 // format is the number of the directory format that this version reads and
 // writes.
-const format = 2
+const format = 3 // 3: with a checksum of catalog.json itself
 
 // manifest is catalog.json.
 type manifest struct {
-	Format    int                 `json:"format"`
-	Name      string              `json:"name"`
-	Rows      int                 `json:"rows"`
-	Judgments int                 `json:"judgments"`
-	Queries   int                 `json:"queries"`
-	Hash      string              `json:"hash"`
-	Files     map[string]fileInfo `json:"files"`
-	Imported  imported            `json:"imported"`
-}
-
-type fileInfo struct {
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	Format    int            `json:"format"`
+	Name      string         `json:"name"`
+	Rows      int            `json:"rows"`
+	Judgments int            `json:"judgments"`
+	Queries   int            `json:"queries"`
+	Hash      string         `json:"hash"`
+	Files     checksum.Files `json:"files"`
+	Imported  imported       `json:"imported"`
 }
 
 type imported struct {
@@ -80,7 +75,7 @@ func Load(name string) (*Catalog, error) {
 }
 
 // Open opens the catalogue in dir. It checks the description and the sizes of
-// the files; damage within a file shows when it is read.
+// the files; damage within a file shows when it is read to its end.
 func Open(dir string) (*Catalog, error) {
 	dir = filepath.Clean(dir)
 	m, err := readManifest(dir)
@@ -89,14 +84,36 @@ func Open(dir string) (*Catalog, error) {
 	}
 	return &Catalog{
 		where: dir, name: m.Name, rows: m.Rows, judgments: m.Judgments, hash: m.Hash,
-		open: func(file string) (io.ReadCloser, error) {
-			f, err := textfile.Open(filepath.Join(dir, file))
-			if err != nil {
-				return nil, err // not f: an interface that holds a nil pointer is not nil
-			}
-			return f, nil
-		},
+		open: func(file string) (io.ReadCloser, error) { return openText(dir, file, m.Files[file]) },
 	}, nil
+}
+
+// openText opens a text of the catalogue in dir, whose end is an error if it is not what
+// want says.
+func openText(dir, file string, want checksum.File) (io.ReadCloser, error) {
+	f, err := os.Open(filepath.Join(dir, file))
+	if err != nil {
+		return nil, err
+	}
+	t, err := textfile.New(checksum.Reader(f, want))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{t, closers{t, f}}, nil
+}
+
+// closers closes all of them.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (cs closers) Close() (err error) {
+	for _, c := range cs {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 func readManifest(dir string) (*manifest, error) {
@@ -109,28 +126,23 @@ func readManifest(dir string) (*manifest, error) {
 	case !info.IsDir():
 		return nil, errors.New("it is a file, not a catalogue directory (trirank import makes one from it)")
 	}
-	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("it is not a catalogue: it has no %s (trirank import makes a catalogue)", manifestFile)
-	}
-	if err != nil {
-		return nil, err
-	}
 	var m manifest
-	if err := json.Unmarshal(b, &m); err != nil {
+	var other *checksum.FormatError
+	switch err := checksum.ReadJSON(filepath.Join(dir, manifestFile), format, &m); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("it is not a catalogue: it has no %s (trirank import makes a catalogue)", manifestFile)
+	case errors.As(err, &other):
+		return nil, fmt.Errorf("%w (import again with this version)", err)
+	case errors.Is(err, checksum.ErrNone):
+		return nil, fmt.Errorf("its %s does not describe a catalogue, or was cut off: %w (trirank import makes one)", manifestFile, err)
+	case err != nil:
 		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
 	}
-	if m.Format == 0 || m.Hash == "" {
-		return nil, fmt.Errorf("its %s does not describe a catalogue (trirank import makes one)", manifestFile)
-	}
-	if m.Format != format {
-		return nil, fmt.Errorf("its format is %d, this version reads %d (import again with this version)", m.Format, format)
+	if err := m.Files.Require(productsFile, judgmentsFile, popularityFile); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
 	}
 	for _, name := range []string{productsFile, judgmentsFile, popularityFile} {
-		want, ok := m.Files[name]
-		if !ok {
-			return nil, fmt.Errorf("%s does not list %s (import again)", manifestFile, name)
-		}
+		want := m.Files[name]
 		info, err := os.Stat(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("it is incomplete: %s is missing (import again)", name)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/judgments"
 )
@@ -338,15 +339,26 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	for want, dir := range map[string]string{
-		"no such directory":                make(func(dir string) { os.RemoveAll(dir) }),
-		"it has no catalog.json":           make(func(dir string) { os.Remove(filepath.Join(dir, manifestFile)) }),
-		"popularity.csv is missing":        make(func(dir string) { os.Remove(filepath.Join(dir, popularityFile)) }),
-		"bytes instead of":                 make(func(dir string) { os.Truncate(filepath.Join(dir, productsFile), 5) }),
-		"its format is 99":                 make(edit(`"format": 2`, `"format": 99`)),
-		"catalog.json is damaged":          make(edit(`{`, ``)),
-		"does not describe a catalogue":    make(edit(`"hash"`, `"hush"`)),
-		"a file, not a catalogue":          "catalog_test.go",
-		"does not list products.jsonl.zst": make(edit(`products.jsonl.zst`, `products`)),
+		"no such directory":             make(func(dir string) { os.RemoveAll(dir) }),
+		"it has no catalog.json":        make(func(dir string) { os.Remove(filepath.Join(dir, manifestFile)) }),
+		"popularity.csv is missing":     make(func(dir string) { os.Remove(filepath.Join(dir, popularityFile)) }),
+		"bytes instead of":              make(func(dir string) { os.Truncate(filepath.Join(dir, productsFile), 5) }),
+		"its format is 99":              make(edit(`"format": 3`, `"format": 99`)),
+		"catalog.json is damaged":       make(edit(`{`, ``)),
+		"does not describe a catalogue": make(func(dir string) { os.WriteFile(filepath.Join(dir, manifestFile), []byte(`{"other": 1}`), 0o644) }),
+		"its checksum is wrong":         make(edit(`"hash"`, `"hush"`)),
+		"a file, not a catalogue":       "catalog_test.go",
+		"does not list products.jsonl.zst": make(func(dir string) {
+			path := filepath.Join(dir, manifestFile)
+			var m manifest
+			if err := checksum.ReadJSON(path, format, &m); err != nil {
+				t.Fatal(err)
+			}
+			delete(m.Files, productsFile)
+			if err := checksum.WriteJSON(path, m); err != nil {
+				t.Fatal(err)
+			}
+		}),
 	} {
 		c, err := Open(dir)
 		if err == nil || c != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "cannot open catalogue "+dir) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/judgments"
@@ -32,6 +33,29 @@ func newContentHash(products, judged io.Writer) *contentHash {
 	c.json.SetEscapeHTML(false)
 	c.table = judgments.NewWriter(c.judged)
 	return c
+}
+
+// ContentHash returns the SHA-256, in hexadecimal, of products and judgements: that of the
+// catalogue that has them.
+func ContentHash(products iter.Seq2[Product, error], judged iter.Seq2[judgments.Judgment, error]) (string, error) {
+	h := newContentHash(io.Discard, io.Discard)
+	for p, err := range products {
+		if err == nil {
+			err = h.product(&p)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	for j, err := range judged {
+		if err == nil {
+			err = h.judgment(&j)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return h.sum(), nil
 }
 
 // product writes p. What cannot be stored is a *faults.Fault.

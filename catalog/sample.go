@@ -35,23 +35,9 @@ var sample = sync.OnceValue(func() *Catalog {
 			return io.NopCloser(bytes.NewReader(sampleJudgments)), nil
 		},
 	}
-	h := newContentHash(io.Discard, io.Discard)
-	for p, err := range c.Products() {
-		if err == nil {
-			err = h.product(&p)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("the embedded sample is damaged: %v", err))
-		}
+	var err error
+	if c.hash, err = ContentHash(c.Products(), c.Judgments()); err != nil {
+		panic(fmt.Sprintf("the embedded sample is damaged: %v", err))
 	}
-	for j, err := range c.Judgments() {
-		if err == nil {
-			err = h.judgment(&j)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("the embedded sample is damaged: %v", err))
-		}
-	}
-	c.hash = h.sum()
 	return c
 })

@@ -1,35 +1,77 @@
 package catalog
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"maps"
+	"os"
 	"path/filepath"
-	"slices"
-
-	"github.com/trirank/trirank/internal/atomicfile"
+	"strings"
 )
 
-// Verify reads all files of the catalogue and compares them with the hashes in its
-// description. The embedded sample needs none of that.
-func (c *Catalog) Verify() error {
-	if c.where == sampleName {
-		return nil
+// Is reports whether dir has the description of a catalogue, whole or damaged.
+func Is(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, manifestFile))
+	return err == nil
+}
+
+// Verify reads all of a catalogue and returns everything that is wrong with it: files
+// that are not as they were written, files that are no part of it, products and
+// judgements that import would not have taken, and contents that do not have the hash of
+// the catalogue. Of the embedded sample nothing can be. The second error is that of ctx.
+func Verify(ctx context.Context, name string) (wrong []error, err error) {
+	if name == sampleName {
+		return nil, nil
 	}
-	m, err := readManifest(c.where)
+	dir := filepath.Clean(name)
+	bad := func(err error) { wrong = append(wrong, fmt.Errorf("catalogue %s: %w", dir, err)) }
+	c, err := Open(dir)
 	if err != nil {
-		return fmt.Errorf("cannot verify catalogue %s: %w", c.where, err)
+		return []error{err}, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
-		if filepath.Base(name) != name {
-			return fmt.Errorf("cannot verify catalogue %s: %q is not a plain file name (import again)", c.where, name)
-		}
-		sum, err := atomicfile.SHA256(filepath.Join(c.where, name))
-		if err != nil {
-			return fmt.Errorf("cannot verify catalogue %s: %w", c.where, err)
-		}
-		if want := m.Files[name].SHA256; sum != want {
-			return fmt.Errorf("cannot verify catalogue %s: %s was changed: its SHA-256 is %.12s…, not %.12s… (import again)", c.where, name, sum, want)
-		}
+	m, err := readManifest(dir)
+	if err != nil {
+		return []error{err}, nil
 	}
-	return nil
+	damaged := m.Files.Verify(dir, nil)
+	for _, err := range damaged {
+		bad(fmt.Errorf("%w (import again)", err))
+	}
+	others, err := m.Files.Unlisted(dir, manifestFile)
+	if err != nil {
+		bad(err)
+	}
+	if len(others) > 0 {
+		bad(fmt.Errorf("%s is no part of it (move it away)", strings.Join(others, ", ")))
+	}
+	if len(damaged) > 0 {
+		return wrong, ctx.Err() // what they hold is not worth reading
+	}
+	w := newWriter("", Source{Products: c.Products(), Judgments: c.Judgments()}, WriteOptions{SkipFaults: true})
+	if err := w.write(ctx); err != nil {
+		if ctx.Err() != nil {
+			return wrong, ctx.Err()
+		}
+		bad(err)
+		return wrong, nil
+	}
+	for _, f := range w.report.Faults.First {
+		bad(f)
+	}
+	if n := w.report.Faults.Count - len(w.report.Faults.First); n > 0 {
+		bad(fmt.Errorf("%d more faults", n))
+	}
+	if n := w.report.UnknownProducts; n > 0 {
+		bad(fmt.Errorf("%d judgements are of products that it does not have", n))
+	}
+	if w.report.Queries != m.Queries {
+		bad(fmt.Errorf("it has %d queries, and %s says %d", w.report.Queries, manifestFile, m.Queries))
+	}
+	if w.report.Hash != m.Hash {
+		bad(fmt.Errorf("the hash of its contents is %.12s…, and %s says %.12s…", w.report.Hash, manifestFile, m.Hash))
+	}
+	if w.sums[popularityFile] != m.Files[popularityFile] {
+		bad(errors.New(popularityFile + " does not have the popularities of the products"))
+	}
+	return wrong, nil
 }

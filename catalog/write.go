@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/judgments"
 )
@@ -172,6 +172,7 @@ type writer struct {
 	report *Report
 	rows   int
 	files  map[string]uint16 // of judgements, numbered in order of appearance
+	sums   checksum.Files    // of what was written
 	// bySource says that the error at hand is the source's, not the writer's.
 	bySource bool
 }
@@ -223,6 +224,8 @@ func (w *writer) write(ctx context.Context) (err error) {
 	if err := errors.Join(content.flush(), z.Close(), products.Close(), judgments.Close(), popularity.Close()); err != nil {
 		return err
 	}
+	// What was meant to be written, not what a disk made of it.
+	w.sums = checksum.Files{productsFile: products.sum.Sum(), judgmentsFile: judgments.sum.Sum(), popularityFile: popularity.sum.Sum()}
 	if w.dir == "" {
 		return nil
 	}
@@ -382,18 +385,23 @@ func (w *writer) fault(err error) error {
 // file is a buffered file that may be closed twice.
 type file struct {
 	*bufio.Writer
-	f io.Closer
+	sum *checksum.Writer
+	f   io.Closer
 }
 
+// create opens a file of the catalogue for writing, or one that keeps nothing if the
+// catalogue is built nowhere.
 func (w *writer) create(name string) (*file, error) {
 	if w.dir == "" {
-		return &file{bufio.NewWriter(io.Discard), io.NopCloser(nil)}, nil
+		sum := checksum.NewWriter(io.Discard)
+		return &file{bufio.NewWriter(sum), sum, io.NopCloser(nil)}, nil
 	}
 	f, err := os.Create(filepath.Join(w.dir, name))
 	if err != nil {
 		return nil, err
 	}
-	return &file{bufio.NewWriterSize(f, 1<<16), f}, nil
+	sum := checksum.NewWriter(f)
+	return &file{bufio.NewWriterSize(sum, 1<<16), sum, f}, nil
 }
 
 // Close writes out what is buffered and closes the file.
@@ -409,24 +417,8 @@ func (f *file) Close() error {
 func (w *writer) writeManifest() error {
 	m := manifest{
 		Format: format, Name: w.o.Name, Rows: w.report.Products, Judgments: w.report.Judgments,
-		Queries: w.report.Queries, Hash: w.report.Hash, Files: map[string]fileInfo{},
+		Queries: w.report.Queries, Hash: w.report.Hash, Files: w.sums,
 		Imported: imported{At: time.Now().UTC().Truncate(time.Second), From: w.o.From, Faults: w.report.Faults},
 	}
-	for _, name := range []string{productsFile, judgmentsFile, popularityFile} {
-		path := filepath.Join(w.dir, name)
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		sum, err := atomicfile.SHA256(path)
-		if err != nil {
-			return err
-		}
-		m.Files[name] = fileInfo{info.Size(), sum}
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(w.dir, manifestFile), append(b, '\n'))
+	return checksum.WriteJSON(filepath.Join(w.dir, manifestFile), m)
 }

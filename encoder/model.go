@@ -1,7 +1,6 @@
 package encoder
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,12 +13,15 @@ import (
 	"slices"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/onnxfile"
-	"github.com/trirank/trirank/internal/regular"
 )
 
 // ModelFormat is the version of model.json that this program reads and writes.
 const ModelFormat = 1
+
+// maxModelFile bounds what is read of a model.json: it may be anybody's.
+const maxModelFile = 16 << 20
 
 // Files of a model directory.
 const (
@@ -197,14 +199,14 @@ func (m *Model) Validate() error {
 // compared with their hashes: see Model.Verify.
 func ReadModel(dir string) (*Model, error) {
 	path := filepath.Join(dir, modelFile)
-	b, err := regular.ReadFile(path)
+	b, err := checksum.ReadFile(path, maxModelFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read model: %w", err)
 	}
 	var m Model
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields() // a misspelt field would change vectors silently
-	if err := d.Decode(&m); err != nil {
+	// People write model.json by hand, too. A misspelt field would change vectors
+	// silently.
+	if err := checksum.UnmarshalEdited(b, &m); err != nil {
 		return nil, fmt.Errorf("cannot read model %s: %w", path, err)
 	}
 	if err := m.Validate(); err != nil {
@@ -248,6 +250,21 @@ func (m *Model) addWeights(dir string, files []string) error {
 		m.SHA256[name] = sum
 	}
 	return nil
+}
+
+// Verify reads the model directory dir and returns everything that is wrong with it, and
+// the model, nil if its description cannot be read.
+func Verify(dir string) (wrong []error, m *Model) {
+	m, err := ReadModel(dir)
+	if err != nil {
+		return []error{err}, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.SHA256)) {
+		if err := m.verify(dir, name); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return wrong, m
 }
 
 // Verify compares the files of dir with the hashes in m. It reads them whole:
@@ -333,10 +350,4 @@ func WriteModel(dir string, m *Model) error {
 	return nil
 }
 
-func (m *Model) write(dir string) error {
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(dir, modelFile), append(b, '\n'))
-}
+func (m *Model) write(dir string) error { return checksum.WriteJSON(filepath.Join(dir, modelFile), m) }

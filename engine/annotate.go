@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ func (e *Engine) annotate(ctx context.Context, q Query, r Request, resp *Respons
 		ranker := e.config.Systems[at].Ranker
 		// A panic costs the annotation alone, as one in Rank costs the ranking.
 		wg.Go(func() {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 			defer func() { _ = recover() }()
 			if s, ok := ranker.(Scorer); ok && r.Distribution {
 				start := time.Now()
@@ -63,7 +65,8 @@ func (e *Engine) distribution(ctx context.Context, s Scorer, q Query) (*Distribu
 var ErrUnknown = fmt.Errorf("%w: unknown", ErrRequest)
 
 // Product returns the product with the given id.
-func (e *Engine) Product(id string) (catalog.Product, error) {
+func (e *Engine) Product(id string) (p catalog.Product, err error) {
+	defer e.guard(&err)()
 	row, ok := e.config.Products.Row(id)
 	if !ok {
 		return catalog.Product{}, fmt.Errorf("%w product %.40q", ErrUnknown, id)
@@ -73,7 +76,8 @@ func (e *Engine) Product(id string) (catalog.Product, error) {
 
 // Similar returns the at most k products most like product id by the given
 // system, the first that can tell if it is empty. The product itself is left out.
-func (e *Engine) Similar(ctx context.Context, id, system string, k int) (*Ranking, error) {
+func (e *Engine) Similar(ctx context.Context, id, system string, k int) (out *Ranking, err error) {
+	defer e.guard(&err)()
 	row, ok := e.config.Products.Row(id)
 	if !ok {
 		return nil, fmt.Errorf("%w product %.40q", ErrUnknown, id)
@@ -101,7 +105,7 @@ func (e *Engine) Similar(ctx context.Context, id, system string, k int) (*Rankin
 				hits = append(hits, fused{Scored: h})
 			}
 		}
-		out := &Ranking{System: s.Name, TookMS: ms(time.Since(start))}
+		out = &Ranking{System: s.Name, TookMS: ms(time.Since(start))}
 		return out, e.fill(out, hits, nil, nil, nil)
 	}
 	return nil, requestError("system %.40q is unknown or cannot compare products", system)

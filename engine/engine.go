@@ -57,6 +57,9 @@ type Config struct {
 	// GreatestLabel is the greatest label of judgments that are numbers; 0 where they
 	// are not.
 	GreatestLabel float64
+	// Intact, if not nil, reports whether what products and rankers read is no longer
+	// what was opened. It is asked at every answer.
+	Intact func() error
 }
 
 // Hybrid is the name of the fused ranking.
@@ -152,11 +155,17 @@ type answer struct {
 // Compare answers a request. The error is one of the request as a whole
 // (ErrRequest) or of ctx before any ranking answered; a ranking that fails says so
 // in Ranking.Error.
-func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
+func (e *Engine) Compare(ctx context.Context, r Request) (resp *Response, err error) {
 	start := time.Now()
 	if err := r.check(); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if errors.Is(err, ErrChanged) {
+			resp = nil
+		}
+	}()
+	defer e.guard(&err)()
 	fusion := cmp.Or(r.Fusion, e.config.Fusion)
 	if r.Fusion != nil {
 		if err := e.checkFusion(r.Fusion); err != nil {
@@ -203,7 +212,7 @@ func (e *Engine) Compare(ctx context.Context, r Request) (*Response, error) {
 	if err := ctx.Err(); err != nil && !slices.ContainsFunc(answers, func(a answer) bool { return need[e.config.Systems[a.at].Name] && a.err == nil }) {
 		return nil, err
 	}
-	resp := &Response{Query: r.Query, K: r.K, Depth: depth, Rankings: make([]Ranking, 0, len(wanted))}
+	resp = &Response{Query: r.Query, K: r.K, Depth: depth, Rankings: make([]Ranking, 0, len(wanted))}
 	labels := e.config.Products.Judged(r.Query)
 	resp.Judged = len(labels)
 	ranks := map[string]map[uint32]int{}
@@ -315,8 +324,13 @@ func (e *Engine) rank(ctx context.Context, q Query, need map[string]bool, kept *
 
 // call runs one ranker, turns a panic into an error, and puts the hits in order.
 func (e *Engine) call(ctx context.Context, s System, q Query) (ranked Ranked, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
+			if wrong, ok := e.faulted(p); ok {
+				ranked, err = Ranked{}, wrong
+				return
+			}
 			ranked, err = Ranked{}, fmt.Errorf("ranking %s panicked: %v\n%s", s.Name, p, debug.Stack())
 		}
 	}()

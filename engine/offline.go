@@ -22,7 +22,8 @@ type Place struct {
 // the engine, Hybrid last if there is one, and then by each further fusion. The
 // systems run once, however many fusions there are. A system that fails is an
 // error: for an evaluation it is not the same as one that finds nothing.
-func (e *Engine) Lists(ctx context.Context, text string, fusions []*Fusion) ([]List, error) {
+func (e *Engine) Lists(ctx context.Context, text string, fusions []*Fusion) (out []List, err error) {
+	defer e.guard(&err)()
 	r := Request{Query: text}
 	if err := r.check(); err != nil {
 		return nil, err
@@ -49,7 +50,8 @@ func (e *Engine) Lists(ctx context.Context, text string, fusions []*Fusion) ([]L
 // Pool ranks the products with the given ids among themselves, by the systems and
 // fusions of Lists. The list of a system that cannot score a given product, and of
 // a fusion with one, is nil.
-func (e *Engine) Pool(ctx context.Context, text string, ids []string, fusions []*Fusion) ([]List, error) {
+func (e *Engine) Pool(ctx context.Context, text string, ids []string, fusions []*Fusion) (out []List, err error) {
+	defer e.guard(&err)()
 	r := Request{Query: text}
 	if err := r.check(); err != nil {
 		return nil, err

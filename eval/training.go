@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // TrainingFile is the file of a model directory that says what the model saw in
@@ -28,12 +30,9 @@ type trainingRecord struct {
 // without it would let a model be tested on what it has learnt.
 func ReadTraining(r io.Reader) (*Training, error) {
 	var t trainingRecord
-	d := json.NewDecoder(r)
-	err := d.Decode(&t)
+	b, err := io.ReadAll(r)
 	if err == nil {
-		if _, more := d.Token(); more != io.EOF {
-			err = errors.New("there is more behind its end (it must be one JSON object)")
-		}
+		err = checksum.UnmarshalEdited(b, &t)
 	}
 	if err == nil && t.Format != 1 {
 		err = fmt.Errorf("its format is %d, this program reads 1", t.Format)
@@ -68,5 +67,10 @@ func inWords(err error) error {
 
 // WriteTraining writes a TrainingFile.
 func WriteTraining(w io.Writer, t *Training) error {
-	return json.NewEncoder(w).Encode(trainingRecord{1, t.Queries, t.Products})
+	b, err := checksum.MarshalJSON(trainingRecord{1, t.Queries, t.Products})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train/bert"
 )
@@ -43,7 +44,7 @@ func keyOf(tokens []int32) textKey {
 }
 
 // activationsMagic begins the file; a hash of all that it depends on follows.
-const activationsMagic = "trirank activations 1\n"
+const activationsMagic = "trirank activations 2\n" // 2: with checksums
 
 // cacheActivations computes the activations of all texts, or finds them in the file
 // of that path, and makes the trainer use them. It can only be asked for texts that
@@ -67,7 +68,7 @@ func (t *Trainer) cacheActivations(ctx context.Context, path string, texts [][]i
 			continue
 		}
 		a.at[key] = end
-		end += int64(min(len(x), t.width)) * int64(4*a.hidden)
+		end += int64(min(len(x), t.width))*int64(4*a.hidden) + 4 // and their CRC-32C
 		unique = append(unique, x)
 		hash.Write(key[:])
 	}
@@ -148,7 +149,7 @@ func (t *Trainer) writeActivations(ctx context.Context, path string, header []by
 				for _, x := range part {
 					b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
 				}
-				w.Write(b)
+				w.Write(binary.LittleEndian.AppendUint32(b, checksum.CRC(b)))
 			}
 			if progress != nil {
 				progress(first+len(some), len(texts))
@@ -206,8 +207,12 @@ func (a *activations) matrix(p *packed, first, n int) (*tensors.Tensor, error) {
 			return
 		}
 		into := values[(row*p.cols+at)*a.hidden:][:p.len(text)*a.hidden]
-		b = append(b[:0], make([]byte, 4*len(into))...)
+		b = append(b[:0], make([]byte, 4*len(into)+4)...)
 		if _, err = a.file.ReadAt(b, from); err != nil {
+			return
+		}
+		if binary.LittleEndian.Uint32(b[4*len(into):]) != checksum.CRC(b[:4*len(into)]) {
+			err = fmt.Errorf("%s was changed since it was written (remove it, and it is made again)", a.file.Name())
 			return
 		}
 		for i := range into {

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +12,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/trirank/trirank/internal/atomicfile"
-	"github.com/trirank/trirank/internal/regular"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/train/safetensors"
 )
 
@@ -26,7 +25,19 @@ type State struct {
 	Worse int    `json:"worse"`
 	// Due says that the validation of this step was interrupted.
 	Due bool `json:"due,omitempty"`
+	// Start is the validation before the first step.
+	Start *Point `json:"start,omitempty"`
 }
+
+// stateRecord is state.json.
+type stateRecord struct {
+	Format  int           `json:"format"`
+	State   State         `json:"state"`
+	Weights checksum.File `json:"weights"` // weights.safetensors
+}
+
+// stateFormat is the number of the format of a checkpoint.
+const stateFormat = 2 // 2: checksums
 
 // Point is a validation.
 type Point struct {
@@ -68,11 +79,11 @@ func (t *Trainer) save(dir string, s State) error {
 		if err := safetensors.Write(filepath.Join(fresh, weightsFile), all, nil); err != nil {
 			return err
 		}
-		b, err := json.Marshal(s)
+		sum, err := safetensors.Sum(all, nil)
 		if err != nil {
 			return err
 		}
-		return atomicfile.WriteBytes(filepath.Join(fresh, stateFile), append(b, '\n'))
+		return checksum.WriteJSON(filepath.Join(fresh, stateFile), stateRecord{stateFormat, s, sum})
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write a checkpoint of step %d: %w", s.Step, err)
@@ -142,18 +153,29 @@ func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
 	return State{}, false, err
 }
 
+// readCheckpoint reads a checkpoint, all of which has to be as it was written.
+func readCheckpoint(dir string) (s State, list []safetensors.Tensor, err error) {
+	var r stateRecord
+	err = checksum.ReadJSON(filepath.Join(dir, stateFile), stateFormat, &r)
+	if err == nil {
+		if wrong := (checksum.Files{weightsFile: r.Weights}).Verify(dir, nil); len(wrong) > 0 {
+			err = wrong[0]
+		}
+	}
+	if err == nil {
+		list, _, err = safetensors.Read(filepath.Join(dir, weightsFile))
+	}
+	if err != nil {
+		return s, nil, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	return r.State, list, nil
+}
+
 // load replaces the trainer's weights by those of a checkpoint.
 func (t *Trainer) load(dir string) (s State, err error) {
-	b, err := regular.ReadFile(filepath.Join(dir, stateFile))
-	if err == nil {
-		err = json.Unmarshal(b, &s)
-	}
+	s, list, err := readCheckpoint(dir)
 	if err != nil {
-		return s, fmt.Errorf("checkpoint %s: %w", dir, err)
-	}
-	list, _, err := safetensors.Read(filepath.Join(dir, weightsFile))
-	if err != nil {
-		return s, fmt.Errorf("checkpoint %s: %w", dir, err)
+		return s, err
 	}
 	byName := map[string]*safetensors.Tensor{}
 	for i := range list {

@@ -18,6 +18,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train/events"
@@ -82,6 +83,9 @@ const (
 
 // activationsFile is of a run that is not done.
 const activationsFile = "activations.bin"
+
+// maxConfig bounds what is read of a config.json.
+const maxConfig = 16 << 20
 
 // checkpointEvery is how much work a crash may cost where validations are far
 // apart.
@@ -155,7 +159,6 @@ type runner struct {
 	metrics      *os.File
 	trainEvents  *events.Writer
 	validEvents  *events.Writer
-	start        *Point
 	found        bool      // a checkpoint to go on from
 	ordered      []example // of epoch
 	orderedEpoch int
@@ -225,7 +228,7 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 			}
 		}
 	}
-	out := &Result{Steps: r.state.Step, Start: r.start, Best: r.state.Best, Stopped: r.state.Step < r.steps, Trainer: r.trainer}
+	out := &Result{Steps: r.state.Step, Start: r.state.Start, Best: r.state.Best, Stopped: r.state.Step < r.steps, Trainer: r.trainer}
 	if r.state.Best != nil && r.state.Best.Step != r.state.Step {
 		if _, err := r.trainer.load(filepath.Join(r.Dir, checkpointsDir, checkpointName(r.state.Best.Step))); err != nil {
 			return nil, err
@@ -309,7 +312,7 @@ func (r *runner) validate(ctx context.Context) error {
 		return fmt.Errorf("validation of step %d: %w (loss %v, nDCG@10 %v); the last good checkpoint is kept", p.Step, ErrExploded, p.Loss, p.NDCG)
 	}
 	if p.Step == 0 {
-		r.start = &p
+		r.state.Start = &p
 	}
 	switch {
 	case r.state.Best == nil || p.NDCG > r.state.Best.NDCG:
@@ -352,11 +355,10 @@ func (r *runner) open() error {
 	if r.unlock, err = filelock.Take(filepath.Join(r.Dir, lockFile)); err != nil {
 		return err
 	}
-	want, err := json.MarshalIndent(record{r.Config, r.Inputs, r.steps}, "", "  ")
+	want, err := checksum.MarshalJSON(record{r.Config, r.Inputs, r.steps})
 	if err != nil {
 		return err
 	}
-	want = append(want, '\n')
 	path := filepath.Join(r.Dir, configFile)
 	got, err := regular.ReadFile(path)
 	switch {
@@ -421,12 +423,6 @@ func (r *runner) openMetrics() (err error) {
 		var l line
 		if json.Unmarshal(b, &l) != nil || l.Step > r.state.Step {
 			break
-		}
-		if l.Step == 0 && l.Validation != nil {
-			r.start = l.Validation
-			if r.state.Best == nil {
-				r.state.Best = l.Validation
-			}
 		}
 		end += int64(len(b))
 	}

@@ -40,7 +40,7 @@ status 1 if anything is wrong.`,
 			contents := "" // hash of the catalogue's
 			if catalogue != "" {
 				var p part
-				p, contents = checkCatalogue(catalogue)
+				p, contents = checkCatalogue(c.Context(), catalogue)
 				all = append(all, p)
 			}
 			if index != "" {
@@ -115,13 +115,19 @@ func checkIndex(ctx context.Context, dir, catalogue, contents string) []part {
 	return []part{p, checkDisk("index "+dir, filepath.Dir(filepath.Clean(dir)), bytes)}
 }
 
-// checkCatalogue compares a catalogue's files with their hashes, and returns that of its
-// contents.
-func checkCatalogue(name string) (p part, contents string) {
+// checkCatalogue verifies a catalogue, and returns the hash of its contents.
+func checkCatalogue(ctx context.Context, name string) (p part, contents string) {
 	p = part{Name: "catalogue " + name}
-	c, err := catalog.Load(name)
+	wrong, err := catalog.Verify(ctx, name)
+	if len(wrong) > 0 {
+		err = wrong[0]
+		if more := len(wrong) - 1; more > 0 {
+			err = fmt.Errorf("%w (and %d more faults: trirank verify %s lists them)", err, more, name)
+		}
+	}
+	var c *catalog.Catalog
 	if err == nil {
-		err = c.Verify()
+		c, err = catalog.Load(name)
 	}
 	if err != nil {
 		p.Problem = err.Error()

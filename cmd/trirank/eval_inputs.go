@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +18,6 @@ import (
 	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/progress"
-	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -55,17 +52,12 @@ func (e *evaluating) openIndex(ctx context.Context) (err error) {
 		e.in.Models[info.System] = info.Hash
 		space, _ := e.x.Space(info.System)
 		e.in.Spaces[info.System] = space
-		f, err := regular.Open(filepath.Join(space.Model(), eval.TrainingFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		t, err := trainingOf(space.Model(), space.Encoder().Model)
 		if err != nil {
 			return err
 		}
-		t, err := eval.ReadTraining(f)
-		f.Close()
-		if err != nil {
-			return fmt.Errorf("model of %s: %w", info.System, err)
+		if t == nil {
+			continue
 		}
 		e.in.Training[info.System] = t
 	}

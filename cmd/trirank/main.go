@@ -134,7 +134,7 @@ page, and prepares all that they need.`,
 	})
 	root.AddCommand(
 		newImportCommand(), newStatsCommand(), newTrainCommand(), newModelCommand(), newBenchCommand(), newEmbedCommand(), newIndexCommand(),
-		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVersionCommand(),
+		newSearchCommand(), newEvalCommand(), newServeCommand(), newDoctorCommand(), newVerifyCommand(), newVersionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

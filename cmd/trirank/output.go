@@ -13,6 +13,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 )
 
@@ -166,6 +167,19 @@ func (o *evalFlags) place() (err error) {
 	return nil
 }
 
+// unmarshalReport reads a report.json of the given format. Older versions wrote no
+// checksum; those of format 1 had other members.
+func unmarshalReport(b []byte, format int, r *eval.Report) error {
+	err := checksum.UnmarshalJSON(b, r)
+	switch {
+	case !errors.Is(err, checksum.ErrNone):
+		return err
+	case format == 1:
+		return json.Unmarshal(b, r)
+	}
+	return checksum.Strict(b, r)
+}
+
 // readReport reads the report that trirank eval wrote to dir.
 func readReport(dir string) (*eval.Report, error) {
 	b, err := regular.ReadFile(filepath.Join(dir, "report.json"))
@@ -179,11 +193,12 @@ func readReport(dir string) (*eval.Report, error) {
 	if isBenchReport(dir) {
 		return nil, fmt.Errorf("cannot read report %s: it is one of trirank bench, and one of trirank eval is wanted (benchstat compares the benchmark.txt of two)", dir)
 	}
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
+	var is struct{ Format int }
+	if err := json.Unmarshal(b, &is); err == nil && (is.Format < 1 || is.Format > eval.ReportFormat) {
+		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, is.Format, eval.ReportFormat)
 	}
-	if r.Format < 1 || r.Format > eval.ReportFormat {
-		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, r.Format, eval.ReportFormat)
+	if err := unmarshalReport(b, is.Format, &r); err != nil {
+		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
 	}
 	return &r, nil
 }

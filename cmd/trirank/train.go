@@ -28,6 +28,12 @@ import (
 	"github.com/trirank/trirank/train/weights"
 )
 
+// What a run leaves in its folder, beside what package train does.
+const (
+	deltaFile   = "delta.safetensors"
+	modelFolder = "model"
+)
+
 // trainFlags are the flags of trirank train.
 type trainFlags struct {
 	catalogue, model, out, template string
@@ -313,7 +319,7 @@ func (t *training) learn(ctx context.Context, steps int) error {
 	name := filepath.Base(folder)
 	base := t.model.Encoder.Model
 	d := &finetuned.Delta{Base: base.Hash(), BaseName: base.Name, Run: name, Alpha: t.config.LoRAAlpha, Blend: t.blend, Training: t.record, Weights: result.Trained}
-	delta, dir := filepath.Join(t.out, "delta.safetensors"), filepath.Join(t.out, "model")
+	delta, dir := filepath.Join(t.out, deltaFile), filepath.Join(t.out, modelFolder)
 	err = finetuned.Merge(t.model.Dir, d, dir, base.Name+"-"+name, func(dir string) error {
 		m, err := openModel(ctx, dir)
 		if err != nil {

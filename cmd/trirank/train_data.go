@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/catalog"
+	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/progress"
@@ -354,9 +355,13 @@ func (d *dataset) validation(held []string, share float64) (*train.Validation, e
 
 // recordOf is what a model that learns from data has seen, its parent included.
 func (t *training) recordOf(learn, keptOut []string, data *train.Data) (eval.Training, error) {
-	r, err := parentRecord(t.model.Dir) // what its parent learnt, the model knows as well
+	known, err := trainingOf(t.model.Dir, t.model.Encoder.Model) // what its parent learnt, the model knows as well
 	if err != nil {
-		return r, err
+		return eval.Training{}, err
+	}
+	var r eval.Training
+	if known != nil {
+		r = *known
 	}
 	r.Queries = append(r.Queries, slices.Concat(learn, keptOut)...)
 	for _, p := range data.Products {
@@ -376,22 +381,27 @@ func hashLines(lines []string) string {
 // one and hardly change its figures.
 const mostValidation = 500
 
-// parentRecord is the record of training of the model to begin with, empty if it
-// has none.
-func parentRecord(dir string) (eval.Training, error) {
-	f, err := regular.Open(filepath.Join(dir, eval.TrainingFile))
+// trainingOf returns the record of what the model m in dir saw in training, nil if it has
+// none. A model that trirank trained must have its record: without it, it would
+// be tested on what it has learnt.
+func trainingOf(dir string, m *encoder.Model) (*eval.Training, error) {
+	path := filepath.Join(dir, eval.TrainingFile)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return eval.Training{}, nil
+		if m != nil && m.Run != "" {
+			return nil, fmt.Errorf("model %s: %s is missing, which says what the run %s that made it learnt from (copy it from there)", dir, eval.TrainingFile, m.Run)
+		}
+		return nil, nil
 	}
 	if err != nil {
-		return eval.Training{}, err
+		return nil, fmt.Errorf("model %s: %w", dir, err)
 	}
 	defer f.Close()
-	r, err := eval.ReadTraining(f)
+	t, err := eval.ReadTraining(f)
 	if err != nil {
-		return eval.Training{}, fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return *r, nil
+	return t, nil
 }
 
 // hashMined stands for what was mined for each query; empty for nothing.

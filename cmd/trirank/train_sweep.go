@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
@@ -264,16 +265,15 @@ func (s *sweeping) open() (unlock func(), err error) {
 	for _, x := range s.settings {
 		grid = append(grid, x.Setting)
 	}
-	want, err := json.MarshalIndent(struct {
+	want, err := checksum.MarshalJSON(struct {
 		Folds    int               `json:"folds"`
 		Settings []sweep.Setting   `json:"settings"`
 		Config   train.Config      `json:"config"` // where settings say nothing else
 		Inputs   map[string]string `json:"inputs"`
-	}{s.folds, grid, s.config, s.job.Inputs}, "", "  ")
+	}{s.folds, grid, s.config, s.job.Inputs})
 	if err != nil {
 		return nil, err
 	}
-	want = append(want, '\n')
 	path := filepath.Join(s.target, sweepConfigFile)
 	got, err := regular.ReadFile(path)
 	switch {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,8 +14,7 @@ import (
 	"time"
 
 	"github.com/trirank/trirank/eval"
-	"github.com/trirank/trirank/internal/atomicfile"
-	"github.com/trirank/trirank/internal/regular"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
@@ -32,13 +29,15 @@ type foldPart struct {
 // divide makes the folds and checks that each can be learnt from and measured,
 // before hours go into the first.
 func (s *sweeping) divide() error {
-	known, err := parentRecord(s.model.Dir)
+	known, err := trainingOf(s.model.Dir, s.model.Encoder.Model)
 	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for _, q := range known.Queries {
-		seen[judgments.Fold(q)] = true
+	if known != nil {
+		for _, q := range known.Queries {
+			seen[judgments.Fold(q)] = true
+		}
 	}
 	left := 0
 	for fold := range s.folds {
@@ -180,18 +179,11 @@ func (x oneSetting) folder() string {
 func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*foldValues, error) {
 	path := filepath.Join(dir, valuesFile)
 	for round := range 2 {
-		b, err := regular.ReadFile(path)
-		if err == nil {
-			v := &foldValues{}
-			if err := cmp.Or(json.Unmarshal(b, v), v.Check()); err != nil {
-				return nil, fmt.Errorf("%s is damaged: %w (remove it, and the sweep makes it again)", path, err)
-			}
-			return v, nil
+		v, err := readValues(path)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || round > 0 {
+			return v, err
 		}
-		if !errors.Is(err, fs.ErrNotExist) || round > 0 {
-			return nil, err
-		}
-		v, err := make()
+		v, err = make()
 		if err != nil {
 			return nil, err
 		}
@@ -204,15 +196,24 @@ func (s *sweeping) remember(dir string, make func() (*foldValues, error)) (*fold
 	panic("unreachable")
 }
 
-func writeValues(dir string, v *foldValues) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
+// readValues reads what writeValues wrote.
+func readValues(path string) (*foldValues, error) {
+	v := &foldValues{}
+	err := readChecked(path, v)
+	if err == nil {
+		err = v.Check()
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (remove it, and the sweep makes it again)", err)
+	}
+	return v, nil
+}
+
+func writeValues(dir string, v *foldValues) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return atomicfile.WriteBytes(filepath.Join(dir, valuesFile), append(b, '\n'))
+	return checksum.WriteJSON(filepath.Join(dir, valuesFile), v)
 }
 
 // measureBefore ranks a fold by the model to begin with.

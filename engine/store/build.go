@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/trirank/trirank/bm25"
 	"github.com/trirank/trirank/catalog"
@@ -19,6 +20,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/internal/npy"
 	"github.com/trirank/trirank/internal/regular"
@@ -108,7 +110,8 @@ func Build(ctx context.Context, out string, o BuildOptions) (*Built, error) {
 type builder struct {
 	BuildOptions
 	out, work, fresh string
-	old              *Manifest // nil: there is none that can be used
+	old              *Manifest      // nil: there is none that can be used
+	sums             checksum.Files // of what is written or taken over, as it should be
 	built            Built
 }
 
@@ -156,6 +159,7 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 	}
 	// Rankings have no dot in their names, so no folder of vectors is called so.
 	b := &builder{BuildOptions: o, out: out, work: out + workSuffix, fresh: filepath.Join(out+workSuffix, workFresh)}
+	b.sums = checksum.Files{}
 	b.built = Built{
 		Manifest: &Manifest{
 			Format: Format, Template: o.Template.String(), BM25: o.BM25,
@@ -181,13 +185,11 @@ func (o *BuildOptions) weights() map[string]float64 {
 // every byte of it is as it was.
 func (b *builder) readOld() {
 	old, err := ReadManifest(b.out)
-	if err != nil || old.verify(b.out) != nil {
+	if err != nil {
 		return
 	}
-	for _, m := range old.Models { // which verify leaves to faiss.Open
-		if sum, err := atomicfile.SHA256(filepath.Join(b.out, m.System, faissFile)); err != nil || sum != m.Index.SHA256 {
-			return
-		}
+	if len(old.Files.Verify(b.out, nil)) > 0 {
+		return
 	}
 	b.old = old
 }
@@ -246,7 +248,7 @@ func (b *builder) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := b.built.Manifest.write(b.fresh); err != nil {
+	if err := b.built.Manifest.write(b.fresh, b.sums); err != nil {
 		return err
 	}
 	if err := checkTarget(b.out); err != nil { // looked at again: a build takes long
@@ -264,27 +266,45 @@ func (b *builder) sameCatalogue() bool {
 	return b.old != nil && b.old.Catalogue.Hash == b.built.Manifest.Catalogue.Hash && b.old.Catalogue.Rows == b.built.Manifest.Catalogue.Rows
 }
 
+// wrote notes what was written into a folder of the index.
+func (b *builder) wrote(folder string, files checksum.Files) {
+	for name, sum := range files {
+		b.sums[folder+"/"+name] = sum
+	}
+}
+
+// takeOver notes that a folder is that of the old index.
+func (b *builder) takeOver(folder string) {
+	b.built.Reused = append(b.built.Reused, folder)
+	for name, sum := range b.old.Files {
+		if strings.HasPrefix(name, folder+"/") {
+			b.sums[name] = sum
+		}
+	}
+}
+
 func (b *builder) products(ctx context.Context) error {
 	dir := filepath.Join(b.fresh, productsFolder)
 	if b.sameCatalogue() {
-		b.built.Reused = append(b.built.Reused, productsFolder)
+		b.takeOver(productsFolder)
 		return linkTree(filepath.Join(b.out, productsFolder), dir)
 	}
 	step := b.Step("storing", "product", b.Catalog.Rows())
-	rows, err := writeProducts(ctx, dir, b.Catalog.Products(), step.Set)
+	rows, files, err := writeProducts(ctx, dir, b.Catalog.Products(), step.Set)
 	if err == nil && rows != b.Catalog.Rows() {
 		err = fmt.Errorf("the catalogue has %d products, not %d as it says (import it again)", rows, b.Catalog.Rows())
 	}
 	if err == nil {
-		err = writeJudgments(dir, b.Catalog.Judgments())
+		files[judgmentsFile], err = writeJudgments(dir, b.Catalog.Judgments())
 	}
+	b.wrote(productsFolder, files)
 	return ended(step, err)
 }
 
 func (b *builder) lexical(ctx context.Context) error {
 	dir := filepath.Join(b.fresh, lexicalSystem)
 	if b.sameCatalogue() && equalJSON(b.old.BM25, b.BM25) {
-		b.built.Reused = append(b.built.Reused, lexicalSystem)
+		b.takeOver(lexicalSystem)
 		return linkTree(filepath.Join(b.out, lexicalSystem), dir)
 	}
 	step := b.Step("indexing text", "product", b.Catalog.Rows())
@@ -322,7 +342,7 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	// would not make the same ones again.
 	if old := b.oldModel(info); old != nil && b.sameCatalogue() {
 		info.Index, info.Evidence = old.Index, old.Evidence
-		b.built.Reused = append(b.built.Reused, m.System)
+		b.takeOver(m.System)
 		b.built.Vectors[m.System] = Embedded{Rows: b.Catalog.Rows(), Reused: b.Catalog.Rows()}
 		return info, linkFiles(filepath.Join(b.out, m.System), dir, append([]string{faissFile}, vectorFiles...))
 	}
@@ -345,7 +365,8 @@ func (b *builder) model(ctx context.Context, m Model) (*ModelInfo, error) {
 	if err := ended(step, err); err != nil {
 		return nil, err
 	}
-	b.built.Vectors[m.System] = Embedded(done)
+	b.built.Vectors[m.System] = Embedded{done.Rows, done.Resumed, done.Reused, done.Encoded}
+	b.wrote(m.System, done.files)
 
 	if err := linkFiles(vectorsDir, dir, vectorFiles); err != nil {
 		return nil, err
@@ -392,12 +413,10 @@ func (b *builder) tuningQueries(ctx context.Context, m Model) ([]float32, error)
 		if err != nil {
 			return nil, err
 		}
-		if key := fold(j.Query); !seen[key] {
+		// Read to the end, where it shows whether they are as they were written.
+		if key := fold(j.Query); len(texts) < most && !seen[key] {
 			seen[key] = true
 			texts = append(texts, j.Query)
-		}
-		if len(texts) == most {
-			break
 		}
 	}
 	v := make([]float32, len(texts)*m.Encoder.Model.Dimension)

@@ -83,8 +83,10 @@ func scored(hits []faiss.Hit) []engine.Scored {
 func (d *dense) searchAllowed(v []float32, q engine.Query, k int) (hits []faiss.Hit) {
 	defer processors.Work()()
 	var score [1]float32
+	own := make([]float32, d.vectors.Cols)
 	for row, ok := q.Allow.NextSet(0); ok; row, ok = q.Allow.NextSet(row + 1) {
-		faiss.InnerProducts(score[:], v, d.vectors.Row(int(row)))
+		d.copyRow(own, int(row))
+		faiss.InnerProducts(score[:], v, own)
 		hits = faiss.KeepBest(hits, score[:], uint32(row), k)
 	}
 	return hits
@@ -97,8 +99,9 @@ func (d *dense) Scores(ctx context.Context, q engine.Query, rows []uint32, dst [
 		return err
 	}
 	defer processors.Work()()
-	const block = 1024
+	const block = 128 // so that the rows stay in the cache of the processor
 	var scores [block]float32
+	own := make([]float32, block*d.vectors.Cols)
 	if rows == nil {
 		if len(dst) != d.vectors.Rows {
 			return fmt.Errorf("cannot write %d scores to %d places", d.vectors.Rows, len(dst))
@@ -108,7 +111,8 @@ func (d *dense) Scores(ctx context.Context, q engine.Query, rows []uint32, dst [
 				return err
 			}
 			n := min(block, len(dst)-i)
-			faiss.InnerProducts(scores[:n], v, d.vectors.Values[i*d.vectors.Cols:(i+n)*d.vectors.Cols])
+			copy(own, d.vectors.Values[i*d.vectors.Cols:(i+n)*d.vectors.Cols])
+			faiss.InnerProducts(scores[:n], v, own[:n*d.vectors.Cols])
 			for j, s := range scores[:n] {
 				dst[i+j] = float64(s)
 			}
@@ -119,7 +123,8 @@ func (d *dense) Scores(ctx context.Context, q engine.Query, rows []uint32, dst [
 		if int(row) >= d.vectors.Rows {
 			return fmt.Errorf("there is no row %d", row)
 		}
-		faiss.InnerProducts(scores[:1], v, d.vectors.Row(int(row)))
+		d.copyRow(own, int(row))
+		faiss.InnerProducts(scores[:1], v, own[:d.vectors.Cols])
 		dst[i] = float64(scores[0])
 	}
 	return ctx.Err()
@@ -130,10 +135,16 @@ func (d *dense) Similar(ctx context.Context, row uint32, k int) (out engine.Rank
 	if int(row) >= d.vectors.Rows {
 		return out, fmt.Errorf("there is no row %d", row)
 	}
-	hits, err := d.index.Search(ctx, d.vectors.Row(int(row)), k, faiss.Params{}, nil)
+	own := make([]float32, d.vectors.Cols)
+	d.copyRow(own, int(row))
+	hits, err := d.index.Search(ctx, own, k, faiss.Params{}, nil)
 	out.Hits = scored(hits)
 	return out, err
 }
+
+// copyRow copies a row out of the mapped file. If the file was cut off, that is a panic in
+// Go, which can be caught; in C it would be the end of the process.
+func (d *dense) copyRow(dst []float32, row int) { copy(dst[:d.vectors.Cols], d.vectors.Row(row)) }
 
 // Embed implements engine.Embedder.
 func (d *dense) Embed(ctx context.Context, texts []string, asQueries bool) ([][]float32, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 )
 
@@ -96,10 +97,17 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	if o.Resume {
 		job.reuse = []string{out}
 	}
+	job.more = func() (checksum.Files, error) { return o.tables(out) }
 	done, err := job.run(ctx)
 	if err != nil {
 		return fail(err)
 	}
+	return Embedded{done.Rows, done.Resumed, done.Reused, done.Encoded}, nil
+}
+
+// tables writes the titles and statistics into dir.
+func (o *EmbedOptions) tables(dir string) (checksum.Files, error) {
+	files := checksum.Files{}
 	number := func(v float64) string {
 		if v == 0 {
 			return "" // unknown
@@ -116,8 +124,9 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 			return []string{p.ID, number(p.Popularity), number(p.Rating)}
 		}},
 	} {
-		err := atomicfile.Write(filepath.Join(out, t.file), func(w io.Writer) error {
-			out := csv.NewWriter(w)
+		err := atomicfile.Write(filepath.Join(dir, t.file), func(w io.Writer) error {
+			sum := checksum.NewWriter(w)
+			out := csv.NewWriter(sum)
 			if err := out.Write(t.header); err != nil {
 				return err
 			}
@@ -130,11 +139,12 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 				}
 			}
 			out.Flush()
+			files[t.file] = sum.Sum()
 			return out.Error()
 		})
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	return Embedded(done), nil
+	return files, nil
 }

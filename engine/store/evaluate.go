@@ -14,7 +14,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine"
-	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -31,7 +31,7 @@ func (m *Manifest) Hash() string {
 	for i := range c.Models {
 		c.Models[i].Path = ""
 	}
-	c.Files = map[string]File{}
+	c.Files = checksum.Files{}
 	for path, f := range m.Files {
 		if !strings.HasPrefix(path, lexicalSystem+"/") {
 			c.Files[path] = f
@@ -73,11 +73,7 @@ func SetFusion(dir string, f *engine.Fusion, queries []string) error {
 		m.Tuned = append(m.Tuned, hashQuery(q))
 	}
 	slices.Sort(m.Tuned)
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err == nil {
-		err = atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(b, '\n'))
-	}
-	if err != nil {
+	if err := m.save(dir); err != nil {
 		return fail(err)
 	}
 	return nil

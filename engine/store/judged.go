@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
@@ -30,9 +31,10 @@ type run [2]uint32
 
 // writeJudgments writes the judgments of a catalogue, which an evaluation reads as it
 // reads any others.
-func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) error {
-	return atomicfile.Write(filepath.Join(dir, judgmentsFile), func(w io.Writer) error {
-		out := judgments.NewWriter(w)
+func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) (sum checksum.File, err error) {
+	err = atomicfile.Write(filepath.Join(dir, judgmentsFile), func(w io.Writer) error {
+		summed := checksum.NewWriter(w)
+		out := judgments.NewWriter(summed)
 		for j, err := range list {
 			if err != nil {
 				return err
@@ -41,8 +43,11 @@ func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) error
 				return err
 			}
 		}
-		return out.Flush()
+		err := out.Flush()
+		sum = summed.Sum()
+		return err
 	})
+	return sum, err
 }
 
 func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {

@@ -1,14 +1,11 @@
 package store
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,25 +13,25 @@ import (
 	"github.com/trirank/trirank/bm25"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
-	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // Format is the version of the index directory that this program reads and
 // writes. Changes of it are listed in docs/formats.md.
-const Format = 3
+const Format = 4
 
 const manifestFile = "manifest.json"
 
 // Manifest is what manifest.json says about an index directory.
 type Manifest struct {
-	Format    int             `json:"format"`
-	Catalogue CatalogueInfo   `json:"catalogue"`
-	Template  string          `json:"template"` // of the text that is embedded
-	BM25      bm25.Options    `json:"bm25"`
-	Models    []ModelInfo     `json:"models"`
-	Fusion    string          `json:"fusion,omitempty"` // as engine.ParseFusion reads it
-	Tuned     []string        `json:"tuned,omitempty"`  // hashes of the queries that the fusion was chosen by
-	Files     map[string]File `json:"files"`            // by path with slashes; all but this one
+	Format    int            `json:"format"`
+	Catalogue CatalogueInfo  `json:"catalogue"`
+	Template  string         `json:"template"` // of the text that is embedded
+	BM25      bm25.Options   `json:"bm25"`
+	Models    []ModelInfo    `json:"models"`
+	Fusion    string         `json:"fusion,omitempty"` // as engine.ParseFusion reads it
+	Tuned     []string       `json:"tuned,omitempty"`  // hashes of the queries that the fusion was chosen by
+	Files     checksum.Files `json:"files"`            // all but this one
 }
 
 // CatalogueInfo identifies the catalogue that an index was built from.
@@ -60,99 +57,87 @@ type ModelInfo struct {
 	Evidence string `json:"evidence,omitempty"`
 }
 
-// File is the size and hash of a file of the directory.
-type File struct {
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+// files are those of the index that are read one by one. The text index has more, which
+// its own description lists.
+func (m *Manifest) files() []string {
+	names := []string{lexicalSystem + "/" + bm25.HeaderFile, productsFolder + "/" + judgmentsFile}
+	for _, f := range productFiles {
+		names = append(names, productsFolder+"/"+f)
+	}
+	for _, x := range m.Models {
+		for _, f := range append([]string{faissFile}, vectorFiles...) {
+			names = append(names, x.System+"/"+f)
+		}
+	}
+	return names
 }
 
 // ReadManifest reads and checks DIR/manifest.json, and no other file.
 func ReadManifest(dir string) (*Manifest, error) {
-	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot open index %s: there is no %s (it is not an index directory; trirank index makes one)", dir, manifestFile)
+	fail := func(err error, remedy string) (*Manifest, error) {
+		return nil, fmt.Errorf("cannot open index %s: %w (%s)", dir, err, remedy)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot open index %s: %w", dir, err)
-	}
+	const again = "build it again with trirank index"
 	var m Manifest
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(&m); err != nil {
-		return nil, fmt.Errorf("cannot open index %s: %s was cut off or changed (build it again with trirank index): %w", dir, manifestFile, err)
-	}
-	if m.Format != Format {
-		return nil, fmt.Errorf("cannot open index %s: its format is %d, this program reads %d (build it again with trirank index)", dir, m.Format, Format)
-	}
-	for path := range m.Files {
-		if !filepath.IsLocal(filepath.FromSlash(path)) {
-			return nil, fmt.Errorf("cannot open index %s: %s names a file outside it: %q", dir, manifestFile, path)
-		}
+	var other *checksum.FormatError
+	switch err := checksum.ReadJSON(filepath.Join(dir, manifestFile), Format, &m); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(fmt.Errorf("there is no %s", manifestFile), "it is not an index directory; trirank index makes one")
+	case errors.As(err, &other):
+		return fail(err, again)
+	case err != nil:
+		return fail(fmt.Errorf("%s was cut off or changed: %w", manifestFile, err), again)
 	}
 	if m.Catalogue.Rows < 1 || m.Catalogue.Rows > math.MaxInt32 {
-		return nil, fmt.Errorf("cannot open index %s: %s speaks of %d products", dir, manifestFile, m.Catalogue.Rows)
+		return fail(fmt.Errorf("%s speaks of %d products", manifestFile, m.Catalogue.Rows), again)
 	}
 	for _, x := range m.Models {
 		if !validSystem(x.System) || x.Dimension < 1 || x.Dimension > 1<<16 {
-			return nil, fmt.Errorf("cannot open index %s: %s has a model entry that cannot be: %q, dimension %d", dir, manifestFile, x.System, x.Dimension)
+			return fail(fmt.Errorf("%s has a model entry that cannot be: %q, dimension %d", manifestFile, x.System, x.Dimension), again)
 		}
+	}
+	if err := m.Files.Require(m.files()...); err != nil {
+		return fail(fmt.Errorf("%s: %w", manifestFile, err), again)
 	}
 	return &m, nil
 }
 
-// verify compares the files of dir with the manifest. Vector indexes are left to
-// faiss.Open, which does the same.
+// verify compares the files of dir with the manifest, but for those that are compared
+// where they are opened: the vector indexes, and all but the description of the text
+// index.
 func (m *Manifest) verify(dir string) error {
-	for _, path := range slices.Sorted(maps.Keys(m.Files)) {
-		want := m.Files[path]
-		full := filepath.Join(dir, filepath.FromSlash(path))
-		info, err := os.Stat(full)
-		if err != nil {
-			return fmt.Errorf("cannot open index %s: %w (build it again with trirank index)", dir, err)
-		}
-		if info.Size() != want.Bytes {
-			return fmt.Errorf("cannot open index %s: %s has %d bytes, not %d: it was cut off or changed (build it again with trirank index)", dir, path, info.Size(), want.Bytes)
-		}
-		if strings.HasSuffix(path, "/"+faissFile) {
-			continue
-		}
-		got, err := atomicfile.SHA256(full)
-		if err != nil {
-			return fmt.Errorf("cannot open index %s: %w", dir, err)
-		}
-		if got != want.SHA256 {
-			return fmt.Errorf("cannot open index %s: %s was changed: its SHA-256 is %.12s…, not %.12s… (build it again with trirank index)", dir, path, got, want.SHA256)
-		}
+	wrong := m.Files.Verify(dir, func(name string) bool {
+		return strings.HasSuffix(name, "/"+faissFile) || strings.HasPrefix(name, lexicalSystem+"/") && name != lexicalSystem+"/"+bm25.HeaderFile
+	})
+	if len(wrong) > 0 {
+		return fmt.Errorf("%w (build it again with trirank index)", wrong[0])
 	}
 	return nil
 }
 
-// write records all files under dir and writes the manifest.
-func (m *Manifest) write(dir string) error {
-	m.Files = map[string]File{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		sum, err := atomicfile.SHA256(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		m.Files[filepath.ToSlash(name)] = File{info.Size(), sum}
-		return err
-	})
+// write completes the index in dir by its manifest. Files that sums has are not read
+// again: it says what was meant to be written.
+func (m *Manifest) write(dir string, sums checksum.Files) error {
+	rest, err := checksum.OfTree(dir, append(slices.Collect(maps.Keys(sums)), manifestFile)...)
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
+	m.Files = checksum.Files{}
+	maps.Copy(m.Files, sums)
+	maps.Copy(m.Files, rest)
+	if err := m.Files.Require(m.files()...); err != nil {
 		return err
 	}
-	return atomicfile.WriteBytes(filepath.Join(dir, manifestFile), append(b, '\n'))
+	for _, x := range m.Models {
+		if name := x.System + "/" + faissFile; m.Files[name].SHA256 != x.Index.SHA256 {
+			return fmt.Errorf("%s was changed since it was written", name)
+		}
+	}
+	return m.save(dir)
+}
+
+func (m *Manifest) save(dir string) error {
+	return checksum.WriteJSON(filepath.Join(dir, manifestFile), m)
 }
 
 // validSystem reports whether name can name a ranking made with a model: it is a

@@ -56,9 +56,6 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := m.verify(dir); err != nil {
-		return nil, err
-	}
 	for name := range o.Models {
 		if !slices.ContainsFunc(m.Models, func(i ModelInfo) bool { return i.System == name }) {
 			return nil, fmt.Errorf("cannot open index %s: it has no ranking %q to give a model to", dir, name)
@@ -70,6 +67,14 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())
 		}
 	}()
+	files, err := watch(dir, m)
+	if err != nil {
+		return nil, err
+	}
+	x.closers = append(x.closers, files.close)
+	if err := m.verify(dir); err != nil {
+		return nil, err
+	}
 	ps, err := openProducts(filepath.Join(dir, productsFolder), m.Catalogue.Rows)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		return nil, fmt.Errorf("the text index has %d products, the catalogue %d", text.Rows(), m.Catalogue.Rows)
 	}
 	config := engine.Config{
-		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Recent: o.Recent, Examples: ps.judged.some(exampleQueries), GreatestLabel: ps.judged.greatest(),
+		Name: m.Catalogue.Name, Products: ps, Fusion: o.Fusion, Recent: o.Recent, Examples: ps.judged.some(exampleQueries), GreatestLabel: ps.judged.greatest(), Intact: files.changed,
 		Systems: []engine.System{{Name: lexicalSystem, Kind: "lexical", Detail: bm25Detail(m.BM25), Ranker: newLexical(text)}},
 	}
 	for _, name := range o.Bleve {
@@ -119,6 +124,9 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		}
 	}
 	if x.Engine, err = engine.New(config); err != nil {
+		return nil, err
+	}
+	if err := files.changed(); err != nil {
 		return nil, err
 	}
 	return x, nil

@@ -23,6 +23,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
@@ -38,6 +39,8 @@ const (
 	columnsFile    = "columns.bin"     // what filters look at: column, a row
 	dictionaryFile = "dictionary.json" // what the numbers in columns mean
 )
+
+var productFiles = []string{recordsFile, offsetsFile, idsFile, idOffsetsFile, idOrderFile, columnsFile, dictionaryFile}
 
 // column is a row of columns.bin.
 type column struct {
@@ -75,11 +78,11 @@ func (in interner) list() []string {
 	return out
 }
 
-// writeProducts writes the products folder. Memory grows by about the length of an
-// id a product.
-func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.Product, error], progress func(int)) (rows int, err error) {
+// writeProducts writes the products folder, and returns what it wrote. Memory grows by
+// about the length of an id a product.
+func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.Product, error], progress func(int)) (rows int, written checksum.Files, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	var files []*os.File
 	defer func() {
@@ -87,6 +90,7 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 			err = errors.Join(err, f.Close())
 		}
 	}()
+	sums := map[string]*checksum.Writer{}
 	open := func(name string) *bufio.Writer {
 		f, e := os.Create(filepath.Join(dir, name))
 		if e != nil {
@@ -94,11 +98,12 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 			return nil
 		}
 		files = append(files, f)
-		return bufio.NewWriterSize(f, 1<<20)
+		sums[name] = checksum.NewWriter(f)
+		return bufio.NewWriterSize(sums[name], 1<<20)
 	}
 	records, offsets, ids, idOffsets, columns := open(recordsFile), open(offsetsFile), open(idsFile), open(idOffsetsFile), open(columnsFile)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	u64 := func(w io.Writer, v uint64) { w.Write(binary.LittleEndian.AppendUint64(nil, v)) } // bufio keeps the error
 	brands, categories := interner{}, interner{}
@@ -106,14 +111,14 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 	var allIDs []string
 	for p, err := range products {
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		line, err := json.Marshal(p)
 		if err != nil {
-			return 0, fmt.Errorf("product %s: %w", p.ID, err)
+			return 0, nil, fmt.Errorf("product %s: %w", p.ID, err)
 		}
 		u64(offsets, at)
 		u64(idOffsets, idAt)
@@ -133,7 +138,7 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 	u64(offsets, at)
 	u64(idOffsets, idAt)
 	if rows == 0 || rows > math.MaxInt32 {
-		return 0, fmt.Errorf("a catalogue of %d products cannot be indexed", rows)
+		return 0, nil, fmt.Errorf("a catalogue of %d products cannot be indexed", rows)
 	}
 	order := make([]uint32, rows)
 	for i := range order {
@@ -142,13 +147,13 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 	slices.SortFunc(order, func(a, b uint32) int { return cmp.Compare(allIDs[a], allIDs[b]) })
 	for i, row := range order[1:] {
 		if allIDs[row] == allIDs[order[i]] {
-			return 0, fmt.Errorf("two products have the id %q", allIDs[row])
+			return 0, nil, fmt.Errorf("two products have the id %q", allIDs[row])
 		}
 	}
 	idOrder := open(idOrderFile)
 	dict := open(dictionaryFile)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	for _, row := range order {
 		idOrder.Write(binary.LittleEndian.AppendUint32(nil, row))
@@ -157,22 +162,26 @@ func writeProducts(ctx context.Context, dir string, products iter.Seq2[catalog.P
 	for _, path := range categories.list() {
 		var levels []string
 		if err := json.Unmarshal([]byte(path), &levels); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		d.Categories = append(d.Categories, levels)
 	}
 	if err := json.NewEncoder(dict).Encode(d); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	for _, w := range []*bufio.Writer{records, offsets, ids, idOffsets, columns, idOrder, dict} {
 		if err := w.Flush(); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
 	if progress != nil {
 		progress(rows)
 	}
-	return rows, nil
+	written = checksum.Files{}
+	for name, w := range sums {
+		written[name] = w.Sum()
+	}
+	return rows, written, nil
 }
 
 // products implements engine.Products over memory-mapped files: what is not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,7 +79,9 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 	b.Recall = recall
 	at := slices.IndexFunc(m.Models, func(i ModelInfo) bool { return i.System == system })
 	m.Models[at].Index, m.Models[at].Evidence = b, evidence
-	if err := m.write(fresh); err != nil {
+	sums := maps.Clone(m.Files)
+	delete(sums, system+"/"+faissFile)
+	if err := m.write(fresh, sums); err != nil {
 		return err
 	}
 	return atomicfile.ReplaceDir(fresh, dir)

@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/npy"
 )
 
@@ -237,15 +238,7 @@ func TestReuse(t *testing.T) {
 	}
 	// An index made when auto meant something else is made anew.
 	build(func(*store.BuildOptions) {})
-	manifest := filepath.Join(dir, "manifest.json")
-	text, err := os.ReadFile(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := bytes.Replace(text, []byte(`"factory": "Flat"`), []byte(`"factory": "IVF8,Flat"`), 1)
-	if err := os.WriteFile(manifest, other, 0o644); err != nil || bytes.Equal(other, text) {
-		t.Fatal("the manifest names no factory", err)
-	}
+	changeManifest(t, dir, func(m *store.Manifest) { m.Models[0].Index.Factory = "IVF8,Flat" })
 	if b = build(func(*store.BuildOptions) {}); !slices.Equal(b.Reused, all[:2]) || b.Vectors["pretrained"].Encoded != 0 || b.Manifest.Models[0].Index.Factory != "Flat" {
 		t.Errorf("auto meant something else, reused %v, %+v", b.Reused, b.Manifest.Models[0])
 	}
@@ -388,27 +381,39 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// changeManifest changes the manifest of an index, and its checksum with it.
+func changeManifest(t testing.TB, dir string, change func(*store.Manifest)) {
+	t.Helper()
+	path := filepath.Join(dir, "manifest.json")
+	var m store.Manifest
+	if err := checksum.ReadJSON(path, store.Format, &m); err != nil {
+		t.Fatal(err)
+	}
+	change(&m)
+	if err := checksum.WriteJSON(path, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestManifestErrors(t *testing.T) {
-	change := func(old, new string) string {
+	with := func(change func(dir string)) string {
 		dir := copyOf(t, sample(t))
-		path := filepath.Join(dir, "manifest.json")
-		b, _ := os.ReadFile(path)
-		if !bytes.Contains(b, []byte(old)) {
-			t.Fatalf("the manifest has no %q", old)
-		}
-		os.WriteFile(path, bytes.Replace(b, []byte(old), []byte(new), 1), 0o644)
+		change(dir)
 		return dir
 	}
-	missing := copyOf(t, sample(t))
-	os.Remove(filepath.Join(missing, "products", "ids.bin"))
+	manifest := func(change func(m *store.Manifest)) string {
+		return with(func(dir string) { changeManifest(t, dir, change) })
+	}
 	for want, dir := range map[string]string{
 		"it is not an index directory": t.TempDir(),
-		"no such file":                 missing,
-		"its format is 99":             change(`"format": 3`, `"format": 99`),
-		"unexpected EOF":               change("}\n}\n", ""),
-		"names a file outside":         change(`"bm25/bm25.json"`, `"../bm25.json"`),
-		"cannot be":                    change(`"system": "pretrained"`, `"system": "../x"`),
-		"not the one that made":        change(`"hash": "`+open(t, sample(t)).Manifest.Models[0].Hash[:4], `"hash": "ffff`),
+		"ids.bin is missing":           with(func(dir string) { os.Remove(filepath.Join(dir, "products", "ids.bin")) }),
+		"its format is 99":             manifest(func(m *store.Manifest) { m.Format = 99 }),
+		"no checksum in its last line": with(func(dir string) { os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}\n"), 0o644) }),
+		"unexpected EOF":               with(func(dir string) { os.Truncate(filepath.Join(dir, "manifest.json"), 500) }),
+		"is outside of the directory":  manifest(func(m *store.Manifest) { m.Files["../bm25.json"] = m.Files["bm25/bm25.json"] }),
+		"does not list products/ids":   manifest(func(m *store.Manifest) { delete(m.Files, "products/ids.bin") }),
+		"cannot be":                    manifest(func(m *store.Manifest) { m.Models[0].System = "../x" }),
+		"not the one that made":        manifest(func(m *store.Manifest) { m.Models[0].Hash = "ffff" }),
 	} {
 		x, err := store.Open(context.Background(), dir, store.OpenOptions{})
 		if err == nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 )
 
@@ -50,7 +51,7 @@ func checkTarget(out string) error {
 	var ours struct {
 		Format    int
 		Catalogue *CatalogueInfo
-		Files     map[string]File
+		Files     checksum.Files
 	}
 	raw, err := regular.ReadFile(filepath.Join(out, manifestFile))
 	if err != nil || json.Unmarshal(raw, &ours) != nil || ours.Format == 0 || ours.Catalogue == nil || ours.Files == nil {
@@ -61,7 +62,7 @@ func checkTarget(out string) error {
 
 // checkParts reports the first file or folder of an index that is no part of it: all of
 // the index directory is replaced.
-func checkParts(dir string, files map[string]File) error {
+func checkParts(dir string, files checksum.Files) error {
 	if err := atomicfile.Clean(dir); err != nil { // of a manifest whose writing was killed
 		return err
 	}

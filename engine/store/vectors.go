@@ -1,15 +1,14 @@
 package store
 
 import (
-	"bytes"
+	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,39 +16,37 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/npy"
 )
 
 // Files beside a matrix of vectors. While it is being made, the matrix has no
-// header and its name, and that of the hashes, end in .partial.
+// header and its name, and that of the texts, end in .partial.
 const (
 	vectorsFile     = "vectors.npy"
 	vectorsInfoFile = "vectors.json"   // what made the vectors
-	textHashesFile  = "vectors.hashes" // textHashBytes a row
+	textHashesFile  = "vectors.hashes" // a record a row: see record
 	partial         = ".partial"
 )
 
-// textHashBytes of a SHA-256 tell texts apart: among ten million, two collide with
-// a probability of 10^-24.
-const textHashBytes = 16
+// vectorsFormat is the number of the format of vectors.json and of what it describes.
+const vectorsFormat = 2 // 2: checksums
 
-type textHash [textHashBytes]byte
-
-func hashText(s string) (h textHash) {
-	sum := sha256.Sum256([]byte(s))
-	copy(h[:], sum[:])
-	return h
-}
-
-// vectorsInfo says what the vectors of a folder were made with. Vectors may be
-// taken over only where it is the same.
-type vectorsInfo struct {
+// origin says what vectors were made with. Vectors may be taken over only where it is
+// the same.
+type origin struct {
 	Format    int    `json:"format"`
 	Model     string `json:"model"`
 	Hash      string `json:"hash"` // encoder.Model.Hash
 	Template  string `json:"template"`
 	Dimension int    `json:"dimension"`
-	Rows      int    `json:"rows"`
+}
+
+// vectorsInfo is vectors.json.
+type vectorsInfo struct {
+	origin
+	Rows  int            `json:"rows"`
+	Files checksum.Files `json:"files,omitempty"` // of the folder, once the vectors are whole
 }
 
 // chunk is how many products are read, encoded and made durable together. Rows are
@@ -75,6 +72,8 @@ type embedJob struct {
 	reuse    []string
 	started  func(done int) // how many rows an interrupted job had made
 	progress func(done int)
+	// more, if not nil, writes further files into dir and returns what they are.
+	more func() (checksum.Files, error)
 }
 
 // embedded is the outcome of an embedJob.
@@ -83,15 +82,16 @@ type embedded struct {
 	Resumed int // made by an interrupted job before
 	Reused  int // taken over
 	Encoded int
+	files   checksum.Files // of the finished vectors, with vectors.json
 }
 
 func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 	dim := j.model.Dimension
-	info := vectorsInfo{Format: 1, Model: j.model.Name, Hash: j.model.Hash(), Template: j.template.String(), Dimension: dim}
-	old := openReusable(append(slices.Clone(j.reuse), filepath.Join(j.dir, earlierFolder)), info)
+	info := vectorsInfo{origin: origin{Format: vectorsFormat, Model: j.model.Name, Hash: j.model.Hash(), Template: j.template.String(), Dimension: dim}}
+	old := openReusable(append(slices.Clone(j.reuse), filepath.Join(j.dir, earlierFolder)), info.origin)
 	defer func() { err = errors.Join(err, old.close()) }()
 
-	if !j.resume || !sameOrigin(j.dir, vectorsInfoFile+partial, info) {
+	if kept, err := readInfo(j.dir, vectorsInfoFile+partial); !j.resume || err != nil || !kept.origin.same(info.origin) {
 		for _, name := range []string{j.matrix + partial, textHashesFile + partial} {
 			if err := os.Remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return out, err
@@ -125,13 +125,10 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 		v := vectors[:len(texts)*dim]
 		var fresh []string
 		var places []int
-		keys := make([]byte, 0, len(texts)*textHashBytes)
+		keys := make([]textHash, len(texts))
 		for i, text := range texts {
-			h := hashText(text)
-			keys = append(keys, h[:]...)
-			if row, ok := old.row(h); ok {
-				copy(v[i*dim:], row)
-			} else {
+			keys[i] = hashText(text)
+			if !old.copy(v[i*dim:(i+1)*dim], keys[i]) {
 				fresh, places = append(fresh, text), append(places, i)
 			}
 		}
@@ -140,7 +137,14 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 			return err
 		}
 		for k, i := range places {
+			if err := checkUnit(encoded[k*dim : (k+1)*dim]); err != nil {
+				return fmt.Errorf("the model made of product %d %w", done.rows+out.Rows-out.Resumed+i, err)
+			}
 			copy(v[i*dim:(i+1)*dim], encoded[k*dim:])
+		}
+		records := make([]byte, 0, len(texts)*recordBytes)
+		for i, key := range keys {
+			records = appendRecord(records, key, v[i*dim:(i+1)*dim])
 		}
 		out.Encoded += len(fresh)
 		out.Reused += len(texts) - len(fresh)
@@ -148,7 +152,7 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 		for _, w := range []struct {
 			f *os.File
 			b []byte
-		}{{values, npy.Bytes(v)}, {hashes, keys}} {
+		}{{values, npy.Bytes(v)}, {hashes, records}} {
 			if _, err := w.f.Write(w.b); err != nil {
 				return err
 			}
@@ -199,52 +203,120 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 	if out.Rows != j.rows {
 		return out, fmt.Errorf("the catalogue has %d products, not %d as it says (import it again)", out.Rows, j.rows)
 	}
-	return out, j.finish(info)
+	var damaged *damagedRow
+	if out.files, err = j.finish(info); errors.As(err, &damaged) {
+		// The disk changed what was written: what is whole is found by its text.
+		if err := j.setAside(j.rows, info); err != nil {
+			return out, err
+		}
+		if err := done.truncate(damaged.row / chunk * chunk); err != nil {
+			return out, err
+		}
+		return j.run(ctx)
+	}
+	return out, err
 }
 
-// finish puts header and rows together, and everything in its place. The info,
-// without which nothing is believed, goes first and comes back last.
-func (j *embedJob) finish(info vectorsInfo) error {
+// finish puts header and rows together, and everything in its place, and returns what
+// it wrote. The info, without which nothing is believed, goes first and comes back last.
+func (j *embedJob) finish(info vectorsInfo) (files checksum.Files, err error) {
 	if err := os.Remove(filepath.Join(j.dir, vectorsInfoFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, err
 	}
-	err := atomicfile.Write(filepath.Join(j.dir, j.matrix), func(w io.Writer) error {
+	hashes, err := checksum.ReadFile(filepath.Join(j.dir, textHashesFile+partial), int64(j.rows)*recordBytes)
+	if err != nil {
+		return nil, err
+	}
+	if len(hashes) != j.rows*recordBytes {
+		return nil, fmt.Errorf("there are %d bytes of hashes for %d rows: something else writes to them", len(hashes), j.rows)
+	}
+	files = checksum.Files{}
+	write := func(name string, write func(w io.Writer) error) error {
+		return atomicfile.Write(filepath.Join(j.dir, name), func(w io.Writer) error {
+			sum := checksum.NewWriter(w)
+			err := write(sum)
+			files[name] = sum.Sum()
+			return err
+		})
+	}
+	err = write(j.matrix, func(w io.Writer) error {
 		if _, err := w.Write(npy.Header(j.rows, info.Dimension)); err != nil {
 			return err
 		}
-		f, err := os.Open(filepath.Join(j.dir, j.matrix+partial))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		n, err := io.Copy(w, f)
-		if want := 4 * int64(j.rows) * int64(info.Dimension); err == nil && n != want {
-			err = fmt.Errorf("%s has %d bytes, not %d: something else writes to it", f.Name(), n, want)
-		}
+		return copyRows(w, filepath.Join(j.dir, j.matrix+partial), hashes, info.Dimension)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = write(textHashesFile, func(w io.Writer) error {
+		_, err := w.Write(hashes)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hashes, err := os.ReadFile(filepath.Join(j.dir, textHashesFile+partial))
+	info.Rows, info.Files = j.rows, files
+	if j.more != nil {
+		more, err := j.more()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(info.Files, more)
+	}
+	text, err := checksum.MarshalJSON(info)
 	if err != nil {
+		return nil, err
+	}
+	err = write(vectorsInfoFile, func(w io.Writer) error {
+		_, err := w.Write(text)
 		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if len(hashes) != j.rows*textHashBytes {
-		return fmt.Errorf("there are %d bytes of hashes for %d rows", len(hashes), j.rows)
-	}
-	if err := atomicfile.WriteBytes(filepath.Join(j.dir, textHashesFile), hashes); err != nil {
-		return err
-	}
-	info.Rows = j.rows
-	if err := writeInfo(j.dir, vectorsInfoFile, info); err != nil {
-		return err
-	}
-	return errors.Join(
+	return files, errors.Join(
 		os.Remove(filepath.Join(j.dir, j.matrix+partial)),
 		os.Remove(filepath.Join(j.dir, textHashesFile+partial)),
 		os.Remove(filepath.Join(j.dir, vectorsInfoFile+partial)),
 		os.RemoveAll(filepath.Join(j.dir, earlierFolder)))
+}
+
+// copyRows writes to w the rows of the file at path, each of which has to have the
+// checksum of its record.
+func copyRows(w io.Writer, path string, records []byte, dim int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<20)
+	row := make([]byte, 4*dim)
+	for i := range len(records) / recordBytes {
+		if _, err := io.ReadFull(in, row); err != nil {
+			return fmt.Errorf("%s: row %d: %w", path, i, err)
+		}
+		if r, ok := parseRecord(records[i*recordBytes:]); !ok || r.sum != checksum.CRC(row) {
+			return &damagedRow{path, i}
+		}
+		if _, err := w.Write(row); err != nil {
+			return err
+		}
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		return fmt.Errorf("%s has more than %d rows: something else writes to it", path, len(records)/recordBytes)
+	}
+	return nil
+}
+
+// damagedRow is the error of a row that is not as it was written.
+type damagedRow struct {
+	path string
+	row  int
+}
+
+// Error names the file.
+func (e *damagedRow) Error() string {
+	return fmt.Sprintf("row %d of %s was changed since it was written", e.row, e.path)
 }
 
 // earlierFolder keeps what an interrupted run made for a catalogue that has
@@ -267,7 +339,7 @@ func (j *embedJob) setAside(rows int, info vectorsInfo) error {
 		bytes    int64
 	}{
 		{j.matrix + partial, vectorsFile, npy.Header(rows, info.Dimension), 4 * int64(rows) * int64(info.Dimension)},
-		{textHashesFile + partial, textHashesFile, nil, int64(rows) * textHashBytes},
+		{textHashesFile + partial, textHashesFile, nil, int64(rows) * recordBytes},
 	} {
 		err := atomicfile.Write(filepath.Join(dir, part.to), func(w io.Writer) error {
 			f, err := os.Open(filepath.Join(j.dir, part.from))
@@ -287,124 +359,4 @@ func (j *embedJob) setAside(rows int, info vectorsInfo) error {
 	}
 	info.Rows = rows
 	return writeInfo(dir, vectorsInfoFile, info)
-}
-
-func writeInfo(dir, name string, info vectorsInfo) error {
-	b, err := json.MarshalIndent(info, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(dir, name), append(b, '\n'))
-}
-
-func readInfo(dir, name string) (info vectorsInfo, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return info, err
-	}
-	return info, json.Unmarshal(b, &info)
-}
-
-// sameOrigin reports whether what the info file name in dir speaks of was made
-// with the same model and template.
-func sameOrigin(dir, name string, info vectorsInfo) bool {
-	have, err := readInfo(dir, name)
-	have.Rows, have.Model, info.Model = 0, "", ""
-	return err == nil && have == info
-}
-
-// progressFiles is what an interrupted job left: whole chunks of vectors and the
-// hashes of their texts.
-type progressFiles struct {
-	values, hashes *os.File
-	rows, dim      int
-	keys           []byte
-}
-
-func openPartial(valuesPath, hashesPath string, dim int) (values, hashes *os.File, p *progressFiles, err error) {
-	if values, err = os.OpenFile(valuesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, nil, nil, err
-	}
-	if hashes, err = os.OpenFile(hashesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, nil, nil, errors.Join(err, values.Close())
-	}
-	p = &progressFiles{values: values, hashes: hashes, dim: dim}
-	v, err1 := values.Seek(0, io.SeekEnd)
-	h, err2 := hashes.Seek(0, io.SeekEnd)
-	rows := min(int(v)/(4*dim), int(h)/textHashBytes) / chunk * chunk
-	p.keys = make([]byte, rows*textHashBytes)
-	_, err3 := hashes.ReadAt(p.keys, 0)
-	if err := errors.Join(err1, err2, err3, p.truncate(rows)); err != nil {
-		return nil, nil, nil, errors.Join(err, values.Close(), hashes.Close())
-	}
-	return values, hashes, p, nil
-}
-
-// truncate keeps the first rows.
-func (p *progressFiles) truncate(rows int) error {
-	p.rows = rows
-	_, err1 := p.values.Seek(int64(rows*4*p.dim), io.SeekStart)
-	_, err2 := p.hashes.Seek(int64(rows*textHashBytes), io.SeekStart)
-	return errors.Join(err1, err2, p.values.Truncate(int64(rows*4*p.dim)), p.hashes.Truncate(int64(rows*textHashBytes)))
-}
-
-func (p *progressFiles) matches(row int, h textHash) bool {
-	return bytes.Equal(p.keys[row*textHashBytes:(row+1)*textHashBytes], h[:])
-}
-
-// reusable finds vectors that exist already by the hash of their text.
-type reusable struct {
-	matrices []*npy.Matrix
-	at       map[textHash][2]uint32 // matrix and row
-}
-
-// openReusable opens those of dirs that were made with the same model and
-// template, whole ones only; others are passed over, since vectors can be made
-// anew.
-func openReusable(dirs []string, info vectorsInfo) *reusable {
-	r := &reusable{at: map[textHash][2]uint32{}}
-	for _, dir := range dirs {
-		have, err := readInfo(dir, vectorsInfoFile)
-		if err != nil || have.Rows == 0 || !sameOrigin(dir, vectorsInfoFile, info) {
-			continue
-		}
-		keys, err := os.ReadFile(filepath.Join(dir, textHashesFile))
-		if err != nil || len(keys) != have.Rows*textHashBytes {
-			continue
-		}
-		for _, name := range []string{vectorsFile, embeddingsFile} {
-			m, err := npy.Open(filepath.Join(dir, name))
-			if err != nil {
-				continue
-			}
-			if m.Rows != have.Rows || m.Cols != info.Dimension {
-				m.Close()
-				continue
-			}
-			for i := range have.Rows {
-				h := textHash(keys[i*textHashBytes:])
-				if _, have := r.at[h]; !have {
-					r.at[h] = [2]uint32{uint32(len(r.matrices)), uint32(i)}
-				}
-			}
-			r.matrices = append(r.matrices, m)
-			break
-		}
-	}
-	return r
-}
-
-func (r *reusable) row(h textHash) ([]float32, bool) {
-	at, ok := r.at[h]
-	if !ok {
-		return nil, false
-	}
-	return r.matrices[at[0]].Row(int(at[1])), true
-}
-
-func (r *reusable) close() (err error) {
-	for _, m := range r.matrices {
-		err = errors.Join(err, m.Close())
-	}
-	return err
 }

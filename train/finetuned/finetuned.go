@@ -33,7 +33,7 @@ type Delta struct {
 }
 
 // deltaFormat is the number of the format of the metadata.
-const deltaFormat = "1"
+const deltaFormat = "2" // 2: with a checksum
 
 // Write writes the delta as a safetensors file.
 func (d *Delta) Write(path string) error {
@@ -46,7 +46,7 @@ func (d *Delta) Write(path string) error {
 	for _, w := range d.Weights {
 		list = append(list, safetensors.Tensor{Name: w.Name, Shape: w.Dims, Values: w.Values})
 	}
-	return safetensors.Write(path, list, map[string]string{
+	return safetensors.WriteChecked(path, list, map[string]string{
 		"trirank": deltaFormat, "base": d.Base, "base_name": d.BaseName, "run": d.Run,
 		"lora_alpha": number(d.Alpha), "blend": number(d.Blend), "training": record.String(),
 	})
@@ -61,6 +61,9 @@ func ReadDelta(path string) (*Delta, error) {
 	}
 	if meta["trirank"] != deltaFormat {
 		return fail(fmt.Errorf("its format is %q, this program reads %q (it is not a delta of trirank, or of another version)", meta["trirank"], deltaFormat))
+	}
+	if err := safetensors.Check(path, meta); err != nil {
+		return fail(err)
 	}
 	d := &Delta{Base: meta["base"], BaseName: meta["base_name"], Run: meta["run"]}
 	var err1, err2 error

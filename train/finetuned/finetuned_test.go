@@ -52,12 +52,12 @@ func TestReadDeltaRefuses(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, meta map[string]string) string {
 		path := filepath.Join(dir, name)
-		if err := safetensors.Write(path, []safetensors.Tensor{{Name: "a", Shape: []int{1}, Values: []float32{1}}}, meta); err != nil {
+		if err := safetensors.WriteChecked(path, []safetensors.Tensor{{Name: "a", Shape: []int{1}, Values: []float32{1}}}, meta); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
-	good := map[string]string{"trirank": "1", "lora_alpha": "16", "blend": "0", "training": `{"format": 1}`}
+	good := map[string]string{"trirank": "2", "lora_alpha": "16", "blend": "0", "training": `{"format": 1}`}
 	with := func(key, value string) map[string]string {
 		out := map[string]string{}
 		for k, v := range good {

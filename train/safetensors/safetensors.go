@@ -23,6 +23,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 )
 
@@ -98,6 +99,13 @@ func Write(path string, tensors []Tensor, metadata map[string]string) error {
 		return fmt.Errorf("cannot write tensors to %s: %w", path, err)
 	}
 	return nil
+}
+
+// Sum returns the size and hash of the file that Write makes.
+func Sum(tensors []Tensor, metadata map[string]string) (checksum.File, error) {
+	w := checksum.NewWriter(io.Discard)
+	err := Encode(w, tensors, metadata)
+	return w.Sum(), err
 }
 
 // Encode writes to w what Write writes to a file. If a tensor is not as it should be,
