@@ -122,7 +122,8 @@ func TestKilled(t *testing.T) {
 		write := func(w io.Writer) error {
 			io.WriteString(w, "half")
 			os.WriteFile(filepath.Join(dir, "ready"), nil, 0o644)
-			select {}
+			time.Sleep(time.Hour)
+			return nil
 		}
 		if os.Getenv("ATOMICFILE_TEST_WHAT") == "file" {
 			Write(filepath.Join(dir, "target"), write)

@@ -21,13 +21,14 @@ type Error struct {
 
 // Error names the path and what lies there.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s is %s, and a regular file is wanted (name one, or copy what it gives into one)", e.Path, kind(e.Mode))
+	if e.Mode.IsDir() {
+		return e.Path + " is a directory, not a plain file (name a file)"
+	}
+	return fmt.Sprintf("%s is %s, not a plain file (copy what it gives into one)", e.Path, kind(e.Mode))
 }
 
 func kind(mode fs.FileMode) string {
 	switch {
-	case mode.IsDir():
-		return "a directory"
 	case mode&fs.ModeNamedPipe != 0:
 		return "a pipe"
 	case mode&fs.ModeSocket != 0:
