@@ -114,6 +114,10 @@ func workspaceOf(e fs.DirEntry) (name string, ok bool) {
 // cleanOne removes a workspace of what lies at path if it is one and nobody holds it.
 func cleanOne(dir, path string) error {
 	unlock, err := filelock.TakeExisting(filepath.Join(dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		os.Remove(dir) // only if it is empty: its process was killed before it could lock it
+		return nil
+	}
 	if err != nil {
 		return nil // it is in use, or not ours to touch
 	}
