@@ -82,11 +82,11 @@ func resumeHint(args []string) string {
 	}
 	switch args[0] {
 	case "embed":
-		return "; each 256 vectors that were done are kept: give the same command with --resume to go on"
+		return "; vectors are kept 256 at a time: give the same command with --resume to go on"
 	case "train":
 		return "; the steps so far are kept: give the same command with --resume to go on"
 	case "index":
-		return "; each 256 vectors that were done are kept: give the same command to go on"
+		return "; vectors are kept 256 at a time: give the same command to go on"
 	}
 	if slices.Contains(args, "--write") && slices.Contains(args, "quantization") {
 		return "; of the models that were compared by then model.json says what they cost" // bench quantization --write

@@ -14,6 +14,10 @@ import (
 
 var errEncoded = errors.New("its values are damaged")
 
+// plainDictionary is what older programs call the encodings of a dictionary and of
+// indexes into it.
+const plainDictionary format.Encoding = 2
+
 // padding is how many values more than there are a run of packed ones may hold.
 const padding = 504
 
@@ -194,7 +198,7 @@ func (v *values) rewrite(encoding *format.Encoding, b []byte, n int) ([]byte, er
 // check compares the encoded values of a page with how many there should be.
 func (v *values) check(encoding format.Encoding, b []byte, n int) error {
 	switch encoding {
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		return v.indexes(b, n)
 	case format.Plain:
 		return v.plain(b, n)

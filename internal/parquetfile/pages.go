@@ -156,7 +156,7 @@ func (p *pages) dictionaryPage(h *format.PageHeader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e := d.V.Encoding; e != format.Plain && e != format.PlainDictionary {
+	if e := d.V.Encoding; e != format.Plain && e != plainDictionary {
 		return nil, refuse("its dictionary is written as %v, which is not read", e)
 	}
 	p.dictionary = int(d.V.NumValues)
