@@ -104,6 +104,9 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNormalizer(config); err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
+	}
 	if config, err = withoutPadding(config); err != nil {
 		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
 	}
