@@ -264,6 +264,8 @@ type Network struct {
 	// Files are those that its weights lie in besides it, in the same folder: in order,
 	// each once. All weights have been found to be there.
 	Files []string
+	// Bytes is how many the file would have with all weights in it.
+	Bytes int64
 	// Positions is how many tokens a text may have, by the table of the embeddings of
 	// positions; 0 if there is none under a known name.
 	Positions int
@@ -287,8 +289,9 @@ func Inspect(path string) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{}
+	n := &Network{Bytes: int64(len(b))}
 	for _, e := range list {
+		n.Bytes += e.length
 		if err := e.check(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
