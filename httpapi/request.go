@@ -80,7 +80,8 @@ func (s *Server) finish(r *request) {
 	took, status := time.Since(r.start), r.ctx.Response.StatusCode()
 	s.metrics.served(r.route, status, took)
 	level := r.level
-	if status >= 500 {
+	// What is refused for now is as many lines as there are who do not wait.
+	if status >= 500 && r.ctx.Response.Header.Peek("Retry-After") == nil {
 		level = slog.LevelError
 	}
 	r.log(level, status, took)
