@@ -114,12 +114,12 @@ func (s *Server) unreadableBody(err error) *Problem {
 	return newProblem(http.StatusBadRequest, "the request is not HTTP as it should be")
 }
 
-// bounded is a list in a body of which no more is kept than most and one: a body of
+// bounded is a list in a body of which no more is read than most: a body of
 // {},{},{},… would take a hundred times its size otherwise.
 type bounded[T any] struct {
 	most  int
 	items []T
-	n     int // that there are
+	more  bool // there are more
 }
 
 // UnmarshalJSON reads a list.
@@ -130,7 +130,7 @@ func (l *bounded[T]) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	l.items, l.n = nil, 0
+	l.items, l.more = nil, false
 	if t == nil {
 		return nil
 	}
@@ -138,18 +138,15 @@ func (l *bounded[T]) UnmarshalJSON(b []byte) error {
 		return errNoList
 	}
 	for d.More() {
-		var v T
-		if l.n >= l.most { // it is an error anyway
-			if err := d.Decode(new(json.RawMessage)); err != nil {
-				return err
-			}
-			l.n++
-			continue
+		if len(l.items) >= l.most {
+			l.more = true
+			return nil
 		}
+		var v T
 		if err := d.Decode(&v); err != nil {
 			return err
 		}
-		l.items, l.n = append(l.items, v), l.n+1
+		l.items = append(l.items, v)
 	}
 	return nil
 }

@@ -88,11 +88,11 @@ func (s *Server) readBatch(r *request) (job, error) {
 		return nil, err
 	}
 	queries := req.Queries.items
-	switch n := req.Queries.n; {
-	case n == 0:
+	switch {
+	case len(queries) == 0:
 		return nil, badRequest(`the body has no queries (write it as {"queries": [{"query": "…"}]})`)
-	case n > s.options.MaxBatch:
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has %d queries (at most %d; to admit more, raise --max-batch)", n, s.options.MaxBatch))
+	case req.Queries.more:
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d queries (to admit more, raise --max-batch)", s.options.MaxBatch))
 	}
 	hits := s.hits(queries)
 	if hits > s.options.MaxHits {

@@ -41,12 +41,12 @@ func (s *Server) readEmbeddings(r *request) (job, error) {
 	if err := r.readJSON(&req); err != nil {
 		return nil, err
 	}
-	texts, n, err := inputTexts(req.Input, s.options.MaxInputs)
+	texts, more, err := inputTexts(req.Input, s.options.MaxInputs)
 	if err != nil {
 		return nil, err
 	}
-	if n > s.options.MaxInputs {
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("input has %d texts (at most %d; to admit more, raise --max-inputs)", n, s.options.MaxInputs))
+	if more {
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("input has more than %d texts (to admit more, raise --max-inputs)", s.options.MaxInputs))
 	}
 	if req.InputType == "" {
 		req.InputType = "query"
@@ -83,24 +83,24 @@ func (s *Server) readEmbeddings(r *request) (job, error) {
 const vectorCost = 16 << 10
 
 // inputTexts reads a text or a list of texts, of which it returns at most so many, and
-// how many there are.
-func inputTexts(input json.RawMessage, most int) (texts []string, n int, err error) {
+// whether there are more.
+func inputTexts(input json.RawMessage, most int) (texts []string, more bool, err error) {
 	var one string
 	if json.Unmarshal(input, &one) == nil && string(input) != "null" {
-		texts, n = []string{one}, 1
+		texts = []string{one}
 	} else {
 		list := bounded[string]{most: most}
-		if json.Unmarshal(input, &list) != nil || list.n == 0 {
-			return nil, 0, badRequest("input must be a text or a list of texts (lists of tokens are not taken)")
+		if json.Unmarshal(input, &list) != nil || len(list.items) == 0 {
+			return nil, false, badRequest("input must be a text or a list of texts (lists of tokens are not taken)")
 		}
-		texts, n = list.items, list.n
+		texts, more = list.items, list.more
 	}
 	for i, t := range texts {
 		if strings.TrimSpace(t) == "" {
-			return nil, 0, badRequest("text %d of input is empty", i)
+			return nil, false, badRequest("text %d of input is empty", i)
 		}
 	}
-	return texts, n, nil
+	return texts, more, nil
 }
 
 // littleEndian writes floats as OpenAI's clients read them.
