@@ -61,7 +61,7 @@ var (
 	// closed it for sending alone sees it.
 	errGone = &Problem{Type: problemType + "client-closed-request", Title: "Client Closed Request", Status: 499, Detail: "the client closed the connection before it had an answer"}
 
-	errNotReady = newProblem(http.StatusServiceUnavailable, "no index is open yet (try again when /readyz answers 200)")
+	errNotReady = notReady()
 )
 
 // asProblem turns any error into a problem.
@@ -84,6 +84,12 @@ func asProblem(err error) *Problem {
 		return stopping()
 	}
 	return newProblem(http.StatusInternalServerError, detail(err))
+}
+
+func notReady() *Problem {
+	p := newProblem(http.StatusServiceUnavailable, "no index is open yet (try again when /readyz answers 200)")
+	p.retryAfter = 1
+	return p
 }
 
 func stopping() *Problem {
