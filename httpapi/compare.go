@@ -122,7 +122,7 @@ func (s *Server) readBatch(r *request) (job, error) {
 
 // hits is how many products the answers to some queries hold.
 func (s *Server) hits(queries []engine.Request) (n int) {
-	all := s.systems()
+	all := s.engines.systems()
 	for _, q := range queries {
 		n += hitsOf(q, all)
 	}
@@ -142,16 +142,6 @@ func hitsOf(q engine.Request, all int) int {
 	return min(max(k, 1), engine.MaxK) * systems
 }
 
-// systems is how many rankings there are.
-func (s *Server) systems() int {
-	e, release, ok := s.engines.lease()
-	if !ok {
-		return 0
-	}
-	defer release()
-	return len(e.Info().Systems)
-}
-
 const (
 	hitCost         = 1 << 10 // about how much memory a hit takes, in JSON too
 	explanationCost = 4 << 10 // and its explanation
@@ -159,7 +149,7 @@ const (
 
 // cost is about how much memory the answers to some queries take.
 func (s *Server) cost(queries ...engine.Request) (n int) {
-	all := s.systems()
+	all := s.engines.systems()
 	for _, q := range queries {
 		each := hitCost
 		if q.Explain {

@@ -24,7 +24,7 @@ def mend_query(q):
         q["q"] = "mouse"
     if "q" in q and len(str(q["q"]).encode("utf-8", "replace")) > 2000:
         q["q"] = "mouse"
-    if "min_price" in q and "max_price" in q:
+    if "min_price" in q and "max_price" in q and float(q["max_price"]):
         q["max_price"] = max(float(q["min_price"]), float(q["max_price"]))
 
 
