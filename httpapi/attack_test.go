@@ -122,10 +122,14 @@ func TestHalfOpenConnectionsGiveWay(t *testing.T) {
 	for range 3 {
 		a.dial("GET /live")
 	}
+	start := time.Now()
 	eventually(t, "an answer", func() bool {
 		code, _, _ := a.ask("/v1/search?q=thing")
 		return code == 200
 	})
+	if took := time.Since(start); took > 8*time.Second { // they have 10 s
+		t.Errorf("an answer came after %v", took)
+	}
 }
 
 // Probes are answered when all connections are at work, and the others get a problem

@@ -18,8 +18,7 @@ import (
 // scripted is a listener that gives errors, and then connections.
 type scripted struct {
 	net.Listener
-	errs  []error
-	ended chan struct{}
+	errs []error
 }
 
 func (l *scripted) Accept() (net.Conn, error) {
