@@ -157,6 +157,9 @@ func TestProbesWhenAllConnectionsAreBusy(t *testing.T) {
 		header.Get("Content-Type") != "application/problem+json" || header.Get("Connection") != "close" || header.Get("Retry-After") == "" {
 		t.Errorf("%d %v %s", code, header, body)
 	}
+	if n := a.metric("trirank_http_connections"); len(n) > 2 || n > "18" { // 16 in reserve
+		t.Errorf("%s connections are open", n)
+	}
 	close(faults.Gate)
 	for _, c := range busy {
 		if code, _, body := read(c); code != 200 {

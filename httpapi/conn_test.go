@@ -64,6 +64,20 @@ func TestWriteByProgress(t *testing.T) {
 	}
 }
 
+// Who took much at first has no more patience for it.
+func TestWriteStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := pipe(Options{WriteTimeout: 10 * time.Second})
+		go io.CopyN(io.Discard, theirs, 3<<20)
+		start := time.Now()
+		if n, err := ours.Write(make([]byte, 4<<20)); err == nil || n < 3<<20 || time.Since(start) > 11*time.Second {
+			t.Errorf("%d bytes, %v after %v", n, err, time.Since(start))
+		}
+		ours.Close()
+		theirs.Close()
+	})
+}
+
 // A request comes in within ReadTimeout, or its body as fast as the least rate.
 func TestReadByProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
