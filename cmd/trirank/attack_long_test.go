@@ -28,10 +28,28 @@ type attacked struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	addr string
-	logs *bytes.Buffer
+	logs *sharedBuffer
 	base int64 // anonymous memory at the start, in bytes
 	peak atomic.Int64
 	end  chan struct{}
+}
+
+// sharedBuffer is written by the server and read by the test.
+type sharedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *sharedBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *sharedBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // attack starts a server of the sample; limits is what the shell does before.
@@ -45,7 +63,7 @@ func attack(t *testing.T, limits string, args ...string) *attacked {
 	if limits == "" {
 		limits = ":"
 	}
-	a := &attacked{t: t, logs: &bytes.Buffer{}, end: make(chan struct{})}
+	a := &attacked{t: t, logs: &sharedBuffer{}, end: make(chan struct{})}
 	a.cmd = exec.Command("bash", append([]string{"-c", limits + ` && exec "$0" "$@"`, exe, "serve", "--index", index, "--addr", "127.0.0.1:0"}, args...)...)
 	a.cmd.Stderr = a.logs
 	stdout, err := a.cmd.StdoutPipe()
