@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	_ "embed" // openapi.yaml
-	"net/http"
 
 	"github.com/trirank/trirank/engine"
 )
@@ -35,11 +34,13 @@ func (s *Server) livez(r *request) error {
 func (s *Server) readyz(r *request) error {
 	switch {
 	case s.stopping.Load():
-		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
+		return stopping()
 	case !s.ready():
 		return errNotReady
 	}
-	return s.livez(r)
+	r.ctx.Response.Header.Set("Cache-Control", "no-store")
+	r.send("text/plain; charset=utf-8", []byte("ok\n"+s.reloads.line()))
+	return nil
 }
 
 func (s *Server) sendMetrics(r *request) error {

@@ -185,7 +185,7 @@ func plainFlagError(err error) error {
 	}
 	wants := map[string]string{
 		"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number", "bool": "true or false",
-		"duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
+		"size": "a size such as 64MiB", "duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
 	}
 	if errors.Is(err, strconv.ErrRange) {
 		return fmt.Errorf("--%s %s is too large a number", bad.GetFlag().Name, bad.GetValue())
