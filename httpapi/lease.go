@@ -15,6 +15,7 @@ type Engine interface {
 	Similar(ctx context.Context, id, system string, k int) (*engine.Ranking, error)
 	Embed(ctx context.Context, system string, texts []string, asQueries bool) (vectors [][]float32, by string, err error)
 	Info() engine.Info
+	Intact() error
 }
 
 // generation is an engine together with the number of its users.

@@ -48,6 +48,8 @@ func (s stuck) Compare(context.Context, engine.Request) (*engine.Response, error
 	return &engine.Response{}, nil
 }
 
+func (s stuck) Intact() error { return nil }
+
 func (s stuck) Info() engine.Info { return engine.Info{Systems: make([]engine.SystemInfo, 2)} }
 
 func (s stuck) Product(string) (catalog.Product, error) { panic("out of cheese") }

@@ -78,6 +78,10 @@ func asProblem(err error) *Problem {
 		return newProblem(http.StatusNotFound, detail(err))
 	case errors.Is(err, engine.ErrRequest):
 		return newProblem(http.StatusBadRequest, detail(err))
+	case errors.Is(err, engine.ErrChanged):
+		p := newProblem(http.StatusServiceUnavailable, detail(err))
+		p.retryAfter = 2
+		return p
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusGatewayTimeout, "nothing was found in time; if this happens often, raise --request-timeout or ask for fewer systems")
 	case errors.Is(err, context.Canceled), errors.Is(err, errStopping):

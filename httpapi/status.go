@@ -32,11 +32,16 @@ func (s *Server) livez(r *request) error {
 }
 
 func (s *Server) readyz(r *request) error {
-	switch {
-	case s.stopping.Load():
+	if s.stopping.Load() {
 		return stopping()
-	case !s.ready():
+	}
+	e, release, ok := s.engines.lease()
+	if !ok {
 		return errNotReady
+	}
+	defer release()
+	if err := e.Intact(); err != nil {
+		return err
 	}
 	r.ctx.Response.Header.Set("Cache-Control", "no-store")
 	r.send("text/plain; charset=utf-8", []byte("ok\n"+s.reloads.line()))

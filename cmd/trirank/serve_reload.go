@@ -105,6 +105,9 @@ func (r *reloader) watch(ctx context.Context, server *httpapi.Server, hangup <-c
 		case <-tick.C:
 			now := r.manifest()
 			changed := now != nil && (r.seen == nil || !os.SameFile(now, r.seen) || !now.ModTime().Equal(r.seen.ModTime()))
+			if pause == 0 { // files that were written to in place are no index any more
+				changed = changed || r.current.Load().Engine.Intact() != nil
+			}
 			if !changed && (pause == 0 || time.Now().Before(again)) {
 				continue
 			}
@@ -117,7 +120,7 @@ func (r *reloader) watch(ctx context.Context, server *httpapi.Server, hangup <-c
 			pause = reloadPause(pause)
 			again = time.Now().Add(pause)
 			server.ReloadFailed(r.dir, err)
-			r.log.Error("cannot take over the new index; the old one goes on", "error", err, "again_in", pause.String())
+			r.log.Error("cannot take over the new index; the old one goes on, as far as its files are there", "error", err, "again_in", pause.String())
 			r.memory.giveBack()
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -127,4 +128,57 @@ func TestServeStoppedWhileItOpens(t *testing.T) {
 			t.Errorf("stopped %v after it listened: %v after %v\n%s", after, err, time.Since(start), logs.String())
 		}
 	}
+}
+
+// TestServeFilesChange copies another index over a served one in place, and then cuts a
+// file off: no request gets an answer that is made of both, the server goes on, and it
+// serves what is whole in the end.
+func TestServeFilesChange(t *testing.T) {
+	index, other := sampleIndex(t), sampleIndex(t)
+	mustRun(t, "index", "--catalog", "sample", "--out", other, "--k1", "2")
+	url, stop := serve(t, index)
+	defer func() { stop() }()
+	ask := func(path string) (int, string) {
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatalf("the server is gone: %v", err)
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
+	const query = "/v1/compare?q=charger&explain=1&distribution=1"
+	until := func(want int) string {
+		t.Helper()
+		for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			code, body := ask(query)
+			switch {
+			case code == want:
+				return body
+			case code != 200 && code != 503:
+				t.Fatalf("status %d: %s", code, body)
+			case time.Since(start) > time.Minute:
+				t.Fatalf("never %d; the last answer is %d %s", want, code, body)
+			}
+		}
+	}
+	until(200)
+	if out, err := exec.Command("cp", "-r", other+"/.", index).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	until(200) // of the other index
+	if err := os.Truncate(filepath.Join(index, "products", "products.jsonl"), 100); err != nil {
+		t.Fatal(err)
+	}
+	if body := until(503); !strings.Contains(body, "products/products.jsonl was written to or cut off") {
+		t.Errorf("503 says %s", body)
+	}
+	if code, body := ask("/readyz"); code != 503 || !strings.Contains(body, "products/products.jsonl") {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if code, _ := ask("/livez"); code != 200 {
+		t.Errorf("/livez: %d", code)
+	}
+	mustRun(t, "index", "--catalog", "sample", "--out", index)
+	until(200)
 }
