@@ -83,6 +83,19 @@ test-peers: native peers ## compare metrics, file formats and quantization with 
 	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./internal/parquetfile ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
 	TRIRANK_PEERS_PYTHON=$(peers)/bin/python go test ./encoder/onnx -run Peers -bench Peers -benchtime 20x -count 1 -v
 
+# Schemathesis holds the server against openapi.yaml.
+schema_peers := $(abspath $(pjrt_dir)/../..)/peers-schema-$(shell sha256sum httpapi/testdata/peers/requirements.txt | cut -c1-12)
+.PHONY: peers-schema test-schema
+peers-schema: $(schema_peers)/ready ## Schemathesis for Python, kept in the cache
+
+$(schema_peers)/ready:
+	rm -rf $(schema_peers) && python3 -m venv $(schema_peers)
+	$(schema_peers)/bin/pip install -q --disable-pip-version-check -r httpapi/testdata/peers/requirements.txt
+	touch $@
+
+test-schema: native peers-schema ## hold a real server against openapi.yaml, with requests that Schemathesis makes up
+	TRIRANK_SCHEMATHESIS=$(schema_peers)/bin/st go test ./cmd/trirank -run 'TestSchema$$' -count 1 -timeout 20m -v
+
 # PyTorch, with which steps of training are compared. It is several GB, so neither
 # peers nor .ci/run fetches it; what it once computed is compared with in make test.
 peers_torch := $(abspath $(pjrt_dir)/../..)/peers-torch-$(shell sha256sum train/testdata/peers/requirements.txt | cut -c1-12)

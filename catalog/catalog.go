@@ -80,6 +80,9 @@ func Load(name string) (*Catalog, error) {
 func Open(dir string) (*Catalog, error) {
 	dir = filepath.Clean(dir)
 	m, err := readManifest(dir)
+	if err == nil {
+		err = checkSizes(dir, m)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open catalogue %s: %w", dir, err)
 	}
@@ -142,18 +145,23 @@ func readManifest(dir string) (*manifest, error) {
 	if err := m.Files.Require(productsFile, judgmentsFile, popularityFile); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
 	}
+	return &m, nil
+}
+
+// checkSizes compares the sizes of the files with the description.
+func checkSizes(dir string, m *manifest) error {
 	for _, name := range []string{productsFile, judgmentsFile, popularityFile} {
 		want := m.Files[name]
 		info, err := os.Stat(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("it is incomplete: %s is missing (import again)", name)
+			return fmt.Errorf("it is incomplete: %s is missing (import again)", name)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if info.Size() != want.Bytes {
-			return nil, fmt.Errorf("%s has %d bytes instead of %d (import again)", name, info.Size(), want.Bytes)
+			return fmt.Errorf("%s has %d bytes instead of %d (import again)", name, info.Size(), want.Bytes)
 		}
 	}
-	return &m, nil
+	return nil
 }

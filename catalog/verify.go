@@ -25,13 +25,9 @@ func Verify(ctx context.Context, name string) (wrong []error, err error) {
 	}
 	dir := filepath.Clean(name)
 	bad := func(err error) { wrong = append(wrong, fmt.Errorf("catalogue %s: %w", dir, err)) }
-	c, err := Open(dir)
-	if err != nil {
-		return []error{err}, nil
-	}
 	m, err := readManifest(dir)
 	if err != nil {
-		return []error{err}, nil
+		return []error{fmt.Errorf("cannot open catalogue %s: %w", dir, err)}, nil
 	}
 	damaged := m.Files.Verify(dir, nil)
 	for _, err := range damaged {
@@ -46,6 +42,10 @@ func Verify(ctx context.Context, name string) (wrong []error, err error) {
 	}
 	if len(damaged) > 0 {
 		return wrong, ctx.Err() // what they hold is not worth reading
+	}
+	c, err := Open(dir)
+	if err != nil {
+		return []error{err}, nil
 	}
 	w := newWriter("", Source{Products: c.Products(), Judgments: c.Judgments()}, WriteOptions{SkipFaults: true})
 	if err := w.write(ctx); err != nil {

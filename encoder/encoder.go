@@ -152,6 +152,9 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 	for from := 0; from < len(texts); from += few {
 		cut.Go(func() error {
 			for i := from; i < min(from+few, len(texts)); i++ {
+				if err := ctx.Err(); err != nil { // tokenizing a large request takes long too
+					return err
+				}
 				ids, err := e.tokenize(prefix, texts[i])
 				if err != nil {
 					return err
@@ -184,6 +187,9 @@ func (e *Encoder) encode(ctx context.Context, prefix string, texts []string, dst
 		}
 		g.Go(func() error {
 			defer e.release()
+			if err := ctx.Err(); err != nil { // there was a slot as well
+				return err
+			}
 			return e.run(part)
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -125,6 +126,47 @@ func TestEncodeErrors(t *testing.T) {
 		}
 		if err := e.Queries(c.ctx, []string{"x"}, make([]float32, c.dst)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", c.name, err, c.want)
+		}
+	}
+}
+
+// endless is a tokenizer that has the context end at the third text.
+type endless struct {
+	*fake
+	cancel context.CancelFunc
+	n      atomic.Int64
+}
+
+func (e *endless) Tokenize(text string) ([]uint32, error) {
+	if e.n.Add(1) == 3 {
+		e.cancel()
+	}
+	return e.fake.Tokenize(text)
+}
+
+// What nobody waits for any more is neither cut into tokens nor run, free as slots may be.
+func TestEncodingEndsWithItsContext(t *testing.T) {
+	for range 20 { // a free slot and an ended context are as likely to be chosen
+		ctx, cancel := context.WithCancel(context.Background())
+		f := &fake{}
+		e := newFake(f, Options{Parallel: 1, BatchRows: 1})
+		cut := &endless{fake: f, cancel: cancel}
+		e.tok = cut
+		texts := slices.Repeat([]string{"ab"}, 100)
+		if err := e.Passages(ctx, texts, make([]float32, 200)); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+		if n, runs := cut.n.Load(), f.runs.Load(); n > 3 || runs > 0 {
+			t.Fatalf("%d texts were cut, %d batches run", n, runs)
+		}
+		ctx, cancel = context.WithCancel(context.Background())
+		f = &fake{hidden: func(int64) [2]float32 { cancel(); return [2]float32{1, 0} }}
+		e = newFake(f, Options{Parallel: 1, BatchRows: 1})
+		if err := e.Passages(ctx, texts, make([]float32, 200)); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+		if runs := f.runs.Load(); runs != 1 {
+			t.Fatalf("%d batches were run, not the one at work alone", runs)
 		}
 	}
 }

@@ -257,6 +257,11 @@ func (x *Index) searchOnce(query []float32, k int, p Params, allow *bitset.BitSe
 	if rc != 0 {
 		return nil, fmt.Errorf("cannot search %s: %s", x.path, C.GoString(&msg[0]))
 	}
+	for _, id := range ids { // of a kind that nobody looked into
+		if id >= int64(x.info.ntotal) {
+			return nil, fmt.Errorf("cannot search %s: the index is damaged: it finds vector %d of %d", x.path, id, x.Len())
+		}
+	}
 	return hits(ids, scores), nil
 }
 

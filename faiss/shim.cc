@@ -1,4 +1,5 @@
 #include "shim.h"
+#include "validate.h"
 
 #include <omp.h>
 #include <sys/mman.h>
@@ -196,6 +197,7 @@ int tr_open(const char* path, tr_index** out, tr_info* info, char* err) {
     return guarded(err, [&] {
         std::unique_ptr<tr_index> x(new tr_index);
         x->index.reset(faiss::read_index(path));
+        tr::validate(x->index.get());
         std::memset(info, 0, sizeof *info);
         info->ntotal = x->index->ntotal;
         info->dim = x->index->d;

@@ -13,12 +13,12 @@ import (
 	"github.com/trirank/trirank/internal/processors"
 )
 
-func readCompare(r *request) (job, error) {
+func (s *Server) readCompare(r *request) (job, error) {
 	req, err := parseCompare(string(r.ctx.URI().QueryString()), false)
 	if err != nil {
 		return nil, err
 	}
-	r.query = req.Query
+	r.query, r.cost = req.Query, s.cost(req)
 	return func(ctx context.Context, e Engine) (any, error) { return nonNil(e.Compare(ctx, req)) }, nil
 }
 
@@ -67,7 +67,7 @@ func bestSystem(info engine.Info) string {
 
 // batchRequest is the body of POST /v1/compare.
 type batchRequest struct {
-	Queries []engine.Request `json:"queries"`
+	Queries bounded[engine.Request] `json:"queries"`
 }
 
 // batchResponse answers it.
@@ -83,35 +83,81 @@ type batchItem struct {
 }
 
 func (s *Server) readBatch(r *request) (job, error) {
-	var req batchRequest
+	req := batchRequest{bounded[engine.Request]{most: s.options.MaxBatch}}
 	if err := r.readJSON(&req); err != nil {
 		return nil, err
 	}
-	switch n := len(req.Queries); {
-	case n == 0:
+	queries := req.Queries.items
+	switch {
+	case len(queries) == 0:
 		return nil, badRequest(`the body has no queries (write it as {"queries": [{"query": "…"}]})`)
-	case n > s.options.MaxBatch:
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has %d queries (at most %d; to admit more, raise --max-batch)", n, s.options.MaxBatch))
+	case req.Queries.more:
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d queries (to admit more, raise --max-batch)", s.options.MaxBatch))
 	}
-	r.query = fmt.Sprintf("%d queries, the first: %s", len(req.Queries), req.Queries[0].Query)
+	hits := s.hits(queries)
+	if hits > s.options.MaxHits {
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the queries ask for %d products in all (the sum of k times the number of systems, at most %d): ask for fewer at a time, or raise --max-hits", hits, s.options.MaxHits))
+	}
+	r.cost = s.cost(queries...)
+	r.query = fmt.Sprintf("%d queries, the first: %s", len(queries), queries[0].Query)
 	return func(ctx context.Context, e Engine) (any, error) {
 		start := time.Now()
-		out := batchResponse{Responses: make([]batchItem, len(req.Queries))}
+		out := batchResponse{Responses: make([]batchItem, len(queries))}
 		var next atomic.Int64
 		// A batch has one place among the requests at work; it spreads over
 		// others only while they are free, so that it delays nobody for long.
-		s.helpers(min(processors.Count(), len(req.Queries))-1, func() {
+		s.helpers(min(processors.Count(), len(queries))-1, func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(req.Queries) {
+				if i >= len(queries) {
 					return
 				}
-				out.Responses[i] = s.compareOne(ctx, e, req.Queries[i])
+				out.Responses[i] = s.compareOne(ctx, e, queries[i])
 			}
 		})
 		out.TookMS = milliseconds(time.Since(start))
 		return &out, nil
 	}, nil
+}
+
+// hits is how many products the answers to some queries hold.
+func (s *Server) hits(queries []engine.Request) (n int) {
+	all := s.engines.systems()
+	for _, q := range queries {
+		n += hitsOf(q, all)
+	}
+	return n
+}
+
+// hitsOf is that of one query, where there are so many systems. Values of k that the
+// engine refuses count as the nearest that it takes.
+func hitsOf(q engine.Request, all int) int {
+	k, systems := q.K, len(q.Systems)
+	if k == 0 {
+		k = engine.DefaultK
+	}
+	if systems == 0 {
+		systems = all
+	}
+	return min(max(k, 1), engine.MaxK) * systems
+}
+
+const (
+	hitCost         = 1 << 10 // about how much memory a hit takes, in JSON too
+	explanationCost = 4 << 10 // and its explanation
+)
+
+// cost is about how much memory the answers to some queries take.
+func (s *Server) cost(queries ...engine.Request) (n int) {
+	all := s.engines.systems()
+	for _, q := range queries {
+		each := hitCost
+		if q.Explain {
+			each += explanationCost
+		}
+		n += each * hitsOf(q, all)
+	}
+	return n
 }
 
 // compareOne answers one query of a batch.

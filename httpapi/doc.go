@@ -12,8 +12,12 @@
 //
 // Work is bounded: so many requests run at a time, so many more wait for so long,
 // and the rest are refused with status 429. Each has a deadline; the rankings that
-// miss it are reported as such, and the others are answered. Errors are RFC 9457
-// problem documents, see [Problem].
+// miss it are reported as such, and the others are answered. A request whose client
+// is gone ends. Errors are RFC 9457 problem documents, see [Problem].
+//
+// So is what clients hold: connections, of which the longest idle gives way to a new
+// one, and the bytes of bodies and of answers, from before they are read or worked out
+// until they are done with. Clients have time as long as they make progress.
 //
 // All methods are safe for use by many goroutines. This package uses no cgo and no
 // global state.

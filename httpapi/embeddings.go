@@ -41,12 +41,12 @@ func (s *Server) readEmbeddings(r *request) (job, error) {
 	if err := r.readJSON(&req); err != nil {
 		return nil, err
 	}
-	texts, err := inputTexts(req.Input)
+	texts, more, err := inputTexts(req.Input, s.options.MaxInputs)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(texts); n > s.options.MaxInputs {
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("input has %d texts (at most %d; to admit more, raise --max-inputs)", n, s.options.MaxInputs))
+	if more {
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("input has more than %d texts (to admit more, raise --max-inputs)", s.options.MaxInputs))
 	}
 	if req.InputType == "" {
 		req.InputType = "query"
@@ -59,6 +59,7 @@ func (s *Server) readEmbeddings(r *request) (job, error) {
 	default:
 		return nil, badRequest(`encoding_format is %.40q, neither "float" nor "base64"`, req.EncodingFormat)
 	}
+	r.slow, r.cost = true, len(texts)*vectorCost
 	return func(ctx context.Context, e Engine) (any, error) {
 		vectors, by, err := e.Embed(ctx, req.Model, texts, req.InputType == "query")
 		if err != nil {
@@ -78,20 +79,28 @@ func (s *Server) readEmbeddings(r *request) (job, error) {
 	}, nil
 }
 
-// inputTexts reads a text or a list of texts.
-func inputTexts(input json.RawMessage) (texts []string, err error) {
+// vectorCost is about how much memory a vector takes, in JSON too.
+const vectorCost = 16 << 10
+
+// inputTexts reads a text or a list of texts, of which it returns at most so many, and
+// whether there are more.
+func inputTexts(input json.RawMessage, most int) (texts []string, more bool, err error) {
 	var one string
 	if json.Unmarshal(input, &one) == nil && string(input) != "null" {
 		texts = []string{one}
-	} else if json.Unmarshal(input, &texts) != nil || len(texts) == 0 {
-		return nil, badRequest("input must be a text or a list of texts (lists of tokens are not taken)")
+	} else {
+		list := bounded[string]{most: most}
+		if json.Unmarshal(input, &list) != nil || len(list.items) == 0 {
+			return nil, false, badRequest("input must be a text or a list of texts (lists of tokens are not taken)")
+		}
+		texts, more = list.items, list.more
 	}
 	for i, t := range texts {
 		if strings.TrimSpace(t) == "" {
-			return nil, badRequest("text %d of input is empty", i)
+			return nil, false, badRequest("text %d of input is empty", i)
 		}
 	}
-	return texts, nil
+	return texts, more, nil
 }
 
 // littleEndian writes floats as OpenAI's clients read them.

@@ -13,6 +13,7 @@ import (
 // for their turn in the order in which they came.
 type gate struct {
 	places   chan struct{} // one element for each request at work
+	what     string        // requests of which kind, for people
 	maxQueue int
 	wait     time.Duration
 	waiting  atomic.Int64
@@ -20,7 +21,16 @@ type gate struct {
 }
 
 func newGate(o Options) *gate {
-	return &gate{places: make(chan struct{}, o.MaxConcurrent), maxQueue: o.MaxQueue, wait: o.QueueWait}
+	return &gate{places: make(chan struct{}, o.MaxConcurrent), what: "requests", maxQueue: o.MaxQueue, wait: o.QueueWait}
+}
+
+// newSlowGate is the one before it for requests that take long: they get half of the
+// places, and of the queue, so that the others are not shut out.
+func newSlowGate(o Options) *gate {
+	o.MaxConcurrent, o.MaxQueue = max(1, o.MaxConcurrent/2), o.MaxQueue/2
+	g := newGate(o)
+	g.what = "requests for embeddings, which get half of the places,"
+	return g
 }
 
 // enter waits for a place, which leave gives back. The error is a *Problem, or
@@ -31,7 +41,7 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 	if n := g.waiting.Add(1); n > int64(g.maxQueue) {
 		g.waiting.Add(-1)
-		return g.refuse(fmt.Sprintf("%d requests are at work and %d wait; to admit more, raise --max-concurrent or --max-queue", cap(g.places), g.maxQueue))
+		return g.refuse(fmt.Sprintf("%d %s are at work and %d wait; to admit more, raise --max-concurrent or --max-queue", cap(g.places), g.what, g.maxQueue))
 	}
 	defer g.waiting.Add(-1)
 	t := time.NewTimer(g.wait)
@@ -40,7 +50,7 @@ func (g *gate) enter(ctx context.Context) error {
 	case g.places <- struct{}{}:
 		return nil
 	case <-t.C:
-		return g.refuse(fmt.Sprintf("%d requests are at work, and none was done within %v; to admit more, raise --max-concurrent or --queue-wait", cap(g.places), g.wait))
+		return g.refuse(fmt.Sprintf("%d %s are at work, and none was done within %v; to admit more, raise --max-concurrent or --queue-wait", cap(g.places), g.what, g.wait))
 	case <-ctx.Done():
 		return ctx.Err()
 	}

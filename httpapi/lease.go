@@ -15,11 +15,13 @@ type Engine interface {
 	Similar(ctx context.Context, id, system string, k int) (*engine.Ranking, error)
 	Embed(ctx context.Context, system string, texts []string, asQueries bool) (vectors [][]float32, by string, err error)
 	Info() engine.Info
+	Intact() error
 }
 
 // generation is an engine together with the number of its users.
 type generation struct {
 	engine  Engine
+	systems func() int // how many rankings it has
 	users   int
 	retired bool
 	drained chan struct{} // closed when retired and without users
@@ -57,7 +59,7 @@ func (g *generations) set(e Engine) <-chan struct{} {
 	old := g.current
 	g.current = nil
 	if e != nil {
-		g.current = &generation{engine: e, drained: make(chan struct{})}
+		g.current = &generation{engine: e, systems: sync.OnceValue(func() int { return len(e.Info().Systems) }), drained: make(chan struct{})}
 	}
 	if old == nil {
 		none := make(chan struct{})
@@ -73,6 +75,17 @@ func (g *generation) drainIfUnused() {
 	if g.retired && g.users == 0 {
 		close(g.drained)
 	}
+}
+
+// systems returns how many rankings the current engine has, 0 if there is none.
+func (g *generations) systems() int {
+	g.mu.Lock()
+	current := g.current
+	g.mu.Unlock()
+	if current == nil {
+		return 0
+	}
+	return current.systems()
 }
 
 // ready reports whether there is an engine to lend.

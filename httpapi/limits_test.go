@@ -48,6 +48,10 @@ func (s stuck) Compare(context.Context, engine.Request) (*engine.Response, error
 	return &engine.Response{}, nil
 }
 
+func (s stuck) Intact() error { return nil }
+
+func (s stuck) Info() engine.Info { return engine.Info{Systems: make([]engine.SystemInfo, 2)} }
+
 func (s stuck) Product(string) (catalog.Product, error) { panic("out of cheese") }
 
 func TestStuckEngine(t *testing.T) {
@@ -80,7 +84,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 	c.get("/v1/products/a").problem(500, "")
-	c.get("/v1/info").problem(500, "") // a nil engine within
+	c.get("/v1/products/a/similar").problem(500, "") // a nil engine within
 	c.do("POST", "/v1/compare", `{"queries": [{"query": "a"}]}`).is(200)
 	if m := string(c.get("/metrics").is(200).body); !strings.Contains(m, "trirank_panics_total 4") {
 		t.Error("panics are not counted")
@@ -187,7 +191,7 @@ func TestEndlessBody(t *testing.T) {
 		}
 	}
 	eventually(t, "it is counted", func() bool {
-		return strings.Contains(string(c.get("/metrics").body), `trirank_http_requests_total{route="unreadable",status="413"} 1`)
+		return strings.Contains(string(c.get("/metrics").body), `trirank_http_requests_total{route="/v1/compare",status="413"} 1`)
 	})
 }
 

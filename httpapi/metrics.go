@@ -143,9 +143,12 @@ func (s *Server) writeMetrics(w io.Writer) error {
 	x.one("trirank_ready", "gauge", "1 if /readyz answers 200.", ready)
 	x.one("trirank_http_in_flight", "gauge", "Requests that arrived and are not answered yet.", float64(s.inFlight.Load()))
 	x.one("trirank_http_working", "gauge", "Requests that hold one of --max-concurrent places.", float64(len(s.gate.places)))
-	x.one("trirank_http_queued", "gauge", "Requests that wait for a place.", float64(s.gate.waiting.Load()))
-	x.one("trirank_http_rejected_total", "counter", "Requests refused with status 429.", float64(s.gate.refused.Load()))
-	x.one("trirank_http_connections", "gauge", "Open connections.", float64(s.http.GetOpenConnectionsCount()))
+	x.one("trirank_http_queued", "gauge", "Requests that wait for a place.", float64(s.gate.waiting.Load()+s.slow.waiting.Load()))
+	x.one("trirank_http_rejected_total", "counter", "Requests refused with status 429.", float64(s.gate.refused.Load()+s.slow.refused.Load()))
+	s.conns.write(&x)
+	s.bodies.write(&x, "trirank_http_body", "bodies of requests that are read or worked on")
+	s.answers.write(&x, "trirank_http_answer", "answers that are worked out or sent")
+	s.reloads.write(&x)
 	s.metrics.write(&x)
 	writeProcessMetrics(&x, s.metrics.start)
 	if s.options.ExtraMetrics != nil {
@@ -153,6 +156,22 @@ func (s *Server) writeMetrics(w io.Writer) error {
 	}
 	_, err := x.WriteTo(w)
 	return err
+}
+
+func (s *connections) write(x *exposition) {
+	s.mu.Lock()
+	open, waiting, evicted, refused := len(s.open), s.waiting.Len(), s.evicted, s.refused
+	s.mu.Unlock()
+	x.one("trirank_http_connections", "gauge", "Open connections.", float64(open))
+	x.one("trirank_http_connections_idle", "gauge", "Open connections that wait for a request.", float64(waiting))
+	x.one("trirank_http_connections_evicted_total", "counter", "Connections that did nothing and were closed for a new one.", float64(evicted))
+	x.one("trirank_http_connections_dropped_total", "counter", "Connections closed since even those kept for probes were busy.", float64(refused))
+}
+
+func (b *budget) write(x *exposition, name, what string) {
+	held, refused := b.state()
+	x.one(name+"_bytes", "gauge", "Memory for "+what+", of "+b.flag+".", float64(held))
+	x.one(name+"_refused_total", "counter", "Requests refused with status 503 for want of memory for "+what+".", float64(refused))
 }
 
 func (m *metrics) write(x *exposition) {

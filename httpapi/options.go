@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/trirank/trirank/engine"
@@ -26,12 +27,19 @@ type Options struct {
 	QueueWait      time.Duration // how long they wait; 2 s
 	MaxBatch       int           // queries in one POST /v1/compare; 100
 	MaxInputs      int           // texts in one POST /v1/embeddings; 256
+	MaxHits        int           // products in the answer to one POST /v1/compare; 10,000
 	MaxBody        int           // bytes of a request body; 1 MiB
-	MaxConnections int           // open at a time; 10,000
+	MaxConnections int           // open at a time, and a few more for probes; 10,000
+	BodyMemory     int           // bytes of all bodies that are read or worked on at a time; 64 MiB
+	AnswerMemory   int           // bytes of all answers that are worked out or sent at a time; 128 MiB
 
-	ReadTimeout  time.Duration // of a whole request; 10 s
-	WriteTimeout time.Duration // of a whole response; 30 s
-	IdleTimeout  time.Duration // of a connection kept alive; 2 min
+	// ReadTimeout is how long a client has for a request, and besides a second for
+	// each 16 KiB of its body; 10 s.
+	ReadTimeout time.Duration
+	// WriteTimeout is how long a client may take nothing of its answer, and how far it
+	// may be behind 16 KiB a second; 30 s.
+	WriteTimeout time.Duration
+	IdleTimeout  time.Duration // of a connection kept alive, if its place is not wanted; 2 min
 
 	// DrainDelay is how long a stopping server goes on accepting requests
 	// while /readyz already fails, for a load balancer to notice; 0.
@@ -45,6 +53,13 @@ type Options struct {
 	// AllowOrigins lists the web origins, such as "https://example.com", whose
 	// pages may call the API; "*" stands for all. Empty: none but our own page.
 	AllowOrigins []string
+	// AllowHosts lists the hosts, besides this machine's own names, that requests may
+	// be for on an address that only this machine reaches; "*" stands for all. On other
+	// addresses all are allowed if it is empty.
+	AllowHosts []string
+	// Shed, if not nil, says why no work is taken on at the moment; "" if it is.
+	// Whoever asks for some gets that with status 503.
+	Shed func() string
 	// ExtraMetrics, if not nil, adds lines in Prometheus' text format to
 	// /metrics. The page shows those named trirank_gpu_utilization_ratio,
 	// trirank_gpu_memory_used_bytes, trirank_gpu_memory_total_bytes and
@@ -72,11 +87,16 @@ func (o Options) Validate() error {
 		n    int
 	}{
 		{"MaxConcurrent", o.MaxConcurrent}, {"MaxBatch", o.MaxBatch}, {"MaxInputs", o.MaxInputs},
-		{"MaxBody", o.MaxBody}, {"MaxConnections", o.MaxConnections},
+		{"MaxHits", o.MaxHits}, {"MaxBody", o.MaxBody}, {"MaxConnections", o.MaxConnections}, {"BodyMemory", o.BodyMemory}, {"AnswerMemory", o.AnswerMemory},
 	}
 	for _, x := range numbers {
 		if x.n < 0 {
 			errs = append(errs, fmt.Errorf("%s is %d (give a positive number)", x.name, x.n))
+		}
+	}
+	for _, host := range o.AllowHosts {
+		if host == "" || host != "*" && (strings.ContainsAny(host, "/*@ ") || hostName(host) == "") {
+			errs = append(errs, fmt.Errorf("AllowHosts has %q (write a host as shop.example, without scheme and port, or *)", host))
 		}
 	}
 	for _, origin := range o.AllowOrigins {
@@ -113,7 +133,10 @@ func (o Options) withDefaults() Options {
 	o.MaxQueue = max(o.MaxQueue, 0)
 	set(&o.MaxBatch, 100)
 	set(&o.MaxInputs, 256)
+	set(&o.MaxHits, 10_000)
 	set(&o.MaxBody, 1<<20)
+	set(&o.BodyMemory, 64<<20)
+	set(&o.AnswerMemory, 128<<20)
 	set(&o.MaxConnections, 10_000)
 	wait(&o.RequestTimeout, 10*time.Second)
 	wait(&o.QueueWait, 2*time.Second)
@@ -133,12 +156,13 @@ type Limits struct {
 	MaxQueryBytes int `json:"max_query_bytes"`
 	MaxBatch      int `json:"max_batch"`
 	MaxInputs     int `json:"max_inputs"`
+	MaxHits       int `json:"max_hits"`
 	MaxBodyBytes  int `json:"max_body_bytes"`
 }
 
 func (o Options) limits() Limits {
 	return Limits{
 		MaxK: engine.MaxK, MaxQueryBytes: engine.MaxQueryBytes,
-		MaxBatch: o.MaxBatch, MaxInputs: o.MaxInputs, MaxBodyBytes: o.MaxBody,
+		MaxBatch: o.MaxBatch, MaxInputs: o.MaxInputs, MaxHits: o.MaxHits, MaxBodyBytes: o.MaxBody,
 	}
 }

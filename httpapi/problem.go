@@ -57,7 +57,11 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 var (
 	// errStopping is why requests under way end when the grace period does.
 	errStopping = errors.New("the server is stopping")
-	errNotReady = newProblem(http.StatusServiceUnavailable, "no index is open yet (try again when /readyz answers 200)")
+	// errGone is why a request ends whose client has closed the connection. Only one that
+	// closed it for sending alone sees it.
+	errGone = &Problem{Type: problemType + "client-closed-request", Title: "Client Closed Request", Status: 499, Detail: "the client closed the connection before it had an answer"}
+
+	errNotReady = notReady()
 )
 
 // asProblem turns any error into a problem.
@@ -74,12 +78,28 @@ func asProblem(err error) *Problem {
 		return newProblem(http.StatusNotFound, detail(err))
 	case errors.Is(err, engine.ErrRequest):
 		return newProblem(http.StatusBadRequest, detail(err))
+	case errors.Is(err, engine.ErrChanged):
+		p := newProblem(http.StatusServiceUnavailable, detail(err))
+		p.retryAfter = 2
+		return p
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusGatewayTimeout, "nothing was found in time; if this happens often, raise --request-timeout or ask for fewer systems")
 	case errors.Is(err, context.Canceled), errors.Is(err, errStopping):
-		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
+		return stopping()
 	}
 	return newProblem(http.StatusInternalServerError, detail(err))
+}
+
+func notReady() *Problem {
+	p := newProblem(http.StatusServiceUnavailable, "no index is open yet (try again when /readyz answers 200)")
+	p.retryAfter = 1
+	return p
+}
+
+func stopping() *Problem {
+	p := newProblem(http.StatusServiceUnavailable, "the server is stopping")
+	p.retryAfter = 1
+	return p
 }
 
 // detail is what err says, without the words that the status says again and

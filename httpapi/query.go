@@ -66,7 +66,7 @@ func (p *params) required(name string) string {
 
 func (p *params) integer(name string) int {
 	v := p.text(name)
-	if v == "" {
+	if !p.values.Has(name) {
 		return 0
 	}
 	n, err := strconv.Atoi(v)
@@ -78,7 +78,7 @@ func (p *params) integer(name string) int {
 
 func (p *params) number(name string) float64 {
 	v := p.text(name)
-	if v == "" {
+	if !p.values.Has(name) {
 		return 0
 	}
 	x, err := strconv.ParseFloat(v, 64)
@@ -90,8 +90,11 @@ func (p *params) number(name string) float64 {
 }
 
 func (p *params) flag(name string) bool {
+	if !p.values.Has(name) {
+		return false
+	}
 	switch v := p.text(name); v {
-	case "", "0", "false":
+	case "0", "false":
 		return false
 	case "1", "true":
 		return true

@@ -30,6 +30,10 @@ type request struct {
 	args   []string // what stands for {…} in the route
 	start  time.Time
 	queued time.Duration
+	body   share // of the budget for bodies
+	cost   int   // about how much memory the answer takes, in bytes
+	slow   bool  // it may take long: others go before it
+	answer *reservation
 	query  string // what was searched for, for the log
 	level  slog.Level
 	err    error // why the answer is a problem
@@ -43,7 +47,11 @@ func newRequestID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	r := &request{ctx: ctx, server: s, start: time.Now(), route: "unknown", level: slog.LevelInfo}
+	r := s.newRequest(ctx)
+	r.at(working)
+	if c, ok := ctx.Conn().(*conn); ok && c.reserve {
+		ctx.SetConnectionClose()
+	}
 	if r.id = string(ctx.Request.Header.Peek("X-Request-ID")); !requestIDSyntax.MatchString(r.id) {
 		r.id = newRequestID()
 	}
@@ -54,7 +62,12 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	s.finish(r)
 }
 
-// finish completes the headers, counts the request and logs it.
+func (s *Server) newRequest(ctx *fasthttp.RequestCtx) *request {
+	return &request{ctx: ctx, server: s, id: newRequestID(), route: "unknown", start: time.Now(), level: slog.LevelInfo, body: share{of: &s.bodies}}
+}
+
+// finish completes the headers, counts the request and logs it, and gives back what it
+// held.
 func (s *Server) finish(r *request) {
 	h := &r.ctx.Response.Header
 	h.Set("X-Request-ID", r.id)
@@ -62,14 +75,30 @@ func (s *Server) finish(r *request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	s.allowOrigin(r)
 	r.compress()
+	r.settle()
 
 	took, status := time.Since(r.start), r.ctx.Response.StatusCode()
 	s.metrics.served(r.route, status, took)
 	level := r.level
-	if status >= 500 {
+	// What is refused for now is as many lines as there are who do not wait.
+	if status >= 500 && r.ctx.Response.Header.Peek("Retry-After") == nil {
 		level = slog.LevelError
 	}
 	r.log(level, status, took)
+}
+
+// settle gives back what the request holds, that of its answer once it is written.
+func (r *request) settle() {
+	_ = r.body.set(0)
+	if r.answer == nil {
+		return
+	}
+	_ = r.answer.resize(min(len(r.ctx.Response.Body()), r.answer.n)) // compressed
+	if c, ok := r.ctx.Conn().(*conn); ok {
+		c.owe(r.answer.done)
+	} else {
+		r.answer.done()
+	}
 }
 
 // log writes the line of the request, and another if it was slow.
@@ -130,7 +159,11 @@ func (r *request) reject(err error) {
 	p.Instance = instanceType + r.id
 	b, _ := json.Marshal(p) // of strings and a number
 	resp := &r.ctx.Response
+	closing := resp.ConnectionClose()
 	resp.Reset()
+	if closing {
+		resp.SetConnectionClose()
+	}
 	resp.SetStatusCode(p.Status)
 	resp.Header.SetContentType("application/problem+json")
 	resp.Header.Set("Cache-Control", "no-store")
@@ -151,6 +184,11 @@ func (r *request) sendJSON(body any) error {
 	enc.SetEscapeHTML(false) // "&" in titles stays readable; no browser takes JSON for HTML
 	if err := enc.Encode(body); err != nil {
 		return fmt.Errorf("cannot write the answer: %w", err)
+	}
+	if r.answer != nil {
+		if err := r.answer.resize(b.Len()); err != nil {
+			return err
+		}
 	}
 	r.ctx.Response.Header.SetContentType("application/json")
 	r.ctx.Response.Header.Set("Cache-Control", "no-store")
@@ -193,7 +231,10 @@ func (r *request) readJSON(v any) error {
 	if len(r.ctx.Request.Header.ContentEncoding()) > 0 {
 		return newProblem(fasthttp.StatusUnsupportedMediaType, "the body must not be compressed")
 	}
-	body := r.ctx.PostBody()
+	body, err := r.readBody()
+	if err != nil {
+		return err
+	}
 	if !utf8.Valid(body) {
 		return badRequest("the body is not UTF-8")
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -27,20 +28,21 @@ type route struct {
 	segments []string
 	get      any // reader or responder
 	post     any
+	probe    bool // answered even when all connections are busy
 	quiet    bool // asked so often by machines that the log would hold little else
 }
 
 func (s *Server) makeRoutes() []route {
 	routes := []route{
-		{name: "/v1/compare", get: reader(readCompare), post: reader(s.readBatch)},
+		{name: "/v1/compare", get: reader(s.readCompare), post: reader(s.readBatch)},
 		{name: "/v1/search", get: reader(readSearch)},
 		{name: "/v1/products/{id}", get: reader(readProduct)},
 		{name: "/v1/products/{id}/similar", get: reader(readSimilar)},
 		{name: "/v1/embeddings", post: reader(s.readEmbeddings)},
 		{name: "/v1/info", get: responder(s.info)},
-		{name: "/livez", get: responder(s.livez), quiet: true},
-		{name: "/readyz", get: responder(s.readyz), quiet: true},
-		{name: "/metrics", get: responder(s.sendMetrics), quiet: true},
+		{name: "/livez", get: responder(s.livez), probe: true, quiet: true},
+		{name: "/readyz", get: responder(s.readyz), probe: true, quiet: true},
+		{name: "/metrics", get: responder(s.sendMetrics), probe: true, quiet: true},
 		{name: "/openapi.yaml", get: responder(s.openAPI)},
 		{name: "/", get: responder(s.page.index)},
 		{name: "/assets/{version}/{file}", get: responder(s.page.asset), quiet: true},
@@ -83,8 +85,8 @@ func (s *Server) dispatch(r *request) error {
 	if n := len(r.ctx.RequestURI()); n > maxURI {
 		return newProblem(http.StatusRequestURITooLong, "the address is too long (send long queries by POST)")
 	}
-	if len(r.ctx.PostBody()) > s.options.MaxBody {
-		return s.bodyTooLarge()
+	if err := s.hosts.check(string(r.ctx.Host())); err != nil {
+		return err
 	}
 	// The path is split before it is decoded: the id of a product may hold an
 	// encoded slash.
@@ -106,9 +108,23 @@ func (s *Server) dispatch(r *request) error {
 		if t.quiet {
 			r.level = slog.LevelDebug
 		}
+		if err := s.crowded(r, t); err != nil {
+			return err
+		}
 		return s.answer(r, t)
 	}
 	return newProblem(http.StatusNotFound, "there is nothing here (see /openapi.yaml)")
+}
+
+// crowded refuses what came on a connection that is kept for probes.
+func (s *Server) crowded(r *request, t *route) error {
+	c, ok := r.ctx.Conn().(*conn)
+	if !ok || !c.reserve || t.probe {
+		return nil
+	}
+	p := newProblem(http.StatusServiceUnavailable, fmt.Sprintf("all %d connections are busy; to admit more, raise --max-connections", s.conns.options.MaxConnections))
+	p.retryAfter = 1
+	return p
 }
 
 func (s *Server) answer(r *request, t *route) error {
@@ -127,6 +143,13 @@ func (s *Server) answer(r *request, t *route) error {
 	case responder:
 		return by(r)
 	case reader:
+		if s.options.Shed != nil {
+			if why := s.options.Shed(); why != "" {
+				p := newProblem(http.StatusServiceUnavailable, why)
+				p.retryAfter = 1
+				return p
+			}
+		}
 		j, err := by(r)
 		if err != nil {
 			return err

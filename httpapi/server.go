@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,12 @@ type Server struct {
 	http    *fasthttp.Server
 	engines generations
 	gate    *gate
+	slow    *gate // comes before gate for requests that take long
+	conns   *connections
+	hosts   hosts
+	bodies  budget
+	answers budget
+	reloads reloads
 	metrics *metrics
 	routes  []route
 	page    *page
@@ -39,9 +46,6 @@ const (
 	// maxURI leaves room for the longest query with each byte written as %XX.
 	maxURI     = 12 << 10
 	maxHeaders = 16 << 10 // with the request line
-	// readBeyond is how many times MaxBody is read all the same: a client that
-	// is cut off while it sends may never see the answer that says why.
-	readBeyond = 4
 )
 
 // New makes a server of e, which may be nil: then it is not ready, and answers 503,
@@ -49,24 +53,24 @@ const (
 // the default in place of a value that makes no sense.
 func New(e Engine, o Options) *Server {
 	o = o.withDefaults()
-	s := &Server{options: o, gate: newGate(o), metrics: newMetrics(), page: newPage()}
+	s := &Server{options: o, gate: newGate(o), slow: newSlowGate(o), conns: newConnections(o), hosts: hosts{all: true}, metrics: newMetrics(), page: newPage()}
+	s.bodies = budget{what: "bodies of requests", flag: "--body-memory", most: o.BodyMemory}
+	s.answers = budget{what: "answers that are worked out or not taken yet", flag: "--answer-memory", most: o.AnswerMemory}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.routes = s.makeRoutes()
 	s.http = &fasthttp.Server{
 		Handler:                      s.serve,
 		ErrorHandler:                 s.unreadable,
 		Logger:                       connectionLog{o.Logger},
-		Concurrency:                  o.MaxConnections,
+		ConnState:                    s.connState,
+		Concurrency:                  math.MaxInt32, // connections bounds them, and keeps the time
 		ReadBufferSize:               maxHeaders,
-		MaxRequestBodySize:           readBeyond * o.MaxBody,
-		ReadTimeout:                  o.ReadTimeout,
-		WriteTimeout:                 o.WriteTimeout,
-		IdleTimeout:                  o.IdleTimeout,
+		StreamRequestBody:            true, // a handler reads and counts it
+		MaxRequestBodySize:           1,
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
 		CloseOnShutdown:              true,
-		TCPKeepalive:                 true,
 		SecureErrorLogMessage:        true,
 	}
 	if e != nil {
@@ -91,6 +95,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if s.started.Swap(true) {
 		return errors.New("cannot serve twice with one Server")
 	}
+	s.hosts = hostsFor(ln.Addr(), s.options.AllowHosts)
+	if err := s.fitDescriptors(); err != nil {
+		ln.Close()
+		s.cancel(errStopping)
+		return fmt.Errorf("cannot serve on %s: %w", ln.Addr(), err)
+	}
+	inner := ln
+	ln = newListener(inner, s.conns, s.options.Logger)
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(ln) }()
 	select {
@@ -111,9 +123,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer late.Stop()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Grace+sayingSo)
 	defer cancel()
+	ended := make(chan struct{})
+	var closing sync.WaitGroup
+	closing.Go(func() { s.closeIncomplete(ended) })
 	err := s.http.ShutdownWithContext(end)
+	close(ended)
+	closing.Wait()
 	ln.Close() // in case ctx ended before fasthttp knew of ln
 	s.cancel(errStopping)
+	s.conns.closeAll()
 	if err != nil {
 		err = fmt.Errorf("cannot finish all requests within %v: %w", s.options.Grace, err)
 	}
@@ -129,26 +147,38 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// unreadable answers a request that fasthttp could not read.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	var small *fasthttp.ErrSmallBuffer
-	var netErr net.Error
-	p := newProblem(fasthttp.StatusBadRequest, "the request is not HTTP as it should be")
-	switch {
-	case errors.As(err, &small):
-		p = newProblem(fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and headers have more than %d bytes", maxHeaders))
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		p = s.bodyTooLarge()
-	case errors.As(err, &netErr) && netErr.Timeout():
-		p = newProblem(fasthttp.StatusRequestTimeout, fmt.Sprintf("the request did not arrive within %v", s.options.ReadTimeout))
+// closeIncomplete closes the connections whose client has not sent a whole request,
+// until ended is closed: nobody should wait for them.
+func (s *Server) closeIncomplete(ended <-chan struct{}) {
+	const again = 20 * time.Millisecond // a connection that was answered becomes idle
+	for {
+		s.conns.closeIncomplete()
+		select {
+		case <-ended:
+			return
+		case <-time.After(again):
+		}
 	}
-	r := &request{ctx: ctx, server: s, id: newRequestID(), route: "unreadable", start: time.Now(), level: slog.LevelDebug}
-	r.reject(p)
-	s.finish(r)
 }
 
-func (s *Server) bodyTooLarge() *Problem {
-	return newProblem(fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes (to admit it, raise --max-body)", s.options.MaxBody))
+// connState hears from the HTTP library what a connection is at.
+func (s *Server) connState(nc net.Conn, state fasthttp.ConnState) {
+	c, ok := nc.(*conn)
+	switch {
+	case !ok:
+	case state == fasthttp.StateActive:
+		c.began()
+	case state == fasthttp.StateIdle:
+		c.enter(idle)
+	}
+}
+
+// unreadable answers a request that fasthttp could not read.
+func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	r := s.newRequest(ctx)
+	r.route, r.level = "unreadable", slog.LevelDebug
+	r.reject(s.unreadableBody(err))
+	s.finish(r)
 }
 
 // connectionLog passes what fasthttp says about single connections, which is
@@ -166,44 +196,98 @@ type outcome struct {
 }
 
 // run does a job with the current engine, under the request's deadline and among at
-// most MaxConcurrent others. The job runs in a goroutine of its own because an
-// engine may be stuck in C code, which nothing interrupts; it must not touch the
-// request, which is gone when the job is late.
+// most MaxConcurrent others, as long as its client is there. The job runs in a
+// goroutine of its own because an engine may be stuck in C code, which nothing
+// interrupts; it must not touch the request, which is gone when the job is late.
 func (s *Server) run(r *request, j job) (any, error) {
-	ctx, cancel := context.WithDeadline(s.base, r.start.Add(s.options.RequestTimeout))
-	if err := s.gate.enter(ctx); err != nil {
+	base, abandon := context.WithCancelCause(s.base)
+	ctx, cancel := context.WithDeadline(base, r.start.Add(s.options.RequestTimeout))
+	end := func() {
 		cancel()
+		abandon(nil)
+	}
+	defer watchClient(r.ctx.Conn(), func() { abandon(errGone) })()
+	leave, err := s.enter(ctx, r)
+	if err != nil {
+		err = cause(ctx, err)
+		end()
 		return nil, err
 	}
 	r.queued = time.Since(r.start)
-	e, release, ok := s.engines.lease()
-	if !ok {
-		s.gate.leave()
-		cancel()
-		return nil, errNotReady
+	e, release, err := s.equip(r)
+	if err != nil {
+		leave()
+		end()
+		return nil, err
 	}
 	done := make(chan outcome, 1)
+	answer, body := r.answer, r.body
+	r.body = share{of: body.of} // the job's from here on
 	go func() {
-		defer cancel()
+		defer end()
 		o := protect(func() (any, error) { return j(ctx, e) })
 		// Whoever has the answer may ask again at once, and must find the place free.
+		_ = body.set(0)
+		answer.done()
 		release()
-		s.gate.leave()
+		leave()
 		done <- o
 	}()
 	select {
 	case o := <-done:
-		return o.body, o.err
+		return o.body, cause(ctx, o.err)
 	case <-ctx.Done():
 	}
 	t := time.NewTimer(lateGrace)
 	defer t.Stop()
 	select {
 	case o := <-done:
-		return o.body, o.err
+		return o.body, cause(ctx, o.err)
 	case <-t.C:
-		return nil, ctx.Err()
+		return nil, cause(ctx, ctx.Err())
 	}
+}
+
+// enter waits until the request may work. leave gives its place back.
+func (s *Server) enter(ctx context.Context, r *request) (leave func(), err error) {
+	if !r.slow {
+		return s.gate.leave, s.gate.enter(ctx)
+	}
+	if err := s.slow.enter(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.gate.enter(ctx); err != nil {
+		s.slow.leave()
+		return nil, err
+	}
+	return func() {
+		s.gate.leave()
+		s.slow.leave()
+	}, nil
+}
+
+// equip gets what a job needs besides a place.
+func (s *Server) equip(r *request) (e Engine, release func(), err error) {
+	e, release, ok := s.engines.lease()
+	if !ok {
+		return nil, nil, errNotReady
+	}
+	if r.answer, err = s.answers.reserve(leastCost + r.cost); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return e, release, nil
+}
+
+// leastCost is about how much memory any answer takes.
+const leastCost = 16 << 10
+
+// cause is err, or that the client is gone if that is why.
+func cause(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errGone) {
+		return errGone
+	}
+	return err
 }
 
 // helpers runs f in up to n goroutines, as long as there are free places for them,

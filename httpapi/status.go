@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	_ "embed" // openapi.yaml
-	"net/http"
 
 	"github.com/trirank/trirank/engine"
 )
@@ -33,13 +32,20 @@ func (s *Server) livez(r *request) error {
 }
 
 func (s *Server) readyz(r *request) error {
-	switch {
-	case s.stopping.Load():
-		return newProblem(http.StatusServiceUnavailable, "the server is stopping")
-	case !s.ready():
+	if s.stopping.Load() {
+		return stopping()
+	}
+	e, release, ok := s.engines.lease()
+	if !ok {
 		return errNotReady
 	}
-	return s.livez(r)
+	defer release()
+	if err := e.Intact(); err != nil {
+		return err
+	}
+	r.ctx.Response.Header.Set("Cache-Control", "no-store")
+	r.send("text/plain; charset=utf-8", []byte("ok\n"+s.reloads.line()))
+	return nil
 }
 
 func (s *Server) sendMetrics(r *request) error {

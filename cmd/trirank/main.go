@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	})
 	root := newRootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	out := &stdOut{w: stdout}
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("cannot write to standard output: %w", out.err)
+	}
 	var usage *wrongUsage
 	switch {
 	case err == nil:
@@ -73,6 +78,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "trirank: %v\n", err)
 		return 1
 	}
+}
+
+// stdOut is standard output, which remembers that a write failed: what was lost on a
+// full disk must not pass for all there was to say.
+type stdOut struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *stdOut) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 // resumeHint says how an interrupted job goes on.
@@ -179,7 +198,7 @@ func plainFlagError(err error) error {
 	}
 	wants := map[string]string{
 		"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number", "bool": "true or false",
-		"duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
+		"size": "a size such as 64MiB", "duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
 		"stringToString": "NAME=VALUE, with commas between several",
 	}
 	if errors.Is(err, strconv.ErrRange) {

@@ -9,30 +9,25 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/httpapi"
 	"github.com/trirank/trirank/internal/gpustat"
 	"github.com/trirank/trirank/internal/processors"
+	"github.com/trirank/trirank/train/heap"
 )
-
-// reloadEvery is how often the server looks whether its index was built anew.
-const reloadEvery = 2 * time.Second
 
 // maxRecent bounds --cache: what is kept of a query takes 5 to 20 KB.
 const maxRecent = 100_000
 
 func newServeCommand() *cobra.Command {
-	var index, addr, logFormat, logLevel, fusion string
+	var index, addr, logFormat, logLevel, fusion, limit string
+	bodies, answers := byteSize(64<<20), byteSize(128<<20)
 	var models, bleve []string
 	var recent int
 	var device store.Device
@@ -44,7 +39,17 @@ func newServeCommand() *cobra.Command {
 /openapi.yaml), /livez, /readyz and /metrics.
 
 When INDEX is built anew, or on SIGHUP, the new one takes over without a request
-being dropped; if it cannot be opened, the old one goes on and the log says why.
+being dropped; if it cannot be opened, the old one goes on, and it is tried again:
+the log, /readyz and /metrics say so.
+
+Nobody can take all there is: connections, requests at work, the bytes of bodies
+and of answers, and memory as a whole are bounded. What is beyond gets status 429
+or 503 with Retry-After; /livez, /readyz and /metrics are answered all the same.
+
+On an address that only this machine reaches, such as 127.0.0.1, requests must be
+for this machine by their Host header. A proxy that hands on its client's Host
+needs --allow-host.
+
 Ctrl-C stops when the requests under way are answered.`,
 		Example: `  trirank serve --index shop.index
   trirank serve --index shop.index --addr 0.0.0.0:80 --max-concurrent 64 --request-timeout 2s`,
@@ -64,18 +69,24 @@ Ctrl-C stops when the requests under way are answered.`,
 	f.DurationVar(&o.QueueWait, "queue-wait", 2*time.Second, "how long they wait before they are told to come back")
 	f.IntVar(&o.MaxBatch, "max-batch", 100, "queries in one POST /v1/compare")
 	f.IntVar(&o.MaxInputs, "max-inputs", 256, "texts in one POST /v1/embeddings")
+	f.IntVar(&o.MaxHits, "max-hits", 10_000, "products in the answer to one POST /v1/compare: the sum of k times the number of systems")
 	f.IntVar(&o.MaxBody, "max-body", 1<<20, "bytes of a request's body")
-	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "connections open at a time")
+	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "connections open at a time; for one more the longest idle is closed")
+	f.Var(&bodies, "body-memory", "memory for all bodies that are read or worked on at a time")
+	f.Var(&answers, "answer-memory", "memory for all answers that are worked out or sent at a time")
+	f.StringVar(&limit, "memory-limit", "80%", "memory from which on work is refused, without that of mapped files: a size, a share of the container's or the machine's, or 0 for none")
 	f.DurationVar(&o.Grace, "grace", 15*time.Second, "how long a stopping server waits for requests under way")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 0, "how long it goes on accepting requests while /readyz already fails")
 	f.DurationVar(&o.SlowQuery, "slow-query", time.Second, "requests that take longer are logged as slow")
 	f.StringSliceVar(&o.AllowOrigins, "allow-origin", nil, "web origin whose pages may call the API, or *")
+	f.StringSliceVar(&o.AllowHosts, "allow-host", nil, "host that requests may be for by their Host header, or *")
 	f.StringVar(&logFormat, "log-format", "text", "text or json, on standard error")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; each request is a line of info")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := required(c, "index"); err != nil {
 			return err
 		}
+		o.BodyMemory, o.AnswerMemory = int(bodies), int(answers)
 		if err := o.Validate(); err != nil {
 			return usageError("%v", err)
 		}
@@ -92,21 +103,47 @@ Ctrl-C stops when the requests under way are answered.`,
 			return err
 		}
 		open := store.OpenOptions{Models: dirs, Bleve: bleve, Recent: recent, Device: device}
-		if fusion != "" {
-			if open.Fusion, err = engine.ParseFusion(fusion); err != nil {
-				return usageError("--fusion: %v", err)
-			}
+		if open.Fusion, err = parseFusion(fusion); err != nil {
+			return err
+		}
+		most, err := memoryLimit(limit)
+		if err != nil {
+			return err
 		}
 		processors.ShareWithC()
+		heap.FewArenas()
 		// The address first: it may be taken, and opening an index takes time.
-		ln, err := new(net.ListenConfig).Listen(c.Context(), "tcp", addr)
+		ln, err := listen(c.Context(), addr)
 		if err != nil {
-			return fmt.Errorf("cannot serve on %s: %w (choose another with --addr, or with make run ADDR=HOST:PORT)", addr, err)
+			return err
 		}
 		defer ln.Close()
-		r := &reloader{dir: index, open: open, log: logger}
-		if err := r.load(c.Context()); err != nil {
+		hangup := make(chan os.Signal, 1) // by itself it would end the program
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		m := newMemory(most, logger)
+		r := &reloader{dir: index, open: open, log: logger, memory: m}
+		if err := r.check(); err != nil {
 			return err
+		}
+		// Opening may be in C, which nothing interrupts; the end of the process does.
+		loaded := make(chan error, 1)
+		go func() { loaded <- r.load(c.Context()) }()
+		select {
+		case err = <-loaded:
+		case <-c.Context().Done():
+			err = c.Context().Err()
+		}
+		if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			logger.Info("stopped before the index was open")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.settle()
+		if held := m.held.Load(); most > 0 && held > most {
+			return fmt.Errorf("cannot serve index %s: it takes %d MB of memory, and --memory-limit is %d MB (raise it)", index, held>>20, most>>20)
 		}
 		// Without a driver there is nothing to tell.
 		gpus, err := gpustat.Open()
@@ -115,22 +152,22 @@ Ctrl-C stops when the requests under way are answered.`,
 		}
 		o.ExtraMetrics = func(w io.Writer) {
 			gpus.WriteMetrics(w)
+			m.WriteMetrics(w)
 			r.current.Load().WriteMetrics(w)
 		}
+		o.Shed = m.why
 		x := r.current.Load()
 		server := httpapi.New(x.Engine, o)
 		logger.Info("serving", "index", index, "products", x.Manifest.Catalogue.Rows, "systems", x.Engine.Systems())
 		fmt.Fprintf(c.OutOrStdout(), "http://%s/\n", ln.Addr())
 
 		ctx, stop := context.WithCancel(c.Context())
-		watched := make(chan struct{})
-		go func() {
-			defer close(watched)
-			r.watch(ctx, server)
-		}()
+		var watchers sync.WaitGroup
+		watchers.Go(func() { r.watch(ctx, server, hangup) })
+		watchers.Go(func() { m.watch(ctx) })
 		err = server.Serve(ctx, ln)
 		stop()
-		<-watched
+		watchers.Wait()
 		if err != nil {
 			return err // a request may still use the index: the end of the process closes it
 		}
@@ -139,18 +176,19 @@ Ctrl-C stops when the requests under way are answered.`,
 	return c
 }
 
-// collectLessOften lets garbage grow to a size that is small beside what FAISS and ONNX
-// Runtime take, where what Go itself keeps is so little that it would be looked
-// through dozens of times a second. Settings of GOGC and GOMEMLIMIT stand.
-func collectLessOften() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return
+// listen takes an address, and an error that says what is wrong with it for wrong usage.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err == nil {
+		return ln, nil
 	}
-	const garbage = 128 << 20
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	debug.SetGCPercent(int(min(400, max(100, garbage*100/max(1, m.HeapAlloc)))))
+	err = fmt.Errorf("cannot serve on %s: %w (choose another with --addr, or with make run ADDR=HOST:PORT)", addr, err)
+	var malformed *net.AddrError
+	var unknown *net.DNSError
+	if errors.As(err, &malformed) || errors.As(err, &unknown) {
+		return nil, usageError("--addr %q is not HOST:PORT: %w", addr, err)
+	}
+	return nil, err
 }
 
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
@@ -174,74 +212,4 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, usageError("--log-format %q is neither text nor json", format)
-}
-
-// reloader follows the generations of an index directory.
-type reloader struct {
-	dir     string
-	open    store.OpenOptions
-	log     *slog.Logger
-	current atomic.Pointer[store.Index]
-	seen    os.FileInfo // the manifest that current was opened with, or failed
-}
-
-func (r *reloader) manifest() os.FileInfo {
-	info, err := os.Stat(filepath.Join(r.dir, "manifest.json"))
-	if err != nil {
-		return nil // between two renames of a build
-	}
-	return info
-}
-
-func (r *reloader) load(ctx context.Context) error {
-	r.seen = r.manifest()
-	x, err := store.Open(ctx, r.dir, r.open)
-	if err != nil {
-		return err
-	}
-	r.current.Store(x)
-	collectLessOften()
-	if len(x.Placement) == 0 {
-		r.log.Info("the processor does everything")
-	}
-	for _, line := range x.Placement {
-		r.log.Info(line)
-	}
-	return nil
-}
-
-// watch replaces the server's engine when the manifest is another one, or on
-// SIGHUP, until ctx ends.
-func (r *reloader) watch(ctx context.Context, server *httpapi.Server) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	tick := time.NewTicker(reloadEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-		case <-tick.C:
-			now := r.manifest()
-			if now == nil || r.seen != nil && os.SameFile(now, r.seen) && now.ModTime().Equal(r.seen.ModTime()) {
-				continue
-			}
-		}
-		old := r.current.Load()
-		if err := r.load(ctx); err != nil {
-			if !errors.Is(err, context.Canceled) {
-				r.log.Error("cannot take over the new index; the old one goes on", "error", err)
-			}
-			continue
-		}
-		x := r.current.Load()
-		drained := server.SetEngine(x.Engine)
-		r.log.Info("the new index serves", "index", r.dir, "products", x.Manifest.Catalogue.Rows, "systems", x.Engine.Systems())
-		<-drained
-		if err := old.Close(); err != nil {
-			r.log.Error("cannot close the old index", "error", err)
-		}
-	}
 }

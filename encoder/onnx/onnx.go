@@ -22,6 +22,7 @@ import (
 
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/encoder/onnx/operators"
+	"github.com/trirank/trirank/internal/onnxfile"
 	"github.com/trirank/trirank/internal/regular"
 )
 
@@ -104,6 +105,9 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNormalizer(config); err != nil {
+		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
+	}
 	if config, err = withoutPadding(config); err != nil {
 		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)
 	}
@@ -133,11 +137,29 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 			return nil, fmt.Errorf("GPU %d: %w (ONNX Runtime needs CUDA 13 and cuDNN 9 where LD_LIBRARY_PATH says)", opts.GPU.Device, err)
 		}
 	}
-	m.session, err = ort.NewDynamicAdvancedSession(network, inputs, []string{output}, so)
+	m.session, err = newSession(network, inputs, output, so)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", encoder.NetworkFile, err)
 	}
 	return m, nil
+}
+
+// newSession opens a network. ONNX Runtime maps weights that lie beside it into memory,
+// and would end the process if somebody cut their file off: so it gets them in memory of
+// its own, unless they are more than a message may hold.
+func newSession(network string, inputs []string, output string, so *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
+	n, err := onnxfile.Inspect(network)
+	if err != nil {
+		return nil, err
+	}
+	if len(n.Files) > 0 && n.Bytes <= onnxfile.MaxFile {
+		b, err := onnxfile.Read(network)
+		if err != nil {
+			return nil, err
+		}
+		return ort.NewDynamicAdvancedSessionWithONNXData(b, inputs, []string{output}, so)
+	}
+	return ort.NewDynamicAdvancedSession(network, inputs, []string{output}, so)
 }
 
 // sessionOptions are those of every session; the caller destroys them.

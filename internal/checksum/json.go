@@ -54,7 +54,7 @@ func UnmarshalEdited(b []byte, v any) error {
 	case errors.Is(err, ErrNone):
 		return Strict(b, v)
 	case errors.Is(err, errChanged):
-		return fmt.Errorf("%w (if the change is meant, remove the line of its checksum)", err)
+		return fmt.Errorf("%w (if the change is meant, take its last member, \"checksum\", out)", err)
 	default:
 		return err
 	}

@@ -104,6 +104,33 @@ func tensors(b []byte, kind message, from, to, depth int, do func(from, to int) 
 	})
 }
 
+// unbounded are operators that repeat a body as often as a value says that is only known
+// when they run: for ever, if it says so.
+var unbounded = []string{"Loop", "Scan"}
+
+// loops returns an error if there is a loop anywhere in the message b[from:to]. Networks
+// that embed texts have none.
+func loops(b []byte, kind message, from, to, depth int) error {
+	if depth > deepest {
+		return ErrDamaged
+	}
+	return each(b, kind, from, to, func(x Field, kind message, nested bool) error {
+		if !nested || kind == tensorMessage || kind == sparseMessage {
+			return nil
+		}
+		if kind == nodeMessage {
+			n, err := ReadNode(b, x.From, x.To)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(unbounded, n.Op) && (n.Domain == "" || n.Domain == "ai.onnx") {
+				return fmt.Errorf("node %.80q is a %s, and nobody can tell whether it ends (export the model without loops)", n.Name, n.Op)
+			}
+		}
+		return loops(b, kind, x.From, x.To, depth+1)
+	})
+}
+
 // external is where the values of a tensor lie outside the file.
 type external struct {
 	tensor string // its name
@@ -239,6 +266,8 @@ type Network struct {
 	// Files are those that its weights lie in besides it, in the same folder: in order,
 	// each once. All weights have been found to be there.
 	Files []string
+	// Bytes is how many the file would have with all weights in it.
+	Bytes int64
 	// Positions is how many tokens a text may have, by the table of the embeddings of
 	// positions; 0 if there is none under a known name.
 	Positions int
@@ -256,11 +285,15 @@ func Inspect(path string) (*Network, error) {
 		}
 	}()
 	list, err := externals(b)
+	if err == nil {
+		err = loops(b, modelMessage, 0, len(b), 0)
+	}
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{}
+	n := &Network{Bytes: int64(len(b))}
 	for _, e := range list {
+		n.Bytes += e.length
 		if err := e.check(filepath.Dir(path)); err != nil {
 			return nil, err
 		}

@@ -174,6 +174,29 @@ func TestLinkWithinTheFolder(t *testing.T) {
 	}
 }
 
+// TestLoops refuses a loop wherever it may be; a node of another domain with the name of
+// one is none.
+func TestLoops(t *testing.T) {
+	node := func(op, domain string) []byte {
+		return AppendBytes(AppendBytes(AppendBytes(nil, NodeName, "endless"), NodeOp, op), NodeDomain, domain)
+	}
+	for where, fields := range map[string][]protowire.Number{
+		"graph":    {GraphNode, ModelGraph},
+		"body":     {GraphNode, AttributeGraph, NodeAttribute, GraphNode, ModelGraph},
+		"function": {FunctionNode, ModelFunctions},
+	} {
+		for _, op := range []string{"Loop", "Scan"} {
+			_, err := Inspect(writeModel(t, wrap(node(op, ""), fields...)))
+			if err == nil || !strings.Contains(err.Error(), `node "endless" is a `+op) {
+				t.Errorf("%s in a %s: %v", op, where, err)
+			}
+		}
+		if _, err := Inspect(writeModel(t, wrap(node("Loop", "mine"), fields...))); err != nil {
+			t.Errorf("an operator of one's own in a %s: %v", where, err)
+		}
+	}
+}
+
 func TestPositions(t *testing.T) {
 	table := func(name string, dims ...int) []byte {
 		return AppendTensor(nil, GraphInitializer, name, Float32, dims, nil)

@@ -1,0 +1,118 @@
+package faiss_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trirank/trirank/faiss"
+)
+
+// forgedKinds are those that validate looks into.
+var forgedKinds = []string{"Flat", "SQ8", "SQfp16", "PQ8", "IVF8,Flat", "IVF8,SQfp16", "IVF8,PQ8", "HNSW8,Flat", "HNSW8,SQ8", "PQ16x4fs", "IVF8,PQ16x4fs,Refine(SQ8)", "PCA8,IVF8,Flat", "OPQ8,IVF8,PQ8"}
+
+// forgeries is how many changes of each kind of index are tried in every run.
+const forgeries = 40
+
+// TestForged changes bytes of index files and gives them the right hash, as somebody who
+// can write to an index directory could: an error, or a search that ends and finds ids
+// that there are. A child does it, since what is wrong in C ends the process.
+func TestForged(t *testing.T) {
+	if dir := os.Getenv("TRIRANK_TEST_FORGED"); dir != "" {
+		forge(t, dir)
+		return
+	}
+	for _, kind := range forgedKinds {
+		t.Run(kind, func(t *testing.T) {
+			n := forgeries
+			if s := os.Getenv("TRIRANK_TEST_FORGERIES"); s != "" {
+				n, _ = strconv.Atoi(s)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			dir := t.TempDir()
+			values := clustered(700, 16)
+			if _, err := faiss.Build(ctx, filepath.Join(dir, "whole"), values, 16, faiss.BuildOptions{Factory: kind, Recall: .5}); err != nil {
+				t.Fatal(err)
+			}
+			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestForged$", "-test.count=1")
+			c.Env = append(os.Environ(), "TRIRANK_TEST_FORGED="+dir, fmt.Sprintf("TRIRANK_TEST_FORGERIES=%d", n), "GOMEMLIMIT=2GiB")
+			var out bytes.Buffer
+			c.Stdout, c.Stderr = &out, &out
+			if err := c.Run(); err != nil {
+				text := out.String()
+				if len(text) > 4000 {
+					text = text[:2000] + "\n...\n" + text[len(text)-2000:]
+				}
+				last, _ := os.ReadFile(filepath.Join(dir, "tried"))
+				t.Errorf("a changed index of kind %s, %s: %v\n%s", kind, last, err, text)
+			}
+		})
+	}
+}
+
+// forge tries changes of the index in dir.
+func forge(t *testing.T, dir string) {
+	n, err := strconv.Atoi(os.Getenv("TRIRANK_TEST_FORGERIES"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, "whole"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := clustered(1, 16)
+	path := filepath.Join(dir, "forged")
+	random := rand.New(rand.NewPCG(1, uint64(len(whole))))
+	for i := range n {
+		b := bytes.Clone(whole)
+		at := random.IntN(len(b))
+		if i%2 == 0 { // headers and sizes lie at the start
+			at = random.IntN(min(len(b), 300))
+		}
+		how := ""
+		switch i % 3 {
+		case 0:
+			b[at] ^= 1 << random.IntN(8)
+			how = fmt.Sprintf("byte %d is %#x", at, b[at])
+		case 1: // a number of 32 bits that is too large, or negative
+			at = min(at, len(b)-4)
+			copy(b[at:], []byte{0xff, 0xff, 0xff, byte(random.IntN(2) * 0xff)})
+			how = fmt.Sprintf("4 bytes at %d are %x", at, b[at:at+4])
+		case 2:
+			b = b[:at]
+			how = fmt.Sprintf("cut off at %d", at)
+		}
+		os.WriteFile(filepath.Join(dir, "tried"), []byte(how), 0o644)
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		x, err := faiss.Open(path, hex.EncodeToString(sum[:]))
+		if err != nil {
+			continue
+		}
+		if x.Dimension() == 16 {
+			hits, err := x.Search(t.Context(), query, 10, faiss.Params{}, nil)
+			for _, h := range hits {
+				if int(h.ID) >= x.Len() {
+					t.Errorf("%s: it finds vector %d of %d", how, h.ID, x.Len())
+				}
+			}
+			if err == nil && x.Len() > 0 && strings.Contains(how, "cut") {
+				t.Errorf("%s: searched without an error", how)
+			}
+		}
+		x.Close()
+	}
+}
