@@ -209,9 +209,6 @@ func Read(path string) ([]Tensor, map[string]string, error) {
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a plain file")
-	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors of %s: %w", path, err)
 	}
