@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,6 +40,9 @@ func watch(dir string, m *Manifest) (_ *watched, err error) {
 			continue
 		}
 		f, err := regular.Open(filepath.Join(dir, filepath.FromSlash(name)))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s is missing (build it again with trirank index)", name)
+		}
 		if err != nil {
 			return nil, err
 		}
