@@ -68,10 +68,10 @@ test-real: build ## the checks that need real data, in REAL_DATA
 # Other people's implementations of the metrics and of quantization, in Python:
 # test-peers compares with them, bench times against them. make test needs only what
 # they once computed.
-peers_requirements := eval/testdata/peers/requirements.txt encoder/onnx/testdata/peers/requirements.txt
+peers_requirements := eval/testdata/peers/requirements.txt encoder/onnx/testdata/peers/requirements.txt internal/parquetfile/testdata/peers/requirements.txt
 peers := $(abspath $(pjrt_dir)/../..)/peers-$(shell cat $(peers_requirements) | sha256sum | cut -c1-12)
 .PHONY: peers test-peers
-peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard, safetensors and ONNX Runtime for Python, kept in the cache
+peers: $(peers)/ready ## trec_eval, ranx, ir_measures, TensorBoard, safetensors, ONNX Runtime and pyarrow for Python, kept in the cache
 
 $(peers)/ready:
 	rm -rf $(peers) && python3 -m venv $(peers)
@@ -80,7 +80,7 @@ $(peers)/ready:
 	touch $@
 
 test-peers: native peers ## compare metrics, file formats and quantization with other implementations, live
-	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
+	TRIRANK_PEERS_PYTHON=$(peers)/bin/python CGO_ENABLED=0 go test ./eval ./internal/parquetfile ./train/events ./train/safetensors -run 'Peers|TensorBoard|Python' -count 1 -v
 	TRIRANK_PEERS_PYTHON=$(peers)/bin/python go test ./encoder/onnx -run Peers -bench Peers -benchtime 20x -count 1 -v
 
 # Schemathesis holds the server against openapi.yaml.

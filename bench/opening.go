@@ -14,6 +14,7 @@ import (
 
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/internal/procfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Opened is an index that Opening opens and closes.
@@ -84,7 +85,7 @@ func forget(dir string) (size int64, err error) {
 		return 0, err
 	}
 	for _, path := range files {
-		f, err := os.Open(path)
+		f, err := regular.Open(path)
 		if err != nil {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/atomicfile"
 )
 
 // SweepOptions say which indexes are built and how they are searched. Zero values
@@ -128,22 +129,25 @@ type sweeping struct {
 type built struct {
 	*faiss.Index
 	faiss.Built
-	took time.Duration
-	dir  string
+	took   time.Duration
+	remove func() // the folder it lies in
 }
 
 func (b *built) close() {
 	b.Close()
-	os.RemoveAll(b.dir)
+	b.remove()
 }
 
 // build makes an index of a space.
 func build(ctx context.Context, s *Space, factory, dir string) (*built, error) {
-	dir, err := os.MkdirTemp(dir, "trirank-bench-")
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	dir, remove, err := atomicfile.TempDir(dir, "trirank-bench")
 	if err != nil {
 		return nil, err
 	}
-	b := &built{dir: dir}
+	b := &built{remove: remove}
 	path := filepath.Join(dir, "index.faiss")
 	start := time.Now()
 	if b.Built, err = faiss.Build(ctx, path, s.Vectors, s.Dimension, faiss.BuildOptions{Factory: factory, Params: &faiss.Params{}}); err == nil {
@@ -151,7 +155,7 @@ func build(ctx context.Context, s *Space, factory, dir string) (*built, error) {
 		b.Index, err = faiss.Open(path, b.SHA256)
 	}
 	if err != nil {
-		os.RemoveAll(dir)
+		remove()
 		return nil, err
 	}
 	return b, nil

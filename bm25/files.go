@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // HeaderFile describes an index directory, and lists all its other files.
@@ -53,7 +54,7 @@ type fileSum struct {
 }
 
 func sumFile(path string) (fileSum, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return fileSum{}, err
 	}
@@ -226,7 +227,7 @@ type lengthTable struct {
 
 // readLengths reads lengths.bin, and believes nothing in it that it can check.
 func readLengths(dir string, h header) (*lengthTable, error) {
-	f, err := os.Open(filepath.Join(dir, lengthsFile))
+	f, err := regular.Open(filepath.Join(dir, lengthsFile))
 	if err != nil {
 		return nil, err
 	}

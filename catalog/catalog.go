@@ -11,6 +11,7 @@ import (
 
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/faults"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/internal/textfile"
 )
 
@@ -94,7 +95,7 @@ func Open(dir string) (*Catalog, error) {
 // openText opens a text of the catalogue in dir, whose end is an error if it is not what
 // want says.
 func openText(dir, file string, want checksum.File) (io.ReadCloser, error) {
-	f, err := os.Open(filepath.Join(dir, file))
+	f, err := regular.Open(filepath.Join(dir, file))
 	if err != nil {
 		return nil, err
 	}

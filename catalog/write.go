@@ -82,27 +82,23 @@ func Write(ctx context.Context, dir string, src Source, o WriteOptions) (*Report
 	if o.Name == "" {
 		o.Name = filepath.Base(dir)
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	w := newWriter("", src, o)
+	err = atomicfile.BuildDir(dir, func(fresh string) error {
+		w.dir = fresh
+		if err := w.write(ctx); err != nil {
+			return err
+		}
+		// Looked at again: an import takes long.
+		if _, err := checkTarget(dir); err != nil {
+			return err
+		}
+		return ctx.Err()
+	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
-	}
-	defer os.RemoveAll(fresh)
-	w := newWriter(fresh, src, o)
-	if err := w.write(ctx); err != nil {
 		if w.bySource {
 			return nil, err // it names the file and the line
 		}
 		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
-	}
-	// Looked at again: an import takes long.
-	if _, err := checkTarget(dir); err != nil {
-		return nil, fmt.Errorf("cannot write catalogue %s: %w", dir, err)
-	}
-	if err := errors.Join(os.Chmod(fresh, 0o755), ctx.Err()); err != nil {
-		return nil, err
-	}
-	if err := atomicfile.ReplaceDir(fresh, dir); err != nil {
-		return nil, err
 	}
 	return w.report, nil
 }
@@ -138,12 +134,13 @@ func (e *FaultsError) Unwrap() error { return e.Faults.First[0] }
 // checkTarget returns the directory that dir means if a catalogue may be put
 // there.
 func checkTarget(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
+	given := dir
+	dir, err := atomicfile.Resolve(given)
 	if err != nil {
-		return dir, err
+		return given, err
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if _, err := os.Stat(filepath.Dir(dir)); err != nil {
+		return dir, err // a folder that was misspelt is not made
 	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {

@@ -297,6 +297,9 @@ func (m *Model) verify(dir, name string) error {
 // another such model, which alike tells, with no files but its own and those named
 // also.
 func CheckTarget(base, out string, alike func(*Model) bool, also ...string) error {
+	if err := atomicfile.Clean(out); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a model.json whose writing was killed
+		return err
+	}
 	entries, err := os.ReadDir(out)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil

@@ -27,7 +27,7 @@ type QueryText struct {
 // "user_query") has them; or a text a line, where no line has a tab. Texts are as
 // the file spells them. An error names the file and the line.
 func ReadQueries(path string) ([]QueryText, error) {
-	f, err := textfile.Open(path)
+	f, err := textfile.OpenOnce(path)
 	if err != nil {
 		return nil, err
 	}

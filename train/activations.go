@@ -18,6 +18,7 @@ import (
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train/bert"
 )
 
@@ -95,7 +96,7 @@ func (t *Trainer) cacheActivations(ctx context.Context, path string, texts [][]i
 // openActivations opens a file that is whole and has the header; nil if there is
 // none.
 func openActivations(path string, header []byte, size int64) (*os.File, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -65,17 +65,6 @@ const (
 // save writes a checkpoint into dir, aside and then in one move, and removes those
 // that are no longer wanted.
 func (t *Trainer) save(dir string, s State) error {
-	fail := func(err error) error {
-		return fmt.Errorf("cannot write a checkpoint of step %d: %w", s.Step, err)
-	}
-	fresh, err := os.MkdirTemp(dir, ".tmp-*")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.Chmod(fresh, 0o755); err != nil {
-		return fail(err)
-	}
 	var all []safetensors.Tensor
 	add := func(prefix string, list []*tensors.Tensor) {
 		for i, x := range list {
@@ -86,18 +75,18 @@ func (t *Trainer) save(dir string, s State) error {
 	add(ofFirst, t.first)
 	add(ofSecond, t.second)
 	add(ofAverage, t.average)
-	if err := safetensors.Write(filepath.Join(fresh, weightsFile), all, nil); err != nil {
-		return fail(err)
-	}
-	sum, err := safetensors.Sum(all, nil)
-	if err == nil {
-		err = checksum.WriteJSON(filepath.Join(fresh, stateFile), stateRecord{stateFormat, s, sum})
-	}
-	if err == nil {
-		err = atomicfile.ReplaceDir(fresh, filepath.Join(dir, checkpointName(s.Step)))
-	}
+	err := atomicfile.BuildDir(filepath.Join(dir, checkpointName(s.Step)), func(fresh string) error {
+		if err := safetensors.Write(filepath.Join(fresh, weightsFile), all, nil); err != nil {
+			return err
+		}
+		sum, err := safetensors.Sum(all, nil)
+		if err != nil {
+			return err
+		}
+		return checksum.WriteJSON(filepath.Join(fresh, stateFile), stateRecord{stateFormat, s, sum})
+	})
 	if err != nil {
-		return fail(err)
+		return fmt.Errorf("cannot write a checkpoint of step %d: %w", s.Step, err)
 	}
 	return prune(dir, s)
 }
@@ -116,17 +105,6 @@ func prune(dir string, s State) error {
 		}
 	}
 	return nil
-}
-
-// removePrefixed removes what in dir has a name that begins so.
-func removePrefixed(dir, prefix string) error {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return err
 }
 
 // checkpoints lists the names of those in dir, oldest first.
@@ -153,7 +131,7 @@ func (t *Trainer) restore(dir string) (s State, ok bool, err error) {
 		}
 		return s, false, err
 	}
-	if err := removePrefixed(dir, ".tmp-"); err != nil { // of a save that was killed
+	if err := atomicfile.Clean(dir); err != nil { // of a save that was killed
 		return s, false, err
 	}
 	for i, name := range slices.Backward(names) {

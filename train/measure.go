@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/procfile"
 )
 
@@ -43,11 +44,11 @@ func Measure(ctx context.Context, backend compute.Backend, j *Job) (*Cost, error
 	examples := order(j.Data.learnt(&j.Config), j.Config.Seed, 0)
 	b := j.Data.batch(examples[:min(len(examples), j.Config.Batch)], &j.Config, 0)
 	if t.below() > 0 {
-		dir, err := os.MkdirTemp("", "trirank-*")
+		dir, remove, err := atomicfile.TempDir(os.TempDir(), "trirank-train")
 		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
+		defer remove()
 		path := filepath.Join(dir, activationsFile)
 		if err := t.cacheActivations(ctx, path, b.texts[:1], nil); err != nil { // compiles
 			return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train/events"
 )
 
@@ -359,7 +360,7 @@ func (r *runner) open() error {
 		return err
 	}
 	path := filepath.Join(r.Dir, configFile)
-	got, err := os.ReadFile(path)
+	got, err := regular.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		found, err := checkpoints(filepath.Join(r.Dir, checkpointsDir))
@@ -409,7 +410,7 @@ func (r *runner) open() error {
 // openMetrics opens metrics.jsonl and cuts off what came after the checkpoint: it
 // will be made again.
 func (r *runner) openMetrics() (err error) {
-	if r.metrics, err = os.OpenFile(filepath.Join(r.Dir, metricsFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+	if r.metrics, err = regular.OpenFile(filepath.Join(r.Dir, metricsFile), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return err
 	}
 	end := int64(0)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine/store"
+	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -36,6 +37,10 @@ func Build(ctx context.Context, x *store.Index, out string, o Options) (*store.B
 	if m.Catalogue.Rows < 2 {
 		return nil, errors.New("cannot make a larger index from a single product: there is nothing to be like")
 	}
+	out, err := atomicfile.Resolve(out)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a larger index: %w", err)
+	}
 	if _, err := os.Lstat(out); err == nil {
 		return nil, fmt.Errorf("cannot make a larger index in %s: there is something (name another folder, or remove it)", out)
 	}
@@ -47,11 +52,11 @@ func Build(ctx context.Context, x *store.Index, out string, o Options) (*store.B
 		return nil, err
 	}
 	// The catalogue is only needed to build the index, which holds all of it.
-	dir, err := os.MkdirTemp(filepath.Dir(filepath.Clean(out)), ".larger-")
+	dir, remove, err := atomicfile.TempDir(filepath.Dir(out), filepath.Base(out)+".larger")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	c, err := writeCatalogue(ctx, x, filepath.Join(dir, "catalog"), o)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,7 @@ type view struct {
 type section struct {
 	*bench.Section
 	Keys, Units []string
+	First       string // what differences are to
 	Rows        []row
 	Against     bool
 	Plots       []figure
@@ -59,6 +60,7 @@ type row struct {
 func newSection(s *bench.Section) section {
 	out := section{Section: s}
 	out.Keys, out.Units = columns(s.Results)
+	out.First = firstName(s)
 	best := map[string]bool{}
 	for _, r := range fronts(s) {
 		best[r.String()] = true

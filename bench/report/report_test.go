@@ -105,19 +105,19 @@ func TestHTMLOfLittle(t *testing.T) {
 	}
 }
 
-// A long table is cut to what nothing beats.
+// A long table is cut to what nothing beats, and the best of each kind.
 func TestTextOfMany(t *testing.T) {
 	r := fixture()
 	s := &r.Sections[0]
 	s.Plots = append(s.Plots, bench.Plot{X: bench.Median, Y: bench.Quality, Where: "k=100", Front: true}, bench.Plot{X: bench.VectorBytes, Y: "recall@10"})
 	for len(s.Results) < 30 {
-		s.Results = append(s.Results, result("HNSW32", "9", "10", .2, .2, 5e6))
+		s.Results = append(s.Results, result("HNSW32", "9", "10", .2, .2, float64(5e6+len(s.Results))))
 	}
 	var b bytes.Buffer
 	if err := Text(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.String(), "and 26 more, on no Pareto front: recall@10 against p50 ms, k 10; ndcg@10 against p50 ms, k 100\n") || strings.Contains(b.String(), "HNSW32") {
+	if !strings.Contains(b.String(), "and 25 more, on no Pareto front: recall@10 against p50 ms, k 10; ndcg@10 against p50 ms, k 100\n") || strings.Count(b.String(), "HNSW32") != 1 {
 		t.Errorf("%s", b.String())
 	}
 }

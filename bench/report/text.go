@@ -15,7 +15,7 @@ import (
 )
 
 // shownRows bounds a table on a terminal; a longer one is cut to what no other
-// configuration beats.
+// configuration beats, and the best of each kind of index.
 const shownRows = 24
 
 // Text writes a report for a terminal.
@@ -31,13 +31,14 @@ func Text(w io.Writer, r *bench.Report) error {
 		rows, left := s.Results, 0
 		if len(rows) > shownRows {
 			if best := fronts(s); len(best) > 0 {
-				if c := s.Choice; c != nil && !slices.ContainsFunc(best, func(r bench.Result) bool { return r.String() == c.Chosen.String() }) {
+				if c := s.Choice; c != nil && !has(best, &c.Chosen) {
 					best = append(best, c.Chosen)
 				}
+				best = append(best, absent(s, best)...)
 				rows, left = best, len(rows)-len(best)
 			}
 		}
-		table(b, rows)
+		table(b, rows, firstName(s))
 		if left > 0 {
 			fmt.Fprintf(b, "  and %d more, on no Pareto front: %s\n", left, strings.Join(frontTitles(s), "; "))
 		}
@@ -50,6 +51,61 @@ func Text(w io.Writer, r *bench.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func has(list []bench.Result, r *bench.Result) bool {
+	return slices.ContainsFunc(list, func(x bench.Result) bool { return x.String() == r.String() })
+}
+
+// kind is the family of a result's index: HNSW of HNSW32. It is empty where the result
+// is of no index.
+func kind(r *bench.Result) string {
+	return r.Param("index")[:len(r.Param("index"))-len(strings.TrimLeft(r.Param("index"), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))]
+}
+
+// absent returns the best result, by relevance, then recall, then time, of each kind of
+// index that shown has none of: a kind that is always beaten has to be seen to be.
+func absent(s *bench.Section, shown []bench.Result) (out []bench.Result) {
+	for i := range s.Results {
+		r := &s.Results[i]
+		if slices.ContainsFunc(shown, func(x bench.Result) bool { return kind(&x) == kind(r) }) {
+			continue
+		}
+		at := slices.IndexFunc(out, func(x bench.Result) bool { return kind(&x) == kind(r) })
+		switch {
+		case at < 0:
+			out = append(out, *r)
+		case better(r, &out[at]):
+			out[at] = *r
+		}
+	}
+	return out
+}
+
+func better(a, b *bench.Result) bool {
+	for _, m := range []struct {
+		unit string
+		sign float64
+	}{{bench.Quality, 1}, {"recall@10", 1}, {bench.Median, -1}} {
+		x, _ := a.Metric(m.unit)
+		y, _ := b.Metric(m.unit)
+		if x != y {
+			return m.sign*x > m.sign*y
+		}
+	}
+	return false
+}
+
+// firstName names the result of a section that the others are compared with.
+func firstName(s *bench.Section) string {
+	if len(s.Results) == 0 {
+		return ""
+	}
+	r := &s.Results[0]
+	if len(r.Params) == 0 {
+		return r.Name
+	}
+	return r.Params[0].Value
 }
 
 func machine(r *bench.Report) string {
@@ -129,7 +185,7 @@ func columns(results []bench.Result) (keys, units []string) {
 	return keys, units
 }
 
-func table(w io.Writer, results []bench.Result) {
+func table(w io.Writer, results []bench.Result, first string) {
 	if len(results) == 0 {
 		return
 	}
@@ -145,7 +201,7 @@ func table(w io.Writer, results []bench.Result) {
 		against = against || r.Against != nil
 	}
 	if against {
-		head = append(head, bench.Quality+" - first")
+		head = append(head, bench.Quality+" - "+first)
 	}
 	line(head)
 	for i := range results {

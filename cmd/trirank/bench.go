@@ -78,6 +78,7 @@ func (o *benchFlags) check() error { return within("budget", time.Millisecond, l
 type benching struct {
 	*benchFlags
 	c       *cobra.Command
+	target  string // the folder that --out means
 	x       *store.Index
 	machine bench.Machine
 	qrels   *judgments.Set
@@ -97,7 +98,7 @@ func (b *benching) close() {
 func (b *benching) step(what string) { fmt.Fprintln(b.c.ErrOrStderr(), what) }
 
 func (b *benching) open(ctx context.Context) (err error) {
-	if err := benchOutput.check(b.out); err != nil {
+	if b.target, err = benchOutput.place(b.out); err != nil {
 		return err
 	}
 	if b.x, err = b.openIndex(ctx); err != nil {
@@ -243,7 +244,7 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	if b.out == "" {
 		return nil
 	}
-	if err := writeBench(b.out, r); err != nil {
+	if err := writeBench(b.target, r); err != nil {
 		return fmt.Errorf("cannot write the report: %w", err)
 	}
 	if !b.asJSON {

@@ -40,7 +40,8 @@ only products whose text is new are encoded.`,
 		if err := required(c, "catalog", "model", "out"); err != nil {
 			return err
 		}
-		if err := embedOutput.check(out); err != nil {
+		target, err := embedOutput.place(out)
+		if err != nil {
 			return err
 		}
 		t, err := parseTemplate(template)
@@ -61,7 +62,7 @@ only products whose text is new are encoded.`,
 		}
 		p := progress.Start(c.ErrOrStderr(), "embedding", "product", cat.Rows())
 		done, err := store.Embed(c.Context(), store.EmbedOptions{
-			Catalog: cat, Encoder: m.Encoder, Template: t, Out: out, Resume: resume, Started: p.Skip, Progress: p.Set,
+			Catalog: cat, Encoder: m.Encoder, Template: t, Out: target, Resume: resume, Started: p.Skip, Progress: p.Set,
 		})
 		if err != nil {
 			p.Stop()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
-	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/eval/judge"
 	"github.com/trirank/trirank/eval/report"
 	"github.com/trirank/trirank/internal/atomicfile"
@@ -155,7 +153,7 @@ func runEval(c *cobra.Command, o *evalFlags) error {
 	}
 	e := &evaluating{evalFlags: o, c: c, in: eval.Input{Program: version, Name: "runs"}}
 	defer e.close()
-	for _, step := range []func(context.Context) error{e.openIndex, e.readJudgments, e.rank, e.readRuns, e.choose} {
+	for _, step := range []func(context.Context) error{e.openIndex, e.readJudgments, e.keepLabels, e.rank, e.readRuns, e.choose} {
 		if err := step(c.Context()); err != nil {
 			return err
 		}
@@ -270,14 +268,6 @@ func writeChecked(w io.Writer, v any) error {
 
 // write writes all files of a report aside and puts them in their place.
 func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
-	fresh, err := os.MkdirTemp(filepath.Dir(e.target), "."+filepath.Base(e.target)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.Chmod(fresh, 0o755); err != nil {
-		return err
-	}
 	var rows []report.Row
 	for _, v := range values {
 		for _, row := range v.Rows {
@@ -289,35 +279,26 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 		}
 	}
 	r.ValuesSHA256 = eval.HashValues(values)
-	files := map[string]func(w io.Writer) error{
-		"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
-		"report.json":   func(w io.Writer) error { return writeChecked(w, r) },
-		"per_query.csv": func(w io.Writer) error { return eval.WriteValues(w, values) },
-		"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
-		"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },
-		"benchmark.txt": func(w io.Writer) error { return report.Bench(w, r, rows) },
-		"qrels.trec":    func(w io.Writer) error { return judgments.WriteQrels(w, e.in.Qrels) },
-		"queries.tsv":   func(w io.Writer) error { return judgments.WriteQueries(w, e.in.Qrels) },
-		"unjudged.csv":  func(w io.Writer) error { return eval.WriteUnjudged(w, e.in) },
+	if err := e.keepLabels(e.c.Context()); err != nil { // looked at again: an evaluation takes long
+		return err
 	}
-	for folder, runs := range map[string][]*eval.Run{"runs": e.in.Full, "pool": e.in.Pool} {
-		if len(runs) == 0 {
-			continue
-		}
-		if err := os.Mkdir(filepath.Join(fresh, folder), 0o755); err != nil {
+	return atomicfile.BuildDir(e.target, func(fresh string) error {
+		if err := e.writeTREC(fresh, r); err != nil {
 			return err
 		}
-		for _, run := range runs {
-			if run == nil {
-				continue
+		for name, write := range map[string]func(w io.Writer) error{
+			"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
+			"report.json":   func(w io.Writer) error { return writeChecked(w, r) },
+			"per_query.csv": func(w io.Writer) error { return eval.WriteValues(w, values) },
+			"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
+			"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },
+			"benchmark.txt": func(w io.Writer) error { return report.Bench(w, r, rows) },
+			unjudgedFile:    func(w io.Writer) error { return eval.WriteUnjudged(w, e.in) },
+		} {
+			if err := atomicfile.Write(filepath.Join(fresh, name), write); err != nil {
+				return err
 			}
-			files[filepath.Join(folder, run.System+".trec")] = func(w io.Writer) error { return formats.WriteRun(w, run, e.in.Qrels.Queries) }
 		}
-	}
-	for name, write := range files {
-		if err := atomicfile.Write(filepath.Join(fresh, name), write); err != nil {
-			return err
-		}
-	}
-	return atomicfile.ReplaceDir(fresh, e.target)
+		return nil
+	})
 }

@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/report"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -120,7 +120,7 @@ func readOutcome(dir string) (eval.Outcome, error) {
 	bad := func(err error) (eval.Outcome, error) {
 		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %s: %w", dir, path, err)
 	}
-	text, err := os.ReadFile(path)
+	text, err := regular.ReadFile(path)
 	if err != nil {
 		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %w", dir, err)
 	}

@@ -90,6 +90,9 @@ made so far are kept in INDEX.work and the same command goes on.`,
 				}
 			}
 		}
+		if err := store.CheckTarget(out); err != nil {
+			return err
+		}
 		if o.Catalog, err = catalog.Load(catalogue); err != nil {
 			return err
 		}

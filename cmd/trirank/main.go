@@ -101,11 +101,11 @@ func resumeHint(args []string) string {
 	}
 	switch args[0] {
 	case "embed":
-		return "; what is done is kept: give the same command with --resume to go on"
+		return "; vectors are kept 256 at a time: give the same command with --resume to go on"
 	case "train":
 		return "; the steps so far are kept: give the same command with --resume to go on"
 	case "index":
-		return "; vectors that were written are kept: give the same command to go on"
+		return "; vectors are kept 256 at a time: give the same command to go on"
 	}
 	if slices.Contains(args, "--write") && slices.Contains(args, "quantization") {
 		return "; of the models that were compared by then model.json says what they cost" // bench quantization --write
@@ -176,16 +176,30 @@ page, and prepares all that they need.`,
 	return root
 }
 
-// plainFlagError says what a flag wants where its value cannot be read, in place of
-// the words of the library that reads it.
+// plainFlagError says what is wrong with a flag, in place of the words of the library
+// that reads it.
 func plainFlagError(err error) error {
+	var unknown *pflag.NotExistError
+	var empty *pflag.ValueRequiredError
+	var syntax *pflag.InvalidSyntaxError
 	var bad *pflag.InvalidValueError
-	if !errors.As(err, &bad) {
+	switch {
+	case errors.As(err, &unknown):
+		if unknown.GetSpecifiedShortnames() != "" {
+			return fmt.Errorf("there is no flag -%s", unknown.GetSpecifiedName())
+		}
+		return fmt.Errorf("there is no flag --%s", unknown.GetSpecifiedName())
+	case errors.As(err, &empty):
+		return fmt.Errorf("--%s needs a value", empty.GetFlag().Name)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s is no flag", syntax.GetSpecifiedFlag())
+	case !errors.As(err, &bad):
 		return err
 	}
 	wants := map[string]string{
 		"int": "a whole number", "uint64": "a whole number from 0", "float64": "a number", "bool": "true or false",
 		"size": "a size such as 64MiB", "duration": "a time such as 300ms, 5s or 2m", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them",
+		"stringToString": "NAME=VALUE, with commas between several",
 	}
 	if errors.Is(err, strconv.ErrRange) {
 		return fmt.Errorf("--%s %s is too large a number", bad.GetFlag().Name, bad.GetValue())
@@ -193,7 +207,7 @@ func plainFlagError(err error) error {
 	if want := wants[bad.GetFlag().Value.Type()]; want != "" {
 		return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), want)
 	}
-	return err
+	return fmt.Errorf("--%s: %w", bad.GetFlag().Name, bad.Unwrap())
 }
 
 func noCommand(of *cobra.Command, name string) error {
@@ -206,10 +220,22 @@ func noCommand(of *cobra.Command, name string) error {
 func wrapArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usageError("%v (see %s --help)", err, c.CommandPath())
+			err := check(c, args)
+			if err == nil {
+				return nil
 			}
-			return nil
+			// The library tells how many there are, and not which are wanted.
+			switch {
+			case !slices.ContainsFunc([]string{"unknown command", "accepts ", "requires at least"}, func(begin string) bool { return strings.HasPrefix(err.Error(), begin) }):
+				return usageError("%v (see %s --help)", err, c.CommandPath())
+			case c.HasSubCommands():
+				return noCommand(c, args[0])
+			case len(args) == 0:
+				return usageError("%s needs an argument: %s (see %s --help)", c.CommandPath(), c.Use, c.CommandPath())
+			case check(c, nil) == nil:
+				return usageError("%s takes no argument, and %q is one (see %s --help)", c.CommandPath(), args[0], c.CommandPath())
+			}
+			return usageError("%s has %s: %s (see %s --help)", c.CommandPath(), plural(len(args), "argument"), c.Use, c.CommandPath())
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
+	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // output is what a command makes in a folder of its own.
@@ -24,6 +26,8 @@ type output struct {
 	// hidden would be lost. Others write their files one by one, beside whatever a
 	// file manager or an interrupted command hid there.
 	replaces bool
+	// shared says that other files may lie in the folder of an earlier one.
+	shared bool
 }
 
 // hasFile recognizes an output by a file of it.
@@ -38,14 +42,18 @@ func hasFile(names ...string) func(dir string) bool {
 
 var (
 	evalOutput = output{
-		"a report of trirank eval",
-		[]string{"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", "unjudged.csv", "runs", "pool"},
-		func(dir string) bool { _, err := readReport(dir); return err == nil },
-		true,
+		name:     "a report of trirank eval",
+		files:    []string{"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", unjudgedFile, "runs", "pool"},
+		is:       func(dir string) bool { _, err := readReport(dir); return err == nil },
+		replaces: true,
 	}
 	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport}
-	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: hasFile("stats.json")}
-	embedOutput = output{name: "vectors of trirank embed", files: store.EmbedFiles(), is: hasFile(store.EmbedFiles()...)}
+	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: isStatsReport}
+	embedOutput = output{name: "vectors of trirank embed", files: store.EmbedFiles(), is: hasFile(store.EmbedMarks()...)}
+	// Runs and sweeps go on in their folders, beside what people put there. What is
+	// listed is made before config.json.
+	trainOutput = output{name: "a run of trirank train", files: []string{"checkpoints"}, is: hasConfig("config", "steps"), shared: true}
+	sweepOutput = output{name: "a sweep of trirank train", is: hasConfig("config", "folds"), shared: true}
 )
 
 // outputs are what folders are recognized by; what has a file of a common name comes last.
@@ -54,12 +62,12 @@ var outputs = []output{
 	{name: "a catalogue", is: hasFile("catalog.json")},
 	{name: "an index", is: hasFile("manifest.json")},
 	{name: "a model", is: hasFile("model.json")},
-	embedOutput,
+	embedOutput, trainOutput, sweepOutput,
 }
 
 // isBenchReport reports whether dir holds what writeBench wrote.
 func isBenchReport(dir string) bool {
-	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	b, err := regular.ReadFile(filepath.Join(dir, "report.json"))
 	if err != nil {
 		return false
 	}
@@ -71,14 +79,50 @@ func isBenchReport(dir string) bool {
 	return json.Unmarshal(b, &r) == nil && r.Format == nil && r.Machine != nil && r.Sections != nil
 }
 
+// hasConfig recognizes a run or a sweep by the fields of its config.json, a file that
+// many models have too.
+func hasConfig(fields ...string) func(dir string) bool {
+	return func(dir string) bool {
+		b, err := regular.ReadFile(filepath.Join(dir, "config.json"))
+		var found map[string]json.RawMessage
+		if err != nil || json.Unmarshal(b, &found) != nil {
+			return false
+		}
+		return !slices.ContainsFunc(fields, func(name string) bool { return found[name] == nil })
+	}
+}
+
+// isStatsReport reports whether dir holds what writeStats wrote.
+func isStatsReport(dir string) bool {
+	b, err := regular.ReadFile(filepath.Join(dir, "stats.json"))
+	if err != nil {
+		return false
+	}
+	var r struct {
+		Products *int            `json:"products"`
+		Labels   json.RawMessage `json:"labels"`
+	}
+	return json.Unmarshal(b, &r) == nil && r.Products != nil && r.Labels != nil
+}
+
+// place returns the folder that dir means, symbolic links followed, if the output may be
+// written there: see check.
+func (o output) place(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	target, err := atomicfile.Resolve(dir)
+	if err != nil {
+		return "", fmt.Errorf("cannot write %s to %s: %w", o.name, dir, err)
+	}
+	return target, o.check(dir)
+}
+
 // check reports why the output cannot be written to dir, before the work that it is
 // of; "" is for none. Only an empty folder will do, or one that holds an earlier output
 // of the kind and nothing else: two kinds have files of the same names, and another
 // command refuses a folder that has files which are not its own.
 func (o output) check(dir string) error {
-	if dir == "" {
-		return nil
-	}
 	fail := func(why string) error { return fmt.Errorf("cannot write %s to %s: %s", o.name, dir, why) }
 	entries, err := os.ReadDir(dir)
 	if !o.replaces {
@@ -97,12 +141,15 @@ func (o output) check(dir string) error {
 			return fail("it holds " + other.name + " (name another folder)")
 		}
 	}
+	if o.shared && o.is(dir) {
+		return nil
+	}
 	for _, e := range entries {
 		if !slices.Contains(o.files, e.Name()) {
 			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", e.Name()))
 		}
 	}
-	if !o.is(dir) {
+	if !o.shared && !o.is(dir) {
 		return fail(fmt.Sprintf("it holds %s and is not one (name another folder, or remove it)", entries[0].Name()))
 	}
 	return nil
@@ -110,19 +157,14 @@ func (o output) check(dir string) error {
 
 // place finds where an evaluation's report goes, and refuses to replace what is not
 // all report.
-func (o *evalFlags) place() error {
-	dir, err := filepath.Abs(o.out)
-	if err != nil {
-		return fmt.Errorf("cannot write %s to %s: %w", evalOutput.name, o.out, err)
+func (o *evalFlags) place() (err error) {
+	if o.target, err = evalOutput.place(o.out); err != nil {
+		return err
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real // what a link leads to is replaced, not the link
+	if info, err := os.Stat(filepath.Dir(o.target)); err != nil || !info.IsDir() {
+		return fmt.Errorf("cannot write %s to %s: there is no folder %s (make it)", evalOutput.name, o.out, filepath.Dir(o.target))
 	}
-	o.target = dir
-	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
-		return fmt.Errorf("cannot write %s to %s: there is no folder %s (make it)", evalOutput.name, o.out, filepath.Dir(dir))
-	}
-	return evalOutput.check(o.out)
+	return nil
 }
 
 // unmarshalReport reads a report.json of the given format. Older versions wrote no
@@ -140,7 +182,7 @@ func unmarshalReport(b []byte, format int, r *eval.Report) error {
 
 // readReport reads the report that trirank eval wrote to dir.
 func readReport(dir string) (*eval.Report, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	b, err := regular.ReadFile(filepath.Join(dir, "report.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
 	}

@@ -46,7 +46,8 @@ end at the longest text it takes.`,
 		if top < 1 {
 			return usageError("--top is %d, not 1 or more", top)
 		}
-		if err := statsOutput.check(out); err != nil {
+		target, err := statsOutput.place(out)
+		if err != nil {
 			return err
 		}
 		cat, err := catalog.Load(catalogue)
@@ -69,7 +70,7 @@ end at the longest text it takes.`,
 			return err
 		}
 		p.Done()
-		if err := writeStats(out, r); err != nil {
+		if err := writeStats(target, r); err != nil {
 			return fmt.Errorf("cannot write the report: %w", err)
 		}
 		printStats(c.OutOrStdout(), r, out)

@@ -92,6 +92,10 @@ was not.`,
 			return err
 		}
 		t := &training{trainFlags: &o, c: c}
+		var err error
+		if t.target, err = trainOutput.place(o.out); err != nil {
+			return err
+		}
 		defer t.close()
 		return t.run(c.Context())
 	}
@@ -171,8 +175,9 @@ type training struct {
 	backend compute.Backend
 	job     train.Job
 	data    *dataset
-	folds   int // of a sweep; 0: this is a single run
-	held    int // queries kept for validation
+	target  string // the folder that --out means
+	folds   int    // of a sweep; 0: this is a single run
+	held    int    // queries kept for validation
 	record  eval.Training
 }
 
@@ -208,7 +213,7 @@ func (t *training) run(ctx context.Context) error {
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
-	t.job.Config, t.job.Dir, t.job.Resume = t.config, t.out, t.resume
+	t.job.Config, t.job.Dir, t.job.Resume = t.config, t.target, t.resume
 	steps, epoch := t.job.Steps()
 	w := t.c.ErrOrStderr()
 	fmt.Fprintf(w, "%s to learn from with %s, %s for validation; %s of %s, %d an epoch\n", plural(len(t.job.Data.Queries), "query"),

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/progress"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 	"github.com/trirank/trirank/train"
 )
@@ -386,7 +386,7 @@ const mostValidation = 500
 // be tested on what it has learnt.
 func trainingOf(dir string, m *encoder.Model) (*eval.Training, error) {
 	path := filepath.Join(dir, eval.TrainingFile)
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if m != nil && m.Run != "" {
 			return nil, fmt.Errorf("model %s: %s is missing, which says what the run %s that made it learnt from (copy it from there)", dir, eval.TrainingFile, m.Run)

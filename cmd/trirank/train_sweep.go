@@ -19,6 +19,7 @@ import (
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/sweep"
 )
@@ -81,6 +82,9 @@ every run. A sweep that was interrupted goes on with --resume.`,
 			return usageError("--grid: %v", err)
 		}
 		s := &sweeping{training: training{trainFlags: &o, c: c, folds: folds}, settings: settings}
+		if s.target, err = sweepOutput.place(o.out); err != nil {
+			return err
+		}
 		defer s.close()
 		return s.run(c.Context())
 	}
@@ -214,7 +218,7 @@ func (s *sweeping) run(ctx context.Context) error {
 	}
 	var list bytes.Buffer
 	err = errors.Join(table.WriteCSV(&list),
-		atomicfile.WriteBytes(filepath.Join(s.out, sweepFile), append(b, '\n')), atomicfile.WriteBytes(filepath.Join(s.out, sweepCSVFile), list.Bytes()))
+		atomicfile.WriteBytes(filepath.Join(s.target, sweepFile), append(b, '\n')), atomicfile.WriteBytes(filepath.Join(s.target, sweepCSVFile), list.Bytes()))
 	if err != nil {
 		return err
 	}
@@ -226,15 +230,15 @@ func (s *sweeping) run(ctx context.Context) error {
 
 // clean removes what is large and only needed for training.
 func (s *sweeping) clean() error {
-	entries, err := os.ReadDir(s.out)
+	entries, err := os.ReadDir(s.target)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), activationsPrefix) {
-			err = errors.Join(err, os.Remove(filepath.Join(s.out, e.Name())))
+			err = errors.Join(err, os.Remove(filepath.Join(s.target, e.Name())))
 		}
 	}
 	for _, x := range s.settings {
 		for fold := range s.parts {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.out, x.folder(), foldName(fold), "checkpoints")))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.target, x.folder(), foldName(fold), "checkpoints")))
 		}
 	}
 	return err
@@ -242,10 +246,10 @@ func (s *sweeping) clean() error {
 
 // open begins the folder of the sweep, or finds it to be of the same.
 func (s *sweeping) open() (unlock func(), err error) {
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
+	if err := os.MkdirAll(s.target, 0o755); err != nil {
 		return nil, err
 	}
-	release, err := filelock.Take(filepath.Join(s.out, ".lock"))
+	release, err := filelock.Take(filepath.Join(s.target, ".lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +258,9 @@ func (s *sweeping) open() (unlock func(), err error) {
 			release()
 		}
 	}()
+	if err := atomicfile.Clean(s.target); err != nil {
+		return nil, err
+	}
 	var grid []sweep.Setting
 	for _, x := range s.settings {
 		grid = append(grid, x.Setting)
@@ -267,11 +274,11 @@ func (s *sweeping) open() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(s.out, sweepConfigFile)
-	got, err := os.ReadFile(path)
+	path := filepath.Join(s.target, sweepConfigFile)
+	got, err := regular.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		entries, err := os.ReadDir(s.out)
+		entries, err := os.ReadDir(s.target)
 		if err != nil {
 			return nil, err
 		}

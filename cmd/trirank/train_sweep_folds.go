@@ -88,7 +88,7 @@ func (s *sweeping) divide() error {
 func (s *sweeping) jobOf(p foldPart, setting oneSetting) (*train.Job, error) {
 	job := &train.Job{
 		Config: setting.config, Weights: s.job.Weights, Resume: true, Inputs: s.job.Inputs,
-		Activations: filepath.Join(s.out, activationsPrefix+strings.ReplaceAll(setting.config.Train, ":", "-")+".bin"), Texts: s.texts,
+		Activations: filepath.Join(s.target, activationsPrefix+strings.ReplaceAll(setting.config.Train, ":", "-")+".bin"), Texts: s.texts,
 	}
 	learn, held := s.data.part(p.learn, s.validation)
 	if len(held) > mostValidation {
@@ -113,7 +113,7 @@ type foldValues struct {
 // fold trains and measures all settings for one fold.
 func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, measured []sweep.Measured) error {
 	p, name := s.parts[fold], foldName(fold)
-	before, err := s.remember(filepath.Join(s.out, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, p.ranked) })
+	before, err := s.remember(filepath.Join(s.target, "before", name), func() (*foldValues, error) { return s.measureBefore(ctx, p.ranked) })
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *sweeping) fold(ctx context.Context, fold int, baseline *sweep.Values, m
 		if m.Failed != "" {
 			continue
 		}
-		run, dir := setting.run(), filepath.Join(s.out, setting.folder(), name)
+		run, dir := setting.run(), filepath.Join(s.target, setting.folder(), name)
 		trained := false
 		values, err := s.remember(filepath.Join(dir, blendName(setting.blend)), func() (*foldValues, error) {
 			fmt.Fprintf(s.c.ErrOrStderr(), "fold %d of %d, setting %d of %d: %s\n", fold+1, len(s.parts), i+1, len(s.settings), run)

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -24,6 +23,7 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/encoder/onnx/operators"
 	"github.com/trirank/trirank/internal/onnxfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Options say how a model is opened. The zero value means the defaults.
@@ -101,7 +101,7 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 			m.Close()
 		}
 	}()
-	config, err := os.ReadFile(filepath.Join(dir, encoder.TokenizerFile))
+	config, err := regular.ReadFile(filepath.Join(dir, encoder.TokenizerFile))
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/onnxfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Kind says which numbers share a scale.
@@ -155,7 +155,7 @@ func evidence(dir string) func(made *encoder.Model) []encoder.Evidence {
 // copyFiles copies the tokenizer, and the other files that there are.
 func copyFiles(from, to string, others []string) error {
 	for _, name := range append([]string{encoder.TokenizerFile}, others...) {
-		b, err := os.ReadFile(filepath.Join(from, name))
+		b, err := regular.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) && name != encoder.TokenizerFile {
 			continue
 		}

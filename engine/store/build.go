@@ -23,6 +23,7 @@ import (
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/filelock"
 	"github.com/trirank/trirank/internal/npy"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 const (
@@ -134,7 +135,8 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 	if o.Fusion == nil {
 		o.Fusion = DefaultFusion(systems)
 	}
-	out, err := filepath.Abs(out)
+	// What a link leads to is built, and the work lies beside that.
+	out, err := atomicfile.Resolve(out)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +158,7 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 		return nil, err
 	}
 	// Rankings have no dot in their names, so no folder of vectors is called so.
-	b := &builder{BuildOptions: o, out: out, work: out + ".work", fresh: filepath.Join(out+".work", "index.new")}
+	b := &builder{BuildOptions: o, out: out, work: out + workSuffix, fresh: filepath.Join(out+workSuffix, workFresh)}
 	b.sums = checksum.Files{}
 	b.built = Built{
 		Manifest: &Manifest{
@@ -168,7 +170,7 @@ func newBuilder(out string, o BuildOptions) (*builder, error) {
 	if o.Fusion != nil {
 		b.built.Manifest.Fusion = o.Fusion.String()
 	}
-	return b, b.checkTarget()
+	return b, checkTarget(out)
 }
 
 // weights returns the weights of the fusion, none if there is none.
@@ -177,29 +179,6 @@ func (o *BuildOptions) weights() map[string]float64 {
 		return nil
 	}
 	return o.Fusion.Weights
-}
-
-// checkTarget reports an error if there is something at out that is not an index,
-// whole or damaged.
-func (b *builder) checkTarget() error {
-	entries, err := os.ReadDir(b.out)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	// Other programs have a manifest.json as well.
-	var ours struct {
-		Format    int
-		Catalogue *CatalogueInfo
-		Files     checksum.Files
-	}
-	raw, err := os.ReadFile(filepath.Join(b.out, manifestFile))
-	if err != nil || json.Unmarshal(raw, &ours) != nil || ours.Format == 0 || ours.Catalogue == nil || ours.Files == nil {
-		return errors.New("there is a folder that is not an index (name another, or remove it)")
-	}
-	return nil
 }
 
 // readOld finds what of the older index can be taken over: it is of use only if
@@ -241,7 +220,7 @@ func (b *builder) run(ctx context.Context) error {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return err
 	}
-	unlock, err := filelock.Take(filepath.Join(b.work, "build.lock"))
+	unlock, err := filelock.Take(filepath.Join(b.work, workLock))
 	if err != nil {
 		return fmt.Errorf("%w (another build of it is running)", err)
 	}
@@ -270,6 +249,9 @@ func (b *builder) run(ctx context.Context) error {
 		return err
 	}
 	if err := b.built.Manifest.write(b.fresh, b.sums); err != nil {
+		return err
+	}
+	if err := checkTarget(b.out); err != nil { // looked at again: a build takes long
 		return err
 	}
 	if err := atomicfile.ReplaceDir(b.fresh, b.out); err != nil {
@@ -477,7 +459,7 @@ func link(from, to string) error {
 		return nil
 	}
 	return atomicfile.Write(to, func(w io.Writer) error {
-		f, err := os.Open(from)
+		f, err := regular.Open(from)
 		if err != nil {
 			return err
 		}

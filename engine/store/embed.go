@@ -33,6 +33,12 @@ func EmbedFiles() []string {
 	return files
 }
 
+// EmbedMarks are the names of files that tell vectors of Embed, finished or not, from
+// tables that somebody else made.
+func EmbedMarks() []string {
+	return []string{vectorsInfoFile, vectorsInfoFile + partial, textHashesFile + partial}
+}
+
 // EmbedOptions say what Embed does.
 type EmbedOptions struct {
 	Catalog  *catalog.Catalog
@@ -60,29 +66,38 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	fail := func(err error) (Embedded, error) {
 		return Embedded{}, fmt.Errorf("cannot embed catalogue %s into %s: %w", o.Catalog.Name(), o.Out, err)
 	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+	out, err := atomicfile.Resolve(o.Out)
+	if err == nil {
+		if err = checkEarlier(out); err != nil {
+			err = fmt.Errorf("%w, which is no part of vectors and would be lost (move it)", err)
+		}
+	}
+	if err == nil {
+		err = os.MkdirAll(out, 0o755)
+	}
+	if err != nil {
 		return fail(err)
 	}
-	lockFile := filepath.Join(o.Out, ".lock")
+	lockFile := filepath.Join(out, ".lock")
 	unlock, err := filelock.Take(lockFile)
 	if err != nil {
 		return fail(fmt.Errorf("%w (another trirank embed writes there)", err))
 	}
 	defer unlock()
 	defer os.Remove(lockFile) // before it is unlocked: deferred calls run last first
-	if info, err := os.Stat(filepath.Join(o.Out, textHashesFile+partial)); err == nil && info.Size() > 0 && !o.Resume {
+	if info, err := os.Stat(filepath.Join(out, textHashesFile+partial)); err == nil && info.Size() > 0 && !o.Resume {
 		return fail(fmt.Errorf("there are vectors of an interrupted run (go on with --resume, or remove %s)", o.Out))
 	}
 	job := &embedJob{
-		dir: o.Out, matrix: embeddingsFile,
+		dir: out, matrix: embeddingsFile,
 		products: o.Catalog.Products(), rows: o.Catalog.Rows(), template: o.Template,
 		model: o.Encoder.Model, encode: o.Encoder.Passages,
 		resume: o.Resume, started: o.Started, progress: o.Progress,
 	}
 	if o.Resume {
-		job.reuse = []string{o.Out}
+		job.reuse = []string{out}
 	}
-	job.more = func() (checksum.Files, error) { return o.tables() }
+	job.more = func() (checksum.Files, error) { return o.tables(out) }
 	done, err := job.run(ctx)
 	if err != nil {
 		return fail(err)
@@ -90,8 +105,8 @@ func Embed(ctx context.Context, o EmbedOptions) (Embedded, error) {
 	return Embedded{done.Rows, done.Resumed, done.Reused, done.Encoded}, nil
 }
 
-// tables writes the titles and statistics.
-func (o *EmbedOptions) tables() (checksum.Files, error) {
+// tables writes the titles and statistics into dir.
+func (o *EmbedOptions) tables(dir string) (checksum.Files, error) {
 	files := checksum.Files{}
 	number := func(v float64) string {
 		if v == 0 {
@@ -109,7 +124,7 @@ func (o *EmbedOptions) tables() (checksum.Files, error) {
 			return []string{p.ID, number(p.Popularity), number(p.Rating)}
 		}},
 	} {
-		err := atomicfile.Write(filepath.Join(o.Out, t.file), func(w io.Writer) error {
+		err := atomicfile.Write(filepath.Join(dir, t.file), func(w io.Writer) error {
 			sum := checksum.NewWriter(w)
 			out := csv.NewWriter(sum)
 			if err := out.Write(t.header); err != nil {

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -51,7 +51,7 @@ func writeJudgments(dir string, list iter.Seq2[judgments.Judgment, error]) (sum 
 }
 
 func openJudged(dir string, row func(string) (uint32, bool)) (*judged, error) {
-	f, err := os.Open(filepath.Join(dir, judgmentsFile))
+	f, err := regular.Open(filepath.Join(dir, judgmentsFile))
 	if err != nil {
 		return nil, err
 	}

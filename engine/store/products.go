@@ -24,6 +24,7 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -260,7 +261,7 @@ func openProducts(dir string, rows int) (_ *products, err error) {
 }
 
 func mmap(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

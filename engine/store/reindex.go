@@ -31,24 +31,23 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 	if !ok {
 		return errors.New("there is no such ranking by vectors")
 	}
-	// What a link leads to is replaced, not the link.
-	dir, err := filepath.EvalSymlinks(x.dir)
+	dir, err := atomicfile.Resolve(x.dir)
 	if err == nil {
-		dir, err = filepath.Abs(dir)
+		err = checkTarget(dir)
 	}
 	if err != nil {
 		return err
 	}
-	work := dir + ".work" // as Build's
+	work := dir + workSuffix
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
-	unlock, err := filelock.Take(filepath.Join(work, "build.lock"))
+	unlock, err := filelock.Take(filepath.Join(work, workLock))
 	if err != nil {
 		return fmt.Errorf("%w (a build of it is running)", err)
 	}
 	defer func() {
-		os.Remove(filepath.Join(work, "build.lock"))
+		os.Remove(filepath.Join(work, workLock))
 		os.Remove(work) // unless vectors of an interrupted build are in it
 		unlock()
 	}()
@@ -59,7 +58,7 @@ func (x *Index) SetVectorIndex(ctx context.Context, system, factory string, p fa
 	if m.Hash() != x.Manifest.Hash() {
 		return errors.New("it was built anew meanwhile (measure again)")
 	}
-	fresh := filepath.Join(work, "index.new")
+	fresh := filepath.Join(work, workFresh)
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}

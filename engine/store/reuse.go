@@ -13,6 +13,7 @@ import (
 
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/npy"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // textHashBytes of a SHA-256 tell texts apart: among ten million, two collide with
@@ -95,10 +96,10 @@ type progressFiles struct {
 }
 
 func openPartial(valuesPath, hashesPath string, dim int) (values, hashes *os.File, p *progressFiles, err error) {
-	if values, err = os.OpenFile(valuesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	if values, err = regular.OpenFile(valuesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return nil, nil, nil, err
 	}
-	if hashes, err = os.OpenFile(hashesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	if hashes, err = regular.OpenFile(hashesPath, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return nil, nil, nil, errors.Join(err, values.Close())
 	}
 	p = &progressFiles{values: values, hashes: hashes, dim: dim}

@@ -18,6 +18,7 @@ import (
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/npy"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Files beside a matrix of vectors. While it is being made, the matrix has no
@@ -284,7 +285,7 @@ func (j *embedJob) finish(info vectorsInfo) (files checksum.Files, err error) {
 // copyRows writes to w the rows of the file at path, each of which has to have the
 // checksum of its record.
 func copyRows(w io.Writer, path string, records []byte, dim int) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}
@@ -342,7 +343,7 @@ func (j *embedJob) setAside(rows int, info vectorsInfo) error {
 		{textHashesFile + partial, textHashesFile, nil, int64(rows) * recordBytes},
 	} {
 		err := atomicfile.Write(filepath.Join(dir, part.to), func(w io.Writer) error {
-			f, err := os.Open(filepath.Join(j.dir, part.from))
+			f, err := regular.Open(filepath.Join(j.dir, part.from))
 			if err != nil {
 				return err
 			}

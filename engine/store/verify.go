@@ -17,6 +17,7 @@ import (
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/npy"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
 )
 
@@ -153,7 +154,7 @@ func (v *verifier) products(ctx context.Context, dir string, m *Manifest, ps *pr
 		}
 	}
 	path := filepath.Join(dir, productsFolder, judgmentsFile)
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		v.bad(err)
 		return nil

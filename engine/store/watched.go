@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // watched are the files of an open index that are read while it serves. They are held
@@ -36,7 +38,7 @@ func watch(dir string, m *Manifest) (_ *watched, err error) {
 		if !mapped(name) {
 			continue
 		}
-		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
+		f, err := regular.Open(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
 		}

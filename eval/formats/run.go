@@ -33,7 +33,7 @@ const DuplicateHit faults.Kind = "duplicate hit"
 // nothing. The first line that cannot be used is an error, a *faults.Fault, or,
 // with skip, such lines are left out and counted.
 func ReadRun(path, system string, skip bool) (*eval.Run, faults.List, error) {
-	f, err := textfile.Open(path)
+	f, err := textfile.OpenOnce(path)
 	if err != nil {
 		return nil, faults.List{}, fmt.Errorf("cannot read the run: %w", err)
 	}

@@ -13,12 +13,19 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Write makes or replaces the file at path with what write produces. If write
 // fails, an existing file stays as it was.
 func Write(path string, write func(w io.Writer) error) error {
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	w, err := newWorkspace(path)
+	if err != nil {
+		return err
+	}
+	defer w.remove()
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(w.dir), renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
 	}
@@ -72,14 +79,15 @@ func ReplaceDir(fresh, path string) error {
 		return errors.Join(SyncDir(filepath.Dir(path)), os.RemoveAll(fresh)) // fresh is the old one now
 	case errors.Is(err, os.ErrNotExist):
 	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP):
-		// A file system that cannot exchange: for a moment there is nothing
-		// at path, and after a crash the old one lies in a folder beside it.
-		aside, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".replaced-")
+		// A file system that cannot exchange: for a moment there is nothing at
+		// path. After a crash the old one lies in a folder beside it, from which
+		// the next one that writes there takes it back.
+		w, err := newWorkspace(path)
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(aside)
-		old := filepath.Join(aside, filepath.Base(path))
+		defer w.remove()
+		old := filepath.Join(w.dir, replacedName)
 		if err := os.Rename(path, old); err != nil {
 			return err
 		}
@@ -96,18 +104,23 @@ func ReplaceDir(fresh, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// BuildDir makes or replaces the directory at path, an absolute one, with what build
-// puts into the folder that it is given. If build fails, what was there stays.
+// BuildDir makes or replaces the directory that path means (see [Resolve]) with what
+// build puts into the folder that it is given. If build fails, what was there stays.
 func BuildDir(path string, build func(fresh string) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
+	path, err := Resolve(path)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(fresh)
-	if err := os.Chmod(fresh, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	w, err := newWorkspace(path)
+	if err != nil {
+		return err
+	}
+	defer w.remove()
+	fresh := filepath.Join(w.dir, freshName)
+	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return err
 	}
 	if err := build(fresh); err != nil {
@@ -118,7 +131,7 @@ func BuildDir(path string, build func(fresh string) error) error {
 
 // SHA256 returns the hash of the file at path in hexadecimal.
 func SHA256(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // The last line of a document, before the brace that closes it:
@@ -129,7 +129,7 @@ func ReadJSON(path string, format int, v any) error {
 
 // ReadFile returns what is in the plain file at path, which has at most most bytes.
 func ReadFile(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +137,6 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a plain file")
 	}
 	if info.Size() > most {
 		return nil, fmt.Errorf("it has %d bytes, and %d are the most that is read", info.Size(), most)

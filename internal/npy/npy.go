@@ -12,13 +12,14 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 const magic = "\x93NUMPY\x01\x00"
@@ -133,7 +134,7 @@ func Open(path string) (_ *Matrix, err error) {
 			err = fmt.Errorf("cannot open matrix %s: %w", path, err)
 		}
 	}()
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Field numbers of onnx.proto that only this file needs.
@@ -305,7 +307,7 @@ func Inspect(path string) (*Network, error) {
 
 // mapped returns the bytes of a file without reading those that nobody looks at.
 func mapped(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -419,7 +421,7 @@ func (r *reader) read(e external) ([]byte, error) {
 	f := r.open[e.file]
 	if f == nil {
 		var err error
-		if f, err = os.Open(filepath.Join(r.dir, e.file)); err != nil {
+		if f, err = regular.Open(filepath.Join(r.dir, e.file)); err != nil {
 			return nil, err
 		}
 		r.open[e.file] = f

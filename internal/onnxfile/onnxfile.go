@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // MaxFile is the largest size of a file, in bytes: the format itself ends there.
@@ -93,7 +95,7 @@ var ErrDamaged = errors.New("it is not an ONNX file, or a damaged one")
 // Read returns the bytes of the file at path, with the weights in it that lie in other
 // files of its folder.
 func Read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

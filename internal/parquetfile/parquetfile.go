@@ -5,68 +5,75 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
-	"strconv"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // File is an open Parquet file, read row by row in some of its columns. Memory
-// is one page a column, whatever the size of row groups.
+// is some pages a column, whatever the size of row groups, and a page larger than
+// 256 MiB is refused. What a damaged file claims is compared with what there is before
+// anything is made room for.
 type File struct {
-	f      *os.File
+	r      io.ReaderAt
+	close  func() error
 	file   *parquet.File
-	leaves map[string]int // top-level columns that are a value or a list of values
+	chunks [][]chunk // by row group and leaf
+	names  []string
+	leaves map[string]leaf // columns that are a value or a list of values
 }
 
 // Cell is the value of one column in one row, as text. A number that is no number
 // and null are empty.
 type Cell struct {
 	Name string
-	Text string
-	List []string // of a column of lists, where there is more than one value
+	Text string   // of a list, its first value
+	List []string // of a list of more than one value, all of them but nulls
 }
 
 // Open opens the Parquet file at path.
-func Open(path string) (t *File, err error) {
-	f, err := os.Open(path)
+func Open(path string) (*File, error) {
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	info, err := f.Stat()
+	var t *File
+	if err == nil {
+		t, err = newFile(f, info.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.close = f.Close
+	return t, nil
+}
+
+func newFile(r io.ReaderAt, size int64) (t *File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the Parquet file is damaged: %v", r)
-		}
-		if err != nil {
-			f.Close()
-			t, err = nil, fmt.Errorf("%s: %w", path, err)
+			t, err = nil, fmt.Errorf("the Parquet file is damaged: %v", r)
 		}
 	}()
-	info, err := f.Stat()
+	m, err := readFooter(r, size)
 	if err != nil {
 		return nil, err
 	}
-	file, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<17))
-	if err != nil {
-		return nil, fmt.Errorf("it is not a Parquet file, or cut off: %w", err)
+	t = &File{r: r, close: func() error { return nil }, chunks: chunks(m, size)}
+	if t.names, t.leaves, err = columns(m.Schema); err != nil {
+		return nil, damaged(err)
 	}
-	t = &File{f: f, file: file, leaves: map[string]int{}}
-	several := map[string]bool{}
-	for i, path := range file.Schema().Columns() {
-		if _, ok := t.leaves[path[0]]; ok {
-			several[path[0]] = true
-		}
-		t.leaves[path[0]] = i
-	}
-	for name := range several { // structures are no value
-		delete(t.leaves, name)
+	if t.file, err = open(m); err != nil {
+		return nil, damaged(err)
 	}
 	return t, nil
 }
 
 // Close closes the file.
-func (t *File) Close() { t.f.Close() }
+func (t *File) Close() { t.close() }
 
 // Has reports whether all names are columns that Rows can read.
 func (t *File) Has(names ...string) bool {
@@ -79,57 +86,89 @@ func (t *File) Has(names ...string) bool {
 }
 
 // Columns lists the columns in the order of the file, those too that Rows cannot
-// read because they are structures.
-func (t *File) Columns() []string {
-	var names []string
-	for _, f := range t.file.Schema().Fields() {
-		names = append(names, f.Name())
-	}
-	return names
-}
+// read because they are structures, or of a type without a plain text such as dates.
+func (t *File) Columns() []string { return slices.Clone(t.names) }
 
 // Rows calls each with the rows, numbered from 1, until it returns false or
 // there are no more. The cells are those of names, which Has has to know, in their
 // order, and are overwritten by the next row. It reports whether each never
 // returned false. A damaged file is an error, whatever the library makes of it.
 func (t *File) Rows(names []string, each func(row int, cells []Cell) bool) (bool, error) {
-	cells := make([]Cell, len(names))
 	row := 0
-	for _, group := range t.file.RowGroups() {
-		chunks := group.ColumnChunks()
+	for i, group := range t.file.RowGroups() {
 		columns := make([]*column, len(names))
-		for i, name := range names {
-			columns[i] = &column{pages: chunks[t.leaves[name]].Pages()}
-		}
-		goOn, err := func() (bool, error) {
-			defer func() {
-				for _, c := range columns {
-					c.close()
-				}
-			}()
-			for range group.NumRows() {
-				row++
-				for i, c := range columns {
-					cells[i] = Cell{Name: names[i]}
-					if err := c.next(&cells[i]); err != nil {
-						return false, fmt.Errorf("row %d, column %s: %w", row, names[i], err)
-					}
-				}
-				if !each(row, cells) {
-					return false, nil
-				}
+		for k, name := range names {
+			c, err := t.column(i, group, name)
+			if err != nil {
+				return false, fmt.Errorf("column %s: %w", name, damaged(err))
 			}
-			return true, nil
-		}()
-		if !goOn {
+			columns[k] = c
+		}
+		goOn, err := read(columns, names, group.NumRows(), &row, each)
+		if !goOn || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
+// read reads the rows of a row group.
+func read(columns []*column, names []string, rows int64, row *int, each func(row int, cells []Cell) bool) (bool, error) {
+	cells := make([]Cell, len(names))
+	defer func() {
+		for _, c := range columns {
+			c.close()
+		}
+	}()
+	for range rows {
+		*row++
+		for i, c := range columns {
+			cells[i] = Cell{Name: names[i]}
+			if err := c.next(&cells[i]); err != nil {
+				return false, fmt.Errorf("row %d, column %s: %w", *row, names[i], damaged(err))
+			}
+		}
+		if !each(*row, cells) {
+			return false, nil
+		}
+	}
+	for i, c := range columns {
+		if err := c.end(); err != nil {
+			return false, fmt.Errorf("row %d, column %s: %w", *row, names[i], damaged(err))
+		}
+	}
+	return true, nil
+}
+
+// column returns a column of a row group, about to be read.
+func (t *File) column(number int, group parquet.RowGroup, name string) (*column, error) {
+	l := t.leaves[name]
+	all := group.ColumnChunks()
+	if number >= len(t.chunks) || l.number >= len(t.chunks[number]) || l.number >= len(all) {
+		return nil, errThrift
+	}
+	c := t.chunks[number][l.number]
+	if c.wrong != nil {
+		return nil, c.wrong
+	}
+	if l.repetition == 0 && c.values != group.NumRows() {
+		return nil, fmt.Errorf("there are %d values for %d rows", c.values, group.NumRows())
+	}
+	from, ok := all[l.number].(*parquet.FileColumnChunk)
+	if !ok {
+		return nil, errThrift
+	}
+	in := &pages{
+		values: values{l.kind, l.length, -1}, codec: c.codec, repetition: l.repetition, definition: l.definition,
+		left: c.values, in: t.r, at: c.at, end: c.end,
+	}
+	return &column{leaf: l, in: in, pages: from.PagesFrom(in)}, nil
+}
+
 // column reads the values of one column of a row group.
 type column struct {
+	leaf   leaf
+	in     *pages
 	pages  parquet.Pages
 	page   parquet.Page
 	values parquet.ValueReader
@@ -137,14 +176,9 @@ type column struct {
 	at, n  int
 }
 
-// next reads the value or values of the next row into c. What the library makes
-// of a damaged file may be a panic.
-func (c *column) next(into *Cell) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the Parquet file is damaged: %v", r)
-		}
-	}()
+// next reads the value or values of the next row into c.
+func (c *column) next(into *Cell) error {
+	found := false
 	for first := true; ; first = false {
 		if c.at == c.n {
 			err := c.fill()
@@ -152,33 +186,59 @@ func (c *column) next(into *Cell) (err error) {
 				return nil
 			}
 			if err == io.EOF {
-				return errors.New("the Parquet file is damaged: values are missing")
+				return errors.New("values are missing")
 			}
 			if err != nil {
-				return fmt.Errorf("the Parquet file is damaged: %w", err)
+				return err
 			}
 		}
 		v := &c.buf[c.at]
-		if !first && v.RepetitionLevel() == 0 {
+		if first == (v.RepetitionLevel() != 0) {
+			if first {
+				return errors.New("a list begins in its middle")
+			}
 			return nil // the next row's
 		}
 		c.at++
-		if !v.IsNull() {
-			text := valueText(v)
-			if first {
-				into.Text = text
-			} else {
-				if into.List == nil {
-					into.List = []string{into.Text}
-				}
-				into.List = append(into.List, text)
-			}
+		if v.IsNull() {
+			continue
 		}
+		text := c.leaf.text(v)
+		if !found {
+			into.Text, found = text, true
+			continue
+		}
+		if into.List == nil {
+			into.List = []string{into.Text}
+		}
+		into.List = append(into.List, text)
 	}
 }
 
-// fill reads more values.
-func (c *column) fill() error {
+// end reports values that no row has.
+func (c *column) end() error {
+	if c.at == c.n {
+		switch err := c.fill(); err {
+		case io.EOF:
+			return nil
+		case nil:
+		default:
+			return err
+		}
+	}
+	return errors.New("there are more values than rows")
+}
+
+// fill reads more values. What the library makes of a damaged file may be a panic.
+func (c *column) fill() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+		if c.in.err != nil && c.in.err != io.EOF && err != nil {
+			err = c.in.err // which says more than what the library makes of it
+		}
+	}()
 	for {
 		if c.values != nil {
 			n, err := c.values.ReadValues(c.buf[:])
@@ -208,31 +268,4 @@ func (c *column) close() {
 		c.page = nil
 	}
 	c.pages.Close()
-}
-
-// valueText spells a value, a copy.
-func valueText(v *parquet.Value) string {
-	switch v.Kind() {
-	case parquet.Boolean:
-		return strconv.FormatBool(v.Boolean())
-	case parquet.Int32:
-		return strconv.Itoa(int(v.Int32()))
-	case parquet.Int64:
-		return strconv.FormatInt(v.Int64(), 10)
-	case parquet.Float:
-		return number(float64(v.Float()), 32)
-	case parquet.Double:
-		return number(v.Double(), 64)
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		return string(v.ByteArray())
-	}
-	return ""
-}
-
-// number spells x; that is not a number where pandas has no value.
-func number(x float64, bits int) string {
-	if math.IsNaN(x) {
-		return ""
-	}
-	return strconv.FormatFloat(x, 'f', -1, bits)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // ErrTooLong says that a line or a record is over its limit.
@@ -33,16 +35,18 @@ type File struct {
 	encoding string
 }
 
-// Open opens the file at path, which may be compressed by gzip or zstd; its
+// Open opens the regular file at path, which may be compressed by gzip or zstd; its
 // first bytes tell, not its name.
-func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+func Open(path string) (*File, error) { return open(path, regular.Open) }
+
+// OpenOnce is Open for a file that is read once, from its beginning to its end, and may
+// be a pipe that the program was started with.
+func OpenOnce(path string) (*File, error) { return open(path, regular.OpenOnce) }
+
+func open(path string, open func(path string) (*os.File, error)) (*File, error) {
+	f, err := open(path)
 	if err != nil {
 		return nil, err
-	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
-		return nil, fmt.Errorf("%s is a directory", path)
 	}
 	t, err := New(f)
 	if err != nil {

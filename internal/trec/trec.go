@@ -42,15 +42,23 @@ func Count(n, most int) string {
 // Unwritable reports whether c cannot stand in a field of a TREC file.
 func Unwritable(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
 
-// Writable refuses ids that cannot stand in a TREC file; what says of what they are.
+// IDError says that an id cannot stand in a TREC file.
+type IDError struct{ reason string }
+
+// Error names the id and what is wrong with it.
+func (e *IDError) Error() string { return e.reason }
+
+// Writable refuses ids that cannot stand in a TREC file, with an *IDError; what says of
+// what they are.
 func Writable(what, id string) error {
+	fail := func(format string, args ...any) error { return &IDError{fmt.Sprintf(format, args...)} }
 	switch {
 	case id == "":
-		return fmt.Errorf("a %s has no id", what)
+		return fail("a %s has no id", what)
 	case !utf8.ValidString(id):
-		return fmt.Errorf("%s id %.80q is not valid UTF-8", what, id)
+		return fail("%s id %.80q is not valid UTF-8", what, id)
 	case strings.ContainsFunc(id, Unwritable):
-		return fmt.Errorf("%s id %.80q has white space or a control character in it, which TREC files cannot hold (give it another id)", what, id)
+		return fail("%s id %.80q has white space or a control character in it, which TREC files cannot hold (give it another id)", what, id)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/bert"
 	"github.com/trirank/trirank/train/safetensors"
@@ -137,7 +137,7 @@ func merge(base string, d *Delta, out, name string, check func(dir string) error
 		if err := network.Save(filepath.Join(fresh, encoder.NetworkFile), changed); err != nil {
 			return err
 		}
-		tokenizer, err := os.ReadFile(filepath.Join(base, encoder.TokenizerFile))
+		tokenizer, err := regular.ReadFile(filepath.Join(base, encoder.TokenizerFile))
 		if err == nil {
 			err = atomicfile.WriteBytes(filepath.Join(fresh, encoder.TokenizerFile), tokenizer)
 		}

@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"strings"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // The format has no place for a checksum, so it lies in the metadata, under this key: the
@@ -51,7 +52,7 @@ func compareChecksum(path, text string) error {
 	if want, err := hex.DecodeString(digits); !ok || err != nil || len(want) != sha256.Size {
 		return errors.New("it has no checksum in its metadata (it is of another program, or of an older version: make it again)")
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

@@ -18,13 +18,13 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Tensor is an array of any number of dimensions.
@@ -203,7 +203,7 @@ func quote(s string) []byte {
 // which is nil if it has none. Only files that are right in every respect are read,
 // and only tensors of finite 32-bit floats.
 func Read(path string) ([]Tensor, map[string]string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors: %w", err)
 	}
