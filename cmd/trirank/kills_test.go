@@ -19,20 +19,20 @@ func killAll(t *testing.T, kills map[string]int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := newWorkshop(t, all)
+	w := newWorkshop(t)
 	total := 0
 	for _, one := range all {
-		p := w.prepare(one)
-		found := map[string]int{}
-		for range kills[one.name] {
-			found[p.kill(random)]++
-			total++
-		}
-		p.unharmed()
-		t.Logf("%s, of %v: %d kills, after which there was %v", one.name, p.took.Round(time.Millisecond), kills[one.name], found)
-		if t.Failed() {
-			return
-		}
+		t.Run(one.name, func(t *testing.T) {
+			w := &workshop{t, w.root}
+			p := w.prepare(one)
+			found := map[string]int{}
+			for range kills[one.name] {
+				found[p.kill(random)]++
+				total++
+			}
+			p.unharmed()
+			t.Logf("of %v: %d kills, after which there was %v", p.took.Round(time.Millisecond), kills[one.name], found)
+		})
 	}
 	t.Logf("%d kills", total)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ type writer struct {
 	name string
 	args []string
 	// older makes what is there before, which differs from what args make. Where it is
-	// nil there is nothing, since the command only goes on with what there is.
+	// empty there is nothing, since the command only goes on with what there is.
 	older []string
 	// steps says that it writes into its folder step by step, and goes on with --resume.
 	steps bool
@@ -74,7 +75,7 @@ type workshop struct {
 }
 
 // newWorkshop makes what the writers read.
-func newWorkshop(t *testing.T, all []writer) *workshop {
+func newWorkshop(t *testing.T) *workshop {
 	w := &workshop{t, t.TempDir()}
 	delta, err := os.ReadFile(filepath.Join("..", "..", "catalog", "sample", "finetuned.safetensors"))
 	if err != nil {
@@ -114,16 +115,18 @@ desk chair,p5,C
 			t.Fatal(err)
 		}
 	}
-	needs := func(name string) bool {
-		for _, one := range all {
-			if strings.Contains(strings.Join(append(one.args, one.older...), " ")+" ", name+" ") {
-				return true
-			}
-		}
-		return false
-	}
 	for _, name := range []string{"shop", "older", "many"} {
 		w.must("import", "@in/"+name+".files", "--out", "@in/"+name)
+	}
+	return w
+}
+
+// provide makes the indexes that a writer reads, which take longer.
+func (w *workshop) provide(one writer) {
+	w.t.Helper()
+	needs := func(name string) bool {
+		_, err := os.Stat(w.paths([]string{name})[0])
+		return err != nil && slices.Contains(slices.Concat(one.args, one.older), name)
 	}
 	if needs("@in/index") {
 		w.must("index", "--catalog", "@in/shop", "--out", "@in/index")
@@ -132,7 +135,6 @@ desk chair,p5,C
 		w.must("model", "quantize", "e5-small-v2", "--name", "int8", "--out", "@in/int8")
 		w.must("index", "--catalog", "@in/shop", "--model", "pretrained=e5-small-v2", "--model", "int8=@in/int8", "--out", "@in/both")
 	}
-	return w
 }
 
 // out is what is written, alone in its folder.
@@ -204,8 +206,9 @@ type prepared struct {
 func (w *workshop) prepare(one writer) *prepared {
 	w.t.Helper()
 	p := &prepared{writer: one, w: w, made: map[string][]byte{}}
+	w.provide(one)
 	w.fresh("")
-	if one.older != nil {
+	if len(one.older) > 0 {
 		w.must(one.older...)
 		p.template = filepath.Join(w.root, "templates", one.name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(p.template), 0o755), os.RemoveAll(p.template), os.Rename(w.out(), p.template)); err != nil {
