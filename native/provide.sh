@@ -74,10 +74,11 @@ build_tokenizers() {
 }
 
 build_onnxruntime() {
-  fetch "$ONNXRUNTIME_ARTIFACT" "$ONNXRUNTIME_SHA256"
+  wheels "$native/onnxruntime.txt"
   mkdir -p "$out/lib"
-  unzip -qoj part.jar ai/onnxruntime/native/linux-x64/libonnxruntime.so -d "$out/lib"
-  unzip -qoj part.jar LICENSE ThirdPartyNotices.txt -d "$out" 2>/dev/null || unzip -qoj part.jar ThirdPartyNotices.txt -d "$out"
+  unzip -qoj wheels/*.whl "onnxruntime/capi/libonnxruntime.so.$ONNXRUNTIME_VERSION" -d .
+  mv "libonnxruntime.so.$ONNXRUNTIME_VERSION" "$out/lib/libonnxruntime.so"
+  unzip -qoj wheels/*.whl onnxruntime/LICENSE onnxruntime/ThirdPartyNotices.txt -d "$out"
 }
 
 # wheels FILE - leaves the wheels of a requirements file, verified, in ./wheels.
@@ -211,7 +212,7 @@ faiss)
 tokenizers)
   extra=$TOKENIZERS_VERSION name=native/tokenizers-$TOKENIZERS_VERSION files=("$native"/tokenizers/Cargo.* "$native"/tokenizers/src/lib.rs) ;;
 onnxruntime)
-  extra="$ONNXRUNTIME_ARTIFACT $ONNXRUNTIME_SHA256" name=native/onnxruntime-$ONNXRUNTIME_VERSION files=(/dev/null) uses=fetch ;;
+  extra=$ONNXRUNTIME_VERSION name=native/onnxruntime-$ONNXRUNTIME_VERSION files=("$native/onnxruntime.txt") uses=wheels ;;
 pjrt)
   extra= name=native/pjrt-cpu-$PJRT_VERSION files=("$native/pjrt.txt") uses=wheels ;;
 e5-small-v2)

@@ -37,12 +37,13 @@ func Build(ctx context.Context, x *store.Index, out string, o Options) (*store.B
 	if m.Catalogue.Rows < 2 {
 		return nil, errors.New("cannot make a larger index from a single product: there is nothing to be like")
 	}
-	out, err := atomicfile.Resolve(out)
+	given := out
+	out, err := atomicfile.Resolve(given)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a larger index: %w", err)
+		return nil, fmt.Errorf("cannot make a larger index in %s: %w", given, err)
 	}
 	if _, err := os.Lstat(out); err == nil {
-		return nil, fmt.Errorf("cannot make a larger index in %s: there is something (name another folder, or remove it)", out)
+		return nil, fmt.Errorf("cannot make a larger index in %s: there is something (name another folder, or remove it)", given)
 	}
 	if o.Qrels == nil {
 		return nil, errors.New("cannot make a larger index without queries")
