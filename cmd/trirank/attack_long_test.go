@@ -153,8 +153,6 @@ func (a *attacked) alive() {
 	}
 }
 
-func tail(s string) string { return s[max(0, len(s)-2000):] }
-
 func TestLongDescriptors(t *testing.T) {
 	a := attack(t, "ulimit -n 256")
 	for range 400 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -253,20 +252,21 @@ func (b *benching) report(title string, sections ...bench.Section) error {
 	return nil
 }
 
+// writeBench makes all files or, if it is interrupted, none: those of two reports would
+// contradict each other.
 func writeBench(dir string, r *bench.Report) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, write := range map[string]func(io.Writer) error{
-		"index.html":    func(w io.Writer) error { return benchreport.HTML(w, r) },
-		"report.json":   func(w io.Writer) error { return writeJSON(w, r) },
-		"benchmark.txt": r.Write,
-	} {
-		if err := atomicfile.Write(filepath.Join(dir, name), write); err != nil {
-			return err
+	return atomicfile.BuildDir(dir, func(fresh string) error {
+		for name, write := range map[string]func(io.Writer) error{
+			"index.html":    func(w io.Writer) error { return benchreport.HTML(w, r) },
+			"report.json":   func(w io.Writer) error { return writeJSON(w, r) },
+			"benchmark.txt": r.Write,
+		} {
+			if err := atomicfile.Write(filepath.Join(fresh, name), write); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func newBenchRecallCommand() *cobra.Command {

@@ -47,8 +47,8 @@ var (
 		is:       func(dir string) bool { _, err := readReport(dir); return err == nil },
 		replaces: true,
 	}
-	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport}
-	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: isStatsReport}
+	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport, replaces: true}
+	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: isStatsReport, replaces: true}
 	embedOutput = output{name: "vectors of trirank embed", files: store.EmbedFiles(), is: hasFile(store.EmbedMarks()...)}
 	// Runs and sweeps go on in their folders, beside what people put there. What is
 	// listed is made before config.json.

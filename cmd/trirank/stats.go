@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -79,14 +78,15 @@ end at the longest text it takes.`,
 	return c
 }
 
+// writeStats makes both files or, if it is interrupted, neither: those of two reports
+// would contradict each other.
 func writeStats(dir string, r *stats.Report) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	if err := atomicfile.Write(filepath.Join(dir, "stats.json"), func(w io.Writer) error { return writeJSON(w, r) }); err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(dir, "index.html"), r.WriteHTML)
+	return atomicfile.BuildDir(dir, func(fresh string) error {
+		if err := atomicfile.Write(filepath.Join(fresh, "stats.json"), func(w io.Writer) error { return writeJSON(w, r) }); err != nil {
+			return err
+		}
+		return atomicfile.Write(filepath.Join(fresh, "index.html"), r.WriteHTML)
+	})
 }
 
 func printStats(w io.Writer, r *stats.Report, out string) {
