@@ -31,7 +31,10 @@ func TestChangedUnderIt(t *testing.T) {
 		"product": func(e *engine.Engine) error { _, err := e.Product("P0001"); return err },
 		"similar": func(e *engine.Engine) error { _, err := e.Similar(ctx, "P0001", "", 5); return err },
 		"lists":   func(e *engine.Engine) error { _, err := e.Lists(ctx, "warm gloves", nil); return err },
-		"pool":    func(e *engine.Engine) error { _, err := e.Pool(ctx, "warm gloves", []string{"P0001", "P0300"}, nil); return err },
+		"pool": func(e *engine.Engine) error {
+			_, err := e.Pool(ctx, "warm gloves", []string{"P0001", "P0300"}, nil)
+			return err
+		},
 	}
 	segment, err := filepath.Glob(filepath.Join(sample(t), "bm25", "bleve", "store", "*.zap"))
 	if err != nil || len(segment) == 0 {
