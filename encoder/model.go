@@ -15,10 +15,15 @@ import (
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/onnxfile"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // ModelFormat is the version of model.json that this program reads and writes.
 const ModelFormat = 1
+
+// MaxTokenizer bounds what is read of a tokenizer.json. The largest that are known have
+// 35 MB.
+const MaxTokenizer = 1 << 28
 
 // maxModelFile bounds what is read of a model.json: it may be anybody's.
 const maxModelFile = 16 << 20
@@ -199,7 +204,7 @@ func (m *Model) Validate() error {
 // compared with their hashes: see Model.Verify.
 func ReadModel(dir string) (*Model, error) {
 	path := filepath.Join(dir, modelFile)
-	b, err := checksum.ReadFile(path, maxModelFile)
+	b, err := regular.ReadFile(path, maxModelFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read model: %w", err)
 	}
@@ -243,11 +248,11 @@ func (m *Model) addWeights(dir string, files []string) error {
 		if m.SHA256[name] != "" {
 			continue
 		}
-		sum, err := atomicfile.SHA256(filepath.Join(dir, name))
+		sum, err := checksum.Of(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
-		m.SHA256[name] = sum
+		m.SHA256[name] = sum.SHA256
 	}
 	return nil
 }
@@ -282,12 +287,12 @@ func (m *Model) verify(dir, name string) error {
 	if filepath.Base(name) != name {
 		return fmt.Errorf("cannot verify model %s: %q is not a plain file name", dir, name)
 	}
-	got, err := atomicfile.SHA256(filepath.Join(dir, name))
+	got, err := checksum.Of(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("cannot verify model %s: %w", dir, err)
 	}
-	if want := m.SHA256[name]; got != want {
-		return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got, want)
+	if want := m.SHA256[name]; got.SHA256 != want {
+		return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got.SHA256, want)
 	}
 	return nil
 }
@@ -332,11 +337,11 @@ func WriteModel(dir string, m *Model) error {
 	c := *m
 	c.SHA256 = map[string]string{}
 	for _, name := range []string{NetworkFile, TokenizerFile} {
-		sum, err := atomicfile.SHA256(filepath.Join(dir, name))
+		sum, err := checksum.Of(filepath.Join(dir, name))
 		if err != nil {
 			return fmt.Errorf("cannot describe model %s: %w", dir, err)
 		}
-		c.SHA256[name] = sum
+		c.SHA256[name] = sum.SHA256
 	}
 	if err := c.network(dir); err != nil {
 		return fmt.Errorf("cannot describe model %s: %s: %w", dir, NetworkFile, err)

@@ -13,6 +13,7 @@ import (
 	gofaiss "github.com/DataIntelligenceCrew/go-faiss"
 
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // #include "shim.h"
@@ -86,15 +87,11 @@ func Build(ctx context.Context, path string, vectors []float32, dimension int, o
 			os.Remove(path)
 		}
 	}()
-	var err error
-	if b.SHA256, err = atomicfile.SHA256(path); err != nil {
-		return Built{}, err
-	}
-	info, err := os.Stat(path)
+	sum, err := checksum.Of(path)
 	if err != nil {
 		return Built{}, err
 	}
-	b.Bytes = info.Size()
+	b.SHA256, b.Bytes = sum.SHA256, sum.Bytes
 	if opts.Params != nil {
 		b.Params = *opts.Params
 	} else if b.Params, b.Recall, err = tune(ctx, path, b.SHA256, vectors, dimension, opts); err != nil {

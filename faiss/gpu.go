@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // GPUOptions say how an index is kept on a GPU. The zero value means the defaults.
@@ -108,7 +108,7 @@ func (x *Index) UseGPU(o GPUOptions) error {
 	}
 	g.bytes = int64(bytes)
 	// It was read a second time, and may have become another one meanwhile.
-	if sum, err := atomicfile.SHA256(x.path); err != nil || sum != x.sum {
+	if sum, err := checksum.Of(x.path); err != nil || sum.SHA256 != x.sum {
 		C.tr_gpu_close(api, g.ptr)
 		return cmp.Or(err, fmt.Errorf("cannot keep %s on GPU %d: it was changed since it was opened", x.path, o.Device))
 	}

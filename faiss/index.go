@@ -17,7 +17,7 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
-	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/processors"
 )
 
@@ -69,12 +69,12 @@ type results struct {
 // Open loads the index file at path, whose SHA-256, in hexadecimal, must be sum:
 // the one that Build returned. The whole index is read into memory.
 func Open(path, sum string) (*Index, error) {
-	got, err := atomicfile.SHA256(path)
+	got, err := checksum.Of(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open vector index: %w", err)
 	}
-	if got != sum {
-		return nil, fmt.Errorf("cannot open vector index %s: its SHA-256 is %.12s…, not %.12s… (it was cut off or changed since it was built; build it again)", path, got, sum)
+	if got.SHA256 != sum {
+		return nil, fmt.Errorf("cannot open vector index %s: its SHA-256 is %.12s…, not %.12s… (it was cut off or changed since it was built; build it again)", path, got.SHA256, sum)
 	}
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))

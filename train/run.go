@@ -360,7 +360,7 @@ func (r *runner) open() error {
 		return err
 	}
 	path := filepath.Join(r.Dir, configFile)
-	got, err := regular.ReadFile(path)
+	got, err := regular.ReadFile(path, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		found, err := checkpoints(filepath.Join(r.Dir, checkpointsDir))

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // IsRun reports whether dir is the folder of a run, whole or damaged.
@@ -20,7 +21,7 @@ func IsRun(dir string) bool {
 // does not go on from, and have no checksums.
 func Verify(dir string) (wrong []error, checkpointsRead int) {
 	bad := func(err error) { wrong = append(wrong, fmt.Errorf("run %s: %w", dir, err)) }
-	b, err := checksum.ReadFile(filepath.Join(dir, configFile), maxConfig)
+	b, err := regular.ReadFile(filepath.Join(dir, configFile), maxConfig)
 	var r record
 	if err == nil {
 		err = checksum.UnmarshalJSON(b, &r)

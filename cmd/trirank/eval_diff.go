@@ -120,7 +120,7 @@ func readOutcome(dir string) (eval.Outcome, error) {
 	bad := func(err error) (eval.Outcome, error) {
 		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %s: %w", dir, path, err)
 	}
-	text, err := regular.ReadFile(path)
+	text, err := regular.ReadFile(path, maxReport)
 	if err != nil {
 		return eval.Outcome{}, fmt.Errorf("cannot read report %s: %w", dir, err)
 	}

@@ -30,6 +30,9 @@ type output struct {
 	shared bool
 }
 
+// maxReport bounds what is read of a file that a command wrote for people and itself.
+const maxReport = 1 << 30
+
 // hasFile recognizes an output by a file of it.
 func hasFile(names ...string) func(dir string) bool {
 	return func(dir string) bool {
@@ -67,7 +70,7 @@ var outputs = []output{
 
 // isBenchReport reports whether dir holds what writeBench wrote.
 func isBenchReport(dir string) bool {
-	b, err := regular.ReadFile(filepath.Join(dir, "report.json"))
+	b, err := regular.ReadFile(filepath.Join(dir, "report.json"), maxReport)
 	if err != nil {
 		return false
 	}
@@ -83,7 +86,7 @@ func isBenchReport(dir string) bool {
 // many models have too.
 func hasConfig(fields ...string) func(dir string) bool {
 	return func(dir string) bool {
-		b, err := regular.ReadFile(filepath.Join(dir, "config.json"))
+		b, err := regular.ReadFile(filepath.Join(dir, "config.json"), maxReport)
 		var found map[string]json.RawMessage
 		if err != nil || json.Unmarshal(b, &found) != nil {
 			return false
@@ -94,7 +97,7 @@ func hasConfig(fields ...string) func(dir string) bool {
 
 // isStatsReport reports whether dir holds what writeStats wrote.
 func isStatsReport(dir string) bool {
-	b, err := regular.ReadFile(filepath.Join(dir, "stats.json"))
+	b, err := regular.ReadFile(filepath.Join(dir, "stats.json"), maxReport)
 	if err != nil {
 		return false
 	}
@@ -182,7 +185,7 @@ func unmarshalReport(b []byte, format int, r *eval.Report) error {
 
 // readReport reads the report that trirank eval wrote to dir.
 func readReport(dir string) (*eval.Report, error) {
-	b, err := regular.ReadFile(filepath.Join(dir, "report.json"))
+	b, err := regular.ReadFile(filepath.Join(dir, "report.json"), maxReport)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
 	}

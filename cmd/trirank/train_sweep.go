@@ -275,7 +275,7 @@ func (s *sweeping) open() (unlock func(), err error) {
 		return nil, err
 	}
 	path := filepath.Join(s.target, sweepConfigFile)
-	got, err := regular.ReadFile(path)
+	got, err := regular.ReadFile(path, maxReport)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		entries, err := os.ReadDir(s.target)

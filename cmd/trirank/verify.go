@@ -16,6 +16,7 @@ import (
 	"github.com/trirank/trirank/engine/store"
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
 	"github.com/trirank/trirank/train/finetuned"
 )
@@ -195,7 +196,7 @@ func verifySweep(dir string) (wrong []error, detail string) {
 }
 
 func readChecked(path string, v any) error {
-	b, err := checksum.ReadFile(path, 1<<30)
+	b, err := regular.ReadFile(path, maxReport)
 	if err == nil {
 		err = checksum.UnmarshalJSON(b, v)
 	}

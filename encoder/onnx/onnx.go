@@ -101,7 +101,7 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 			m.Close()
 		}
 	}()
-	config, err := regular.ReadFile(filepath.Join(dir, encoder.TokenizerFile))
+	config, err := regular.ReadFile(filepath.Join(dir, encoder.TokenizerFile), encoder.MaxTokenizer)
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func evidence(dir string) func(made *encoder.Model) []encoder.Evidence {
 // copyFiles copies the tokenizer, and the other files that there are.
 func copyFiles(from, to string, others []string) error {
 	for _, name := range append([]string{encoder.TokenizerFile}, others...) {
-		b, err := regular.ReadFile(filepath.Join(from, name))
+		b, err := regular.ReadFile(filepath.Join(from, name), onnxfile.MaxFile)
 		if errors.Is(err, fs.ErrNotExist) && name != encoder.TokenizerFile {
 			continue
 		}

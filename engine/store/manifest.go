@@ -22,6 +22,9 @@ const Format = 4
 
 const manifestFile = "manifest.json"
 
+// maxManifest bounds what is read of a manifest.json that may be of another program.
+const maxManifest = 1 << 28
+
 // Manifest is what manifest.json says about an index directory.
 type Manifest struct {
 	Format    int            `json:"format"`

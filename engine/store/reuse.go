@@ -151,7 +151,7 @@ func openReusable(dirs []string, want origin) *reusable {
 		if err != nil || have.Rows == 0 || !have.same(want) {
 			continue
 		}
-		records, err := checksum.ReadFile(filepath.Join(dir, textHashesFile), int64(have.Rows)*recordBytes)
+		records, err := regular.ReadFile(filepath.Join(dir, textHashesFile), int64(have.Rows)*recordBytes)
 		if err != nil || len(records) != have.Rows*recordBytes {
 			continue
 		}

@@ -53,7 +53,7 @@ func checkTarget(out string) error {
 		Catalogue *CatalogueInfo
 		Files     checksum.Files
 	}
-	raw, err := regular.ReadFile(filepath.Join(out, manifestFile))
+	raw, err := regular.ReadFile(filepath.Join(out, manifestFile), maxManifest)
 	if err != nil || json.Unmarshal(raw, &ours) != nil || ours.Format == 0 || ours.Catalogue == nil || ours.Files == nil {
 		return errors.New("there is a folder that is not an index (name another, or remove it)")
 	}

@@ -224,7 +224,7 @@ func (j *embedJob) finish(info vectorsInfo) (files checksum.Files, err error) {
 	if err := os.Remove(filepath.Join(j.dir, vectorsInfoFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	hashes, err := checksum.ReadFile(filepath.Join(j.dir, textHashesFile+partial), int64(j.rows)*recordBytes)
+	hashes, err := regular.ReadFile(filepath.Join(j.dir, textHashesFile+partial), int64(j.rows)*recordBytes)
 	if err != nil {
 		return nil, err
 	}

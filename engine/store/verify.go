@@ -245,7 +245,7 @@ func verifyRows(ctx context.Context, dir, matrix string, info vectorsInfo, bad f
 		return nil
 	}
 	defer m.Close()
-	records, err := checksum.ReadFile(filepath.Join(dir, textHashesFile), int64(info.Rows)*recordBytes)
+	records, err := regular.ReadFile(filepath.Join(dir, textHashesFile), int64(info.Rows)*recordBytes)
 	if err != nil {
 		bad(fmt.Errorf("%s: %w", textHashesFile, err))
 		return nil

@@ -3,8 +3,6 @@
 package atomicfile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +11,6 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
-
-	"github.com/trirank/trirank/internal/regular"
 )
 
 // Write makes or replaces the file at path with what write produces. If write
@@ -127,18 +123,4 @@ func BuildDir(path string, build func(fresh string) error) error {
 		return err
 	}
 	return ReplaceDir(fresh, path)
-}
-
-// SHA256 returns the hash of the file at path in hexadecimal.
-func SHA256(path string) (string, error) {
-	f, err := regular.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/trirank/trirank/internal/regular"
 )
 
 type document struct {
@@ -65,7 +67,7 @@ func TestReadJSON(t *testing.T) {
 	if err := ReadJSON(path, 1, &got); err != nil || got.Format != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	_, long := ReadFile(path, 10)
+	_, long := regular.ReadFile(path, 10)
 	for want, err := range map[string]error{
 		"are the most that is read":             long,
 		"its format is 1, this program reads 2": ReadJSON(path, 2, &got),

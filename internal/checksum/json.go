@@ -116,7 +116,7 @@ const maxDocument = 1 << 30
 // ReadJSON reads a file that WriteJSON wrote, whose member "format" must be format.
 // One of another format is a *FormatError.
 func ReadJSON(path string, format int, v any) error {
-	b, err := ReadFile(path, maxDocument)
+	b, err := regular.ReadFile(path, maxDocument)
 	if err != nil {
 		return err
 	}
@@ -125,23 +125,4 @@ func ReadJSON(path string, format int, v any) error {
 		return &FormatError{*is.Format, format}
 	}
 	return UnmarshalJSON(b, v)
-}
-
-// ReadFile returns what is in the plain file at path, which has at most most bytes.
-func ReadFile(path string, most int64) ([]byte, error) {
-	f, err := regular.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("it has %d bytes, and %d are the most that is read", info.Size(), most)
-	}
-	b := make([]byte, info.Size())
-	_, err = io.ReadFull(f, b)
-	return b, err
 }

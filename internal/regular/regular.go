@@ -3,6 +3,7 @@
 package regular
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -66,8 +67,9 @@ func OpenFile(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	return f, nil
 }
 
-// ReadFile is os.ReadFile for regular files.
-func ReadFile(path string) ([]byte, error) {
+// ReadFile returns what is in the regular file at path, which may have at most most
+// bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
@@ -77,19 +79,16 @@ func ReadFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, info.Size()+1) // one more, so that the end is seen at once
-	for {
-		n, err := f.Read(b[len(b):cap(b)])
-		if b = b[:len(b)+n]; err == io.EOF {
-			return b, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
+	if info.Size() > most {
+		return nil, fmt.Errorf("%s has %d bytes, and %d are the most that is read", path, info.Size(), most)
 	}
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead) // it may have more than its size, as those of /proc
+	n, err := b.ReadFrom(io.LimitReader(f, most+1))
+	if err == nil && n > most {
+		err = fmt.Errorf("%s has more than %d bytes, which are the most that is read", path, most)
+	}
+	return b.Bytes(), err
 }
 
 // descriptor matches the names of what the program was started with: standard input,

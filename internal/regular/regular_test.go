@@ -53,11 +53,16 @@ func TestOpen(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("it waits for the other end of a pipe")
 	}
-	if b, err := ReadFile(at("file")); string(b) != "text" || err != nil {
+	if b, err := ReadFile(at("file"), 4); string(b) != "text" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	if b, err := ReadFile("/proc/self/status"); len(b) < 100 || err != nil { // its size is said to be 0
+	if b, err := ReadFile("/proc/self/status", 1<<20); len(b) < 100 || err != nil { // its size is said to be 0
 		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	for _, name := range []string{at("file"), "/proc/self/status"} {
+		if _, err := ReadFile(name, 3); err == nil {
+			t.Errorf("%s is not too large", name)
+		}
 	}
 }
 

@@ -137,7 +137,7 @@ func merge(base string, d *Delta, out, name string, check func(dir string) error
 		if err := network.Save(filepath.Join(fresh, encoder.NetworkFile), changed); err != nil {
 			return err
 		}
-		tokenizer, err := regular.ReadFile(filepath.Join(base, encoder.TokenizerFile))
+		tokenizer, err := regular.ReadFile(filepath.Join(base, encoder.TokenizerFile), encoder.MaxTokenizer)
 		if err == nil {
 			err = atomicfile.WriteBytes(filepath.Join(fresh, encoder.TokenizerFile), tokenizer)
 		}
