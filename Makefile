@@ -30,7 +30,7 @@ run: build ## index the sample shop, or CATALOG=DIR, and serve it on ADDR
 	bin/trirank index --catalog "$$catalog" $(addprefix --model ,$(MODELS)) --out var/$(run_name).index && \
 	exec bin/trirank serve --index var/$(run_name).index --addr $(ADDR)
 
-.PHONY: test format vet lint test-pure test-all test-race test-real bench fuzz golden
+.PHONY: test format vet lint test-pure test-all test-race test-real test-long test-sanitize bench fuzz golden
 test: check-test format vet lint test-pure test-all test-race ## all checks that need nothing outside this folder
 
 check-test:
@@ -42,6 +42,7 @@ format: ## fail if gofmt would change a file
 vet: native
 	go vet ./...
 	go vet -tags real ./...
+	go vet -tags long ./...
 
 lint: native
 	go tool staticcheck ./...
@@ -126,6 +127,36 @@ $(peers_bench)/ready:
 
 bench-peers: native peers-bench ## compare speed with what people use from Python, in turns, where nothing else runs
 	TRIRANK_BENCH_PYTHON=$(peers_bench)/bin/python go test ./bench -run '^$$' -bench '$(PEERS)' -benchtime 1x -count 1 -timeout 120m -args $(if $(TABLE),-peers.table=$(abspath $(TABLE))) $(PEERS_FLAGS)
+
+# Kills, failing disks, flipped bits and attacks on a server, with parsers, a server and C++
+# under test besides. On two cores with nothing beside it takes about two hours: kills 10
+# minutes, disks 45 (TRIRANK_TEST_FAULTS=16 makes that 15), flips 10, attacks 15, fuzz 15,
+# sanitizers 10, Schemathesis 5. Each part has a limit of its own.
+test-long: check-test native ## all tests of reliability, about two hours: for every night
+	go test ./cmd/trirank -tags long -run 'TestLong(Kills|DiskFaults)$$' -count 1 -timeout 90m -v
+	go test ./cmd/trirank -tags long -run 'TestLong' -skip 'TestLong(Kills|DiskFaults)$$' -count 1 -timeout 60m -v
+	$(MAKE) fuzz
+	$(MAKE) test-sanitize
+	$(MAKE) test-schema
+
+# Parsers of what others made. Each is run for FUZZ_TIME by processes that may take so many
+# KB of addresses: a size that a small input claims ends them, and the test with them.
+# GOMEMLIMIT would only make the collector work more.
+FUZZ_TIME ?= 20s
+FUZZ_KB ?= 6000000
+fuzz: native ## every fuzz test for FUZZ_TIME, with a bound on memory
+	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed -E 's/^(.*)\/[^:]*:[0-9]+:func /\1 /' | sort | while read -r dir name; do \
+		echo "$$dir $$name"; (ulimit -v $(FUZZ_KB) && go test "$$dir" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) -parallel 2 -timeout 10m </dev/null) || exit 1; \
+	done
+
+# Our own C++ with the sanitizers of addresses and of undefined behaviour; FAISS and ONNX
+# Runtime are built without. Leaks are not looked for: Go's own memory looks like one.
+# --no-undefined-version and the like are the linker's; gcc's sanitizers need their runtime
+# first, which go build -asan sees to.
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+test-sanitize: native ## tests of our C++ under AddressSanitizer and UBSan, with more forged indexes
+	CGO_CXXFLAGS='$(CGO_CXXFLAGS) -g $(sanitize)' CGO_LDFLAGS='$(CGO_LDFLAGS) $(sanitize)' ASAN_OPTIONS=detect_leaks=0 \
+	TRIRANK_TEST_FORGERIES=300 go test -asan -count 1 -timeout 40m ./faiss ./encoder/onnx/operators
 
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"

@@ -28,6 +28,7 @@ if [ "${1:-}" = gpu ]; then
 fi
 if [ "${1:-}" = test ]; then
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+  want strace strace
 fi
 if command -v cmake >/dev/null; then
   version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')

@@ -322,7 +322,8 @@ func (w *workshop) left() (names []string) {
 		}
 	}
 	err := filepath.WalkDir(w.out(), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && (strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(d.Name(), ".partial")) {
+		locked := d != nil && d.Name() == ".lock" // of runs and sweeps, which keep it
+		if err == nil && !locked && (strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(d.Name(), ".partial")) {
 			names = append(names, path)
 		}
 		return err

@@ -3,6 +3,7 @@
 package atomicfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +16,12 @@ import (
 
 // Write makes or replaces the file at path with what write produces. If write
 // fails, an existing file stays as it was.
-func Write(path string, write func(w io.Writer) error) error {
+func Write(path string, write func(w io.Writer) error) (err error) {
 	w, err := newWorkspace(path)
 	if err != nil {
 		return err
 	}
-	defer w.remove()
+	defer func() { err = cmp.Or(err, w.remove()) }()
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(w.dir), renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
@@ -102,8 +103,8 @@ func ReplaceDir(fresh, path string) error {
 
 // BuildDir makes or replaces the directory that path means (see [Resolve]) with what
 // build puts into the folder that it is given. If build fails, what was there stays.
-func BuildDir(path string, build func(fresh string) error) error {
-	path, err := Resolve(path)
+func BuildDir(path string, build func(fresh string) error) (err error) {
+	path, err = Resolve(path)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func BuildDir(path string, build func(fresh string) error) error {
 	if err != nil {
 		return err
 	}
-	defer w.remove()
+	defer func() { err = cmp.Or(err, w.remove()) }()
 	fresh := filepath.Join(w.dir, freshName)
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return err

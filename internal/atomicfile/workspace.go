@@ -37,7 +37,7 @@ func TempDir(parent, name string) (dir string, remove func(), err error) {
 		w.remove()
 		return "", nil, err
 	}
-	return dir, w.remove, nil
+	return dir, func() { w.remove() }, nil
 }
 
 // newWorkspace makes a folder beside path, and removes those that killed processes left
@@ -75,9 +75,14 @@ func newWorkspace(path string) (*workspace, error) {
 	return nil, fmt.Errorf("cannot make a folder beside %s: others remove it", path)
 }
 
-func (w *workspace) remove() {
-	os.RemoveAll(w.dir)
-	w.unlock()
+// remove removes the folder. Whoever cannot has to say so: within a folder that is being
+// built, what is left would be taken for a part of it.
+func (w *workspace) remove() error {
+	defer w.unlock()
+	if err := os.RemoveAll(w.dir); err != nil {
+		return fmt.Errorf("cannot remove a temporary folder: %w", err)
+	}
+	return nil
 }
 
 // Clean removes from dir all that killed processes left there of what they wrote into
