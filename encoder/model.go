@@ -58,7 +58,12 @@ type Model struct {
 	// Quantized says how an int8 model was made of its parent, if this program
 	// made it.
 	Quantized *Quantized `json:"quantized,omitempty"`
+
+	checked bool
 }
+
+// Checked reports whether the model.json that m was read from has a checksum.
+func (m *Model) Checked() bool { return m.checked }
 
 // Quantized is what is known of a model that was made of an fp32 one.
 type Quantized struct {
@@ -214,6 +219,7 @@ func ReadModel(dir string) (*Model, error) {
 	if err := checksum.UnmarshalEdited(b, &m); err != nil {
 		return nil, fmt.Errorf("cannot read model %s: %w", path, err)
 	}
+	m.checked = !errors.Is(checksum.UnmarshalJSON(b, new(Model)), checksum.ErrNone)
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot use model %s: %w", path, err)
 	}

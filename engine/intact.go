@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/trirank/trirank/internal/mapfault"
 )
 
 // ErrChanged marks the errors of requests whose answer cannot be trusted, since a file that
@@ -22,16 +24,9 @@ func (e *Engine) Intact() error {
 	return nil
 }
 
-// fault is the panic of a read of mapped memory whose file is not there any more. It
-// has the address, unlike all other runtime errors.
-type fault interface {
-	error
-	Addr() uintptr
-}
-
 // faulted is what to say of a panic; ok is false if it is of another kind.
 func (e *Engine) faulted(p any) (err error, ok bool) {
-	if _, ok := p.(fault); !ok {
+	if !mapfault.Is(p) {
 		return nil, false
 	}
 	if err := e.Intact(); err != nil {

@@ -93,7 +93,9 @@ func (r *request) settle() {
 	if r.answer == nil {
 		return
 	}
-	_ = r.answer.resize(min(len(r.ctx.Response.Body()), r.answer.n)) // compressed
+	if r.answer.users.Load() == 1 { // else the job goes on, and holds what it may make
+		_ = r.answer.resize(min(len(r.ctx.Response.Body()), r.answer.n)) // compressed
+	}
 	if c, ok := r.ctx.Conn().(*conn); ok {
 		c.owe(r.answer.done)
 	} else {

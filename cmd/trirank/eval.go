@@ -256,16 +256,6 @@ func (e *evaluating) tuneFusion(ctx context.Context, r *eval.Report) error {
 	return nil
 }
 
-// writeChecked writes v as JSON with a checksum of its own.
-func writeChecked(w io.Writer, v any) error {
-	b, err := checksum.MarshalJSON(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	return err
-}
-
 // write writes all files of a report aside and puts them in their place.
 func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 	var rows []report.Row
@@ -288,7 +278,6 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 		}
 		for name, write := range map[string]func(w io.Writer) error{
 			"index.html":    func(w io.Writer) error { return report.HTML(w, r) },
-			"report.json":   func(w io.Writer) error { return writeChecked(w, r) },
 			"per_query.csv": func(w io.Writer) error { return eval.WriteValues(w, values) },
 			"table.md":      func(w io.Writer) error { return report.Markdown(w, r) },
 			"table.tex":     func(w io.Writer) error { return report.LaTeX(w, r) },
@@ -299,6 +288,11 @@ func (e *evaluating) write(r *eval.Report, values []eval.Values) error {
 				return err
 			}
 		}
-		return nil
+		// What somebody changes or adds later is told from it by this list.
+		files, err := checksum.OfTree(fresh)
+		if err != nil {
+			return err
+		}
+		return checksum.WriteJSON(filepath.Join(fresh, reportFile), reportDocument{r, files})
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/eval/formats"
 	"github.com/trirank/trirank/internal/atomicfile"
+	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/english"
 	"github.com/trirank/trirank/internal/faults"
 	"github.com/trirank/trirank/internal/trec"
@@ -30,6 +31,14 @@ func (e *evaluating) keepLabels(context.Context) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	changed := false // as far as the report tells
+	if d, err := readReportDocument(e.target); err == nil && d.Files != nil {
+		now, err := checksum.Of(path)
+		if err == nil && now == d.Files[unjudgedFile] {
+			return nil
+		}
+		changed = true
+	}
 	shown := filepath.Join(e.out, unjudgedFile)
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("cannot write %s to %s: %s", evalOutput.name, e.out, fmt.Sprintf(format, args...))
@@ -38,9 +47,10 @@ func (e *evaluating) keepLabels(context.Context) error {
 	if err != nil {
 		return fail("%s cannot be read, so that labels filled in would be lost: %v (move it)", shown, err)
 	}
-	given := slices.ContainsFunc(slices.Concat(e.judgments, e.added), func(name string) bool { return sameFile(name, path) })
+	// Labels that come from this very file alone are in no other once it is replaced.
+	own := slices.ContainsFunc(slices.Concat(e.judgments, e.added), func(name string) bool { return sameFile(name, path) })
 	taken := newTaken(e.all)
-	lost, broken := 0, 0
+	labels, lost, broken := 0, 0, 0
 	for j, err := range src.Judgments {
 		if fault := (*faults.Fault)(nil); errors.As(err, &fault) {
 			broken++
@@ -52,16 +62,23 @@ func (e *evaluating) keepLabels(context.Context) error {
 		if err != nil {
 			return fail("%s cannot be read, so that labels filled in would be lost: %v (move it)", shown, err)
 		}
-		if j.Label != judgments.Unlabelled && !taken.has(&j, given) {
+		if j.Label == judgments.Unlabelled {
+			continue
+		}
+		if labels++; own || !taken.has(&j) {
 			lost++
 		}
 	}
 	switch {
+	case own && lost > 0:
+		return fail("%s holds %s that are nowhere else, and replacing it would lose them (name another folder with --out, or copy the file first)", shown, plural(lost, "label"))
 	case lost > 0:
-		return fail("%s holds %s that this evaluation does not take in, and replacing it would lose them (take them in with --add-judgments %s, or move the file)",
+		return fail("%s holds %s that this evaluation does not take in, and replacing it would lose them (take them in with --add-judgments %s and another --out, or move the file)",
 			shown, plural(lost, "label"), shown)
 	case broken > 0:
 		return fail("%s has %s that cannot be read, and replacing it would lose what was filled in there (correct it, or move the file)", shown, plural(broken, "row"))
+	case labels == 0 && changed:
+		return fail("%s was changed since it was written, and replacing it would lose that (move it, or name another folder with --out)", shown)
 	}
 	return nil
 }
@@ -88,9 +105,8 @@ func newTaken(set *judgments.Set) *taken {
 	return t
 }
 
-// has reports whether j is known. Of a file that was given, what became of its label was
-// decided with those of others: some label of query and product is enough.
-func (t *taken) has(j *judgments.Judgment, given bool) bool {
+// has reports whether j is known.
+func (t *taken) has(j *judgments.Judgment) bool {
 	for _, name := range []string{j.Query, j.QueryID} {
 		q := t.queries[t.ids[judgments.Normalize(name)]]
 		if name == "" || q == nil {
@@ -100,7 +116,7 @@ func (t *taken) has(j *judgments.Judgment, given bool) bool {
 		v, number := j.Label.Number()
 		switch {
 		case judged:
-			return given || t.set.Label(q, i) == j.Label
+			return t.set.Label(q, i) == j.Label
 		case number && v < 0:
 			return slices.Contains(q.Pooled, j.Product)
 		}

@@ -28,6 +28,9 @@ type output struct {
 	replaces bool
 	// shared says that other files may lie in the folder of an earlier one.
 	shared bool
+	// listed, if not nil, returns what lies anywhere in the folder of an earlier one and
+	// is not of it.
+	listed func(dir string) ([]string, error)
 }
 
 // maxReport bounds what is read of a file that a command wrote for people and itself.
@@ -49,6 +52,7 @@ var (
 		files:    []string{"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", unjudgedFile, "runs", "pool"},
 		is:       func(dir string) bool { _, err := readReport(dir); return err == nil },
 		replaces: true,
+		listed:   unlistedInReport,
 	}
 	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport, replaces: true}
 	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: isStatsReport, replaces: true}
@@ -152,6 +156,15 @@ func (o output) check(dir string) error {
 			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", e.Name()))
 		}
 	}
+	if o.listed != nil {
+		others, err := o.listed(dir)
+		if err != nil {
+			return fmt.Errorf("cannot write %s to %s: %w", o.name, dir, err)
+		}
+		if len(others) > 0 {
+			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", others[0]))
+		}
+	}
 	if !o.shared && !o.is(dir) {
 		return fail(fmt.Sprintf("it holds %s and is not one (name another folder, or remove it)", entries[0].Name()))
 	}
@@ -170,38 +183,59 @@ func (o *evalFlags) place() (err error) {
 	return nil
 }
 
-// unmarshalReport reads a report.json of the given format. Older versions wrote no
-// checksum; those of format 1 had other members.
-func unmarshalReport(b []byte, format int, r *eval.Report) error {
-	err := checksum.UnmarshalJSON(b, r)
-	switch {
-	case !errors.Is(err, checksum.ErrNone):
-		return err
-	case format == 1:
-		return json.Unmarshal(b, r)
+// reportFile describes a report of eval.
+const reportFile = "report.json"
+
+// reportDocument is report.json: the report, and the files beside it as they were written.
+type reportDocument struct {
+	*eval.Report
+	Files checksum.Files `json:"files"`
+}
+
+// unmarshalReport reads a report.json of the given format. Those of format 1 had no
+// checksum and other members.
+func unmarshalReport(b []byte, format int) (reportDocument, error) {
+	d := reportDocument{Report: &eval.Report{}}
+	err := checksum.UnmarshalJSON(b, &d)
+	if errors.Is(err, checksum.ErrNone) && format == 1 {
+		err = json.Unmarshal(b, &d)
 	}
-	return checksum.Strict(b, r)
+	return d, err
+}
+
+// unlistedInReport returns the files in the folder of a report that its description does
+// not list; none if it lists nothing, as those of older versions do.
+func unlistedInReport(dir string) ([]string, error) {
+	d, err := readReportDocument(dir)
+	if err != nil || d.Files == nil {
+		return nil, nil // it is no report, which is told otherwise
+	}
+	return d.Files.Unlisted(dir, reportFile)
 }
 
 // readReport reads the report that trirank eval wrote to dir.
 func readReport(dir string) (*eval.Report, error) {
-	b, err := regular.ReadFile(filepath.Join(dir, "report.json"), maxReport)
+	d, err := readReportDocument(dir)
+	return d.Report, err
+}
+
+func readReportDocument(dir string) (d reportDocument, err error) {
+	b, err := regular.ReadFile(filepath.Join(dir, reportFile), maxReport)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
+		return d, fmt.Errorf("cannot read report %s: there is no report.json (trirank eval --out makes one)", dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read report %s: %w", dir, err)
+		return d, fmt.Errorf("cannot read report %s: %w", dir, err)
 	}
-	var r eval.Report
 	if isBenchReport(dir) {
-		return nil, fmt.Errorf("cannot read report %s: it is one of trirank bench, and one of trirank eval is wanted (benchstat compares the benchmark.txt of two)", dir)
+		return d, fmt.Errorf("cannot read report %s: it is one of trirank bench, and one of trirank eval is wanted (benchstat compares the benchmark.txt of two)", dir)
 	}
 	var is struct{ Format int }
 	if err := json.Unmarshal(b, &is); err == nil && (is.Format < 1 || is.Format > eval.ReportFormat) {
-		return nil, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, is.Format, eval.ReportFormat)
+		return d, fmt.Errorf("cannot read report %s: its format is %d, this program reads 1 to %d", dir, is.Format, eval.ReportFormat)
 	}
-	if err := unmarshalReport(b, is.Format, &r); err != nil {
-		return nil, fmt.Errorf("cannot read report %s: report.json is damaged: %w", dir, err)
+	if d, err = unmarshalReport(b, is.Format); err != nil {
+		return reportDocument{}, fmt.Errorf("cannot read report %s: report.json is damaged: %w (evaluate again)", dir, err)
 	}
-	return &r, nil
+	return d, nil
 }

@@ -129,11 +129,14 @@ func (r *reloader) watch(ctx context.Context, server *httpapi.Server, hangup <-c
 		drained := server.SetEngine(x.Engine)
 		server.ReloadDone()
 		r.log.Info("the new index serves", "index", r.dir, "products", x.Manifest.Catalogue.Rows, "systems", x.Engine.Systems())
-		<-drained
-		if err := old.Close(); err != nil {
-			r.log.Error("cannot close the old index", "error", err)
-		}
-		r.memory.settle()
+		// Aside: a request that is stuck in C must not keep the next index away.
+		go func() {
+			<-drained
+			if err := old.Close(); err != nil {
+				r.log.Error("cannot close the old index", "error", err)
+			}
+			r.memory.settle()
+		}()
 	}
 }
 

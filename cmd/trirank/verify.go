@@ -14,7 +14,6 @@ import (
 	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/encoder"
 	"github.com/trirank/trirank/engine/store"
-	"github.com/trirank/trirank/eval"
 	"github.com/trirank/trirank/internal/checksum"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/train"
@@ -132,11 +131,7 @@ func verifyDir(ctx context.Context, dir string) (v verified, err error) {
 		return v, fmt.Errorf("cannot verify %s: it is a report for people, which no command reads, and has no checksums", dir)
 	case has("report.json"):
 		v.Kind = "a report"
-		var o eval.Outcome
-		if o, err = readOutcome(dir); err == nil {
-			v.Detail = plural(o.Report.Judgments.Queries, "query")
-		}
-		wrong, err = append(wrong, err), nil
+		wrong, v.Detail = verifyReport(dir)
 	default:
 		return v, fmt.Errorf("cannot verify %s: it holds no catalogue, index, vectors, model, run, sweep or report", dir)
 	}
@@ -144,10 +139,35 @@ func verifyDir(ctx context.Context, dir string) (v verified, err error) {
 	return v, err
 }
 
+func verifyReport(dir string) (wrong []error, detail string) {
+	d, err := readReportDocument(dir)
+	if err != nil {
+		return []error{err}, ""
+	}
+	bad := func(err error) { wrong = append(wrong, fmt.Errorf("report %s: %w", dir, err)) }
+	for _, err := range d.Files.Verify(dir, nil) {
+		bad(err)
+	}
+	others, err := d.Files.Unlisted(dir, reportFile)
+	if err != nil {
+		bad(err)
+	}
+	if len(others) > 0 {
+		bad(fmt.Errorf("%s is no part of it (move it away)", strings.Join(others, ", ")))
+	}
+	if _, err := readOutcome(dir); err != nil && len(wrong) == 0 {
+		wrong = append(wrong, err)
+	}
+	return wrong, plural(d.Judgments.Queries, "query")
+}
+
 func verifyModel(dir string) (wrong []error, detail string) {
 	wrong, m := encoder.Verify(dir)
 	if m != nil {
 		detail = fmt.Sprintf("%s, hash %.12s", m.Name, m.Hash())
+		if !m.Checked() {
+			detail += ", model.json has no checksum"
+		}
 	}
 	if _, err := trainingOf(dir, m); err != nil {
 		wrong = append(wrong, err)

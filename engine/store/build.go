@@ -455,6 +455,10 @@ func linkFiles(from, to string, names []string) error {
 }
 
 func link(from, to string) error {
+	// What a link leads to is linked: the link itself may lead elsewhere from there.
+	if real, err := filepath.EvalSymlinks(from); err == nil {
+		from = real
+	}
 	if os.Link(from, to) == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/trirank/trirank/encoder/onnx"
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
+	"github.com/trirank/trirank/internal/mapfault"
 	"github.com/trirank/trirank/internal/npy"
 )
 
@@ -67,6 +68,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())
 		}
 	}()
+	defer mapfault.Catch(&err)()
 	files, err := watch(dir, m)
 	if err != nil {
 		return nil, err
@@ -126,7 +128,7 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 	if x.Engine, err = engine.New(config); err != nil {
 		return nil, err
 	}
-	if err := files.changed(); err != nil {
+	if err := files.opened(); err != nil {
 		return nil, err
 	}
 	return x, nil

@@ -73,6 +73,7 @@ type embedJob struct {
 	reuse    []string
 	started  func(done int) // how many rows an interrupted job had made
 	progress func(done int)
+	mended   bool // a damaged row was made again
 	// more, if not nil, writes further files into dir and returns what they are.
 	more func() (checksum.Files, error)
 }
@@ -206,6 +207,10 @@ func (j *embedJob) run(ctx context.Context) (out embedded, err error) {
 	}
 	var damaged *damagedRow
 	if out.files, err = j.finish(info); errors.As(err, &damaged) {
+		if j.mended { // a disk that does so each time
+			return out, err
+		}
+		j.mended = true
 		// The disk changed what was written: what is whole is found by its text.
 		if err := j.setAside(j.rows, info); err != nil {
 			return out, err

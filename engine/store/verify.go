@@ -16,6 +16,7 @@ import (
 	"github.com/trirank/trirank/engine"
 	"github.com/trirank/trirank/faiss"
 	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/mapfault"
 	"github.com/trirank/trirank/internal/npy"
 	"github.com/trirank/trirank/internal/regular"
 	"github.com/trirank/trirank/judgments"
@@ -82,6 +83,7 @@ func Verify(ctx context.Context, dir string) (wrong []error, err error) {
 	if err != nil {
 		return []error{err}, nil
 	}
+	defer mapfault.Catch(&err)()
 	v := &verifier{what: "index " + dir}
 	if !v.files(dir, m.Files, "build it again with trirank index", manifestFile) {
 		return v.wrong, ctx.Err() // what they hold is not worth reading
@@ -279,6 +281,7 @@ func verifyRows(ctx context.Context, dir, matrix string, info vectorsInfo, bad f
 // VerifyVectors reads all that Embed wrote to dir and returns everything that is wrong
 // with it. The second error is that of ctx.
 func VerifyVectors(ctx context.Context, dir string) (wrong []error, err error) {
+	defer mapfault.Catch(&err)()
 	v := &verifier{what: "vectors " + dir}
 	const again = "make them again with trirank embed"
 	info, err := readInfo(dir, vectorsInfoFile)

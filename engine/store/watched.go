@@ -14,10 +14,13 @@ import (
 	"github.com/trirank/trirank/internal/regular"
 )
 
-// watched are the files of an open index that are read while it serves. They are held
-// open: a new index in the place of the old one is another set of files, and changes
-// nothing for those who read these.
-type watched struct{ files []watchedFile }
+// watched are the files of an index: all while it is opened, and then those that are read
+// while it serves. They are held open: a new index in the place of the old one is another
+// set of files, and changes nothing for those who read these.
+type watched struct {
+	dir   string
+	files []watchedFile
+}
 
 type watchedFile struct {
 	name     string
@@ -26,19 +29,16 @@ type watchedFile struct {
 	modified time.Time
 }
 
-// watch holds the files of the index in dir that are mapped into memory, before they are
-// verified: what changes meanwhile shows, too.
+// watch holds all files of the index in dir, before they are verified and read: what
+// changes in between shows, too.
 func watch(dir string, m *Manifest) (_ *watched, err error) {
-	w := &watched{}
+	w := &watched{dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
-		if !mapped(name) {
-			continue
-		}
 		f, err := regular.Open(filepath.Join(dir, filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is missing (build it again with trirank index)", name)
@@ -81,6 +81,30 @@ func (w *watched) changed() error {
 		}
 	}
 	return nil
+}
+
+// opened compares all files for the last time, and by their names too: what was read by
+// name must be what was verified. Those that are not read again are let go.
+func (w *watched) opened() error {
+	if err := w.changed(); err != nil {
+		return err
+	}
+	kept := w.files[:0]
+	var err error
+	for _, f := range w.files {
+		there, err1 := os.Stat(filepath.Join(w.dir, filepath.FromSlash(f.name)))
+		held, err2 := f.file.Stat()
+		if err1 != nil || err2 != nil || !os.SameFile(there, held) {
+			err = errors.Join(err, fmt.Errorf("%s was replaced while the index was opened (try again)", f.name))
+		}
+		if mapped(f.name) {
+			kept = append(kept, f)
+		} else {
+			f.file.Close()
+		}
+	}
+	w.files = kept
+	return err
 }
 
 func (w *watched) close() (err error) {

@@ -17,6 +17,9 @@ import (
 // Write makes or replaces the file at path with what write produces. If write
 // fails, an existing file stays as it was.
 func Write(path string, write func(w io.Writer) error) (err error) {
+	if path, err = Resolve(path); err != nil {
+		return err
+	}
 	w, err := newWorkspace(path)
 	if err != nil {
 		return err

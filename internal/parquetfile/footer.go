@@ -86,6 +86,8 @@ func chunks(m *format.FileMetaData, size int64) [][]chunk {
 				c.wrong = refuse("it is encrypted, and such columns are not read (write it without encryption)")
 			case group.Columns[i].FilePath != "":
 				c.wrong = refuse("its values lie in another file, %q (write all into one)", group.Columns[i].FilePath)
+			case c.values == 0: // as writers have it of a table without rows
+				c.at, c.end = 0, 0
 			case c.at < int64(len(magic)) || c.end < c.at || c.end > size || c.values < 0 || d.DictionaryPageOffset < 0:
 				c.wrong = errors.New("its description says that values lie where there are none")
 			default:

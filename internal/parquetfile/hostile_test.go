@@ -119,3 +119,37 @@ func TestEncodings(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyGroup reads a file of which one row group has no rows, as pyarrow writes a table
+// that is empty.
+func TestEmptyGroup(t *testing.T) {
+	f, err := Open("testdata/empty-group.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var got []string
+	if _, err := f.Rows([]string{"id", "title"}, func(row int, cells []Cell) bool {
+		got = append(got, cells[0].Text+cells[1].Text)
+		return true
+	}); err != nil || strings.Join(got, " ") != "ax b ax b" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestPagesSideBySide refuses six columns of 50 MB a text, of which a file of a few
+// kilobytes is made: four of them are within the bound.
+func TestPagesSideBySide(t *testing.T) {
+	f, err := Open("testdata/large-pages.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = f.Rows([]string{"c0", "c1", "c2", "c3", "c4", "c5"}, func(int, []Cell) bool { return true })
+	if no := (*refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "256 MiB together") {
+		t.Errorf("six: %v", err)
+	}
+	if _, err := f.Rows([]string{"c0", "c1", "c2", "c3"}, func(_ int, cells []Cell) bool { return len(cells[3].Text) == 50<<20 }); err != nil {
+		t.Errorf("four: %v", err)
+	}
+}

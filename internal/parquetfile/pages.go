@@ -15,6 +15,9 @@ const (
 	// maxPage is how many bytes a page may have, decompressed. Writers make pages of a
 	// megabyte; some make one of a whole column of a row group.
 	maxPage = 1 << 28
+	// maxOpen is how many bytes the pages that are read side by side may have, one a
+	// column. Reading takes a few times as much.
+	maxOpen = 1 << 28
 	// maxValues is how many values a page may have: a run of nulls takes a few bytes.
 	maxValues = 1 << 24
 	// maxHeader is how many bytes the header of a page may have. It holds the least and
@@ -23,6 +26,8 @@ const (
 )
 
 var errPage = refuse("a page of it is larger than %d MiB or has more than %d million values (write it with smaller row groups)", maxPage>>20, maxValues/1_000_000)
+
+var errOpen = refuse("pages of its columns that have to be read side by side are larger than %d MiB together (write it with smaller row groups)", maxOpen>>20)
 
 // pages gives the library the pages of a column chunk, one after the other: each
 // decompressed, and with its header changed to say so, once all was checked that the
@@ -40,6 +45,9 @@ type pages struct {
 	position int64 // of the library
 	raw, dec []byte
 	err      error
+
+	open *int64 // bytes of the pages of all columns that are read side by side
+	size int64  // of this column's
 }
 
 // ReadAt gives the next bytes; the library reads them in order.
@@ -74,6 +82,11 @@ func (p *pages) next() error {
 	}
 	if h.UncompressedPageSize > maxPage {
 		return errPage
+	}
+	*p.open += int64(h.UncompressedPageSize) - p.size
+	p.size = int64(h.UncompressedPageSize)
+	if *p.open > maxOpen {
+		return errOpen
 	}
 	if cap(p.raw) < int(h.CompressedPageSize) {
 		p.raw = make([]byte, h.CompressedPageSize)

@@ -96,9 +96,9 @@ func (t *File) Columns() []string { return slices.Clone(t.names) }
 func (t *File) Rows(names []string, each func(row int, cells []Cell) bool) (bool, error) {
 	row := 0
 	for i, group := range t.file.RowGroups() {
-		columns := make([]*column, len(names))
+		columns, open := make([]*column, len(names)), new(int64)
 		for k, name := range names {
-			c, err := t.column(i, group, name)
+			c, err := t.column(i, group, name, open)
 			if err != nil {
 				return false, fmt.Errorf("column %s: %w", name, damaged(err))
 			}
@@ -140,8 +140,9 @@ func read(columns []*column, names []string, rows int64, row *int, each func(row
 	return true, nil
 }
 
-// column returns a column of a row group, about to be read.
-func (t *File) column(number int, group parquet.RowGroup, name string) (*column, error) {
+// column returns a column of a row group, about to be read. open counts what the pages of
+// all that are read side by side take.
+func (t *File) column(number int, group parquet.RowGroup, name string, open *int64) (*column, error) {
 	l := t.leaves[name]
 	all := group.ColumnChunks()
 	if number >= len(t.chunks) || l.number >= len(t.chunks[number]) || l.number >= len(all) {
@@ -160,7 +161,7 @@ func (t *File) column(number int, group parquet.RowGroup, name string) (*column,
 	}
 	in := &pages{
 		values: values{l.kind, l.length, -1}, codec: c.codec, repetition: l.repetition, definition: l.definition,
-		left: c.values, in: t.r, at: c.at, end: c.end,
+		left: c.values, in: t.r, at: c.at, end: c.end, open: open,
 	}
 	return &column{leaf: l, in: in, pages: from.PagesFrom(in)}, nil
 }
