@@ -39,6 +39,9 @@ func watch(dir string, m *Manifest) (_ *watched, err error) {
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		if !filepath.IsLocal(filepath.FromSlash(name)) {
+			return nil, fmt.Errorf("%s is outside of the directory (build it again with trirank index)", name)
+		}
 		f, err := regular.Open(filepath.Join(dir, filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is missing (build it again with trirank index)", name)
