@@ -151,12 +151,10 @@ fuzz: native ## every fuzz test for FUZZ_TIME, with a bound on memory
 
 # Our own C++ with the sanitizers of addresses and of undefined behaviour; FAISS and ONNX
 # Runtime are built without. Leaks are not looked for: Go's own memory looks like one.
-# --no-undefined-version and the like are the linker's; gcc's sanitizers need their runtime
-# first, which go build -asan sees to.
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 test-sanitize: native ## tests of our C++ under AddressSanitizer and UBSan, with more forged indexes
 	CGO_CXXFLAGS='$(CGO_CXXFLAGS) -g $(sanitize)' CGO_LDFLAGS='$(CGO_LDFLAGS) $(sanitize)' ASAN_OPTIONS=detect_leaks=0 \
-	TRIRANK_TEST_FORGERIES=300 go test -asan -count 1 -timeout 40m ./faiss ./encoder/onnx/operators
+	TRIRANK_TEST_FORGERIES=300 sh -c 'go test -asan -count 1 -timeout 40m -v ./faiss && go test -asan -count 1 -timeout 40m -v -run "Operators|Layer|Arithmetic|Products" ./encoder/onnx'
 
 golden: native ## refresh the golden files after a change that is meant
 	TRIRANK_UPDATE=1 go test ./cmd/trirank -run "TestScripts|TestPage"

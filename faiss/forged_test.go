@@ -38,23 +38,37 @@ func TestForged(t *testing.T) {
 			if s := os.Getenv("TRIRANK_TEST_FORGERIES"); s != "" {
 				n, _ = strconv.Atoi(s)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			dir := t.TempDir()
 			values := clustered(700, 16)
 			if _, err := faiss.Build(ctx, filepath.Join(dir, "whole"), values, 16, faiss.BuildOptions{Factory: kind, Recall: .5}); err != nil {
 				t.Fatal(err)
 			}
-			c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestForged$", "-test.count=1")
-			c.Env = append(os.Environ(), "TRIRANK_TEST_FORGED="+dir, fmt.Sprintf("TRIRANK_TEST_FORGERIES=%d", n), "GOMEMLIMIT=2GiB")
-			var out bytes.Buffer
-			c.Stdout, c.Stderr = &out, &out
-			if err := c.Run(); err != nil {
+			for from, more := 0, true; more; {
+				c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestForged$", "-test.count=1")
+				c.Env = append(os.Environ(), "TRIRANK_TEST_FORGED="+dir, fmt.Sprintf("TRIRANK_TEST_FORGERIES=%d", n), fmt.Sprintf("TRIRANK_TEST_FORGED_FROM=%d", from), "GOMEMLIMIT=2GiB")
+				var out bytes.Buffer
+				c.Stdout, c.Stderr = &out, &out
+				err := c.Run()
+				more = false
+				if err == nil {
+					break
+				}
+				last, _ := os.ReadFile(filepath.Join(dir, "tried"))
 				text := out.String()
+				// AddressSanitizer ends a process that wants more memory than there is;
+				// without it FAISS's reader throws, which is an error of Open.
+				if strings.Contains(text, "AddressSanitizer: allocation-size-too-big") || strings.Contains(text, "AddressSanitizer: out-of-memory") {
+					if tried, _, _ := strings.Cut(string(last), ":"); tried != "" {
+						from, _ = strconv.Atoi(tried)
+						from, more = from+1, true
+						continue
+					}
+				}
 				if len(text) > 4000 {
 					text = text[:2000] + "\n...\n" + text[len(text)-2000:]
 				}
-				last, _ := os.ReadFile(filepath.Join(dir, "tried"))
 				t.Errorf("a changed index of kind %s, %s: %v\n%s", kind, last, err, text)
 			}
 		})
@@ -73,8 +87,9 @@ func forge(t *testing.T, dir string) {
 	}
 	query := clustered(1, 16)
 	path := filepath.Join(dir, "forged")
-	random := rand.New(rand.NewPCG(1, uint64(len(whole))))
-	for i := range n {
+	from, _ := strconv.Atoi(os.Getenv("TRIRANK_TEST_FORGED_FROM"))
+	for i := from; i < n; i++ {
+		random := rand.New(rand.NewPCG(uint64(i)+1, uint64(len(whole))))
 		b := bytes.Clone(whole)
 		at := random.IntN(len(b))
 		if i%2 == 0 { // headers and sizes lie at the start
@@ -93,7 +108,7 @@ func forge(t *testing.T, dir string) {
 			b = b[:at]
 			how = fmt.Sprintf("cut off at %d", at)
 		}
-		os.WriteFile(filepath.Join(dir, "tried"), []byte(how), 0o644)
+		os.WriteFile(filepath.Join(dir, "tried"), fmt.Appendf(nil, "%d: %s", i, how), 0o644)
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)
 		}

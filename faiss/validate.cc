@@ -1,6 +1,7 @@
 #include "validate.h"
 
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,6 +34,16 @@ bool makes(size_t count, size_t size, size_t total) {
     return !__builtin_mul_overflow(count, size, &product) && product == total;
 }
 
+// The number that lies in an enum or a bool. One of a file may be none of the type's
+// values, and loading such a value as the type has no defined meaning.
+template <class T>
+unsigned number(const T& of) {
+    unsigned n = 0;
+    static_assert(sizeof of <= sizeof n, "of an enum or a bool");
+    std::memcpy(&n, &of, sizeof of); // little end first, as in the file
+    return n;
+}
+
 void quantizer(const faiss::ProductQuantizer& pq, size_t d) {
     want(pq.nbits >= 1 && pq.nbits <= 16 && pq.M >= 1 && pq.ksub == size_t(1) << pq.nbits, "the bits of its product quantizer");
     want(pq.d == d && makes(pq.M, pq.dsub, d), "the parts of its product quantizer");
@@ -42,7 +53,7 @@ void quantizer(const faiss::ProductQuantizer& pq, size_t d) {
 
 void quantizer(const faiss::ScalarQuantizer& sq, size_t d) {
     using SQ = faiss::ScalarQuantizer;
-    want(sq.d == d && sq.qtype >= SQ::QT_8bit && sq.qtype <= SQ::QT_8bit_direct_signed, "its scalar quantizer");
+    want(sq.d == d && number(sq.qtype) <= SQ::QT_8bit_direct_signed, "its scalar quantizer");
     SQ again(d, sq.qtype);
     want(sq.code_size == again.code_size && sq.bits == again.bits, "the codes of its scalar quantizer");
     size_t trained = 0;
@@ -134,10 +145,10 @@ void numbers(const faiss::Index* storage) {
 }
 
 void transform(const faiss::VectorTransform* t) {
-    want(t && t->is_trained && t->d_in > 0 && t->d_out > 0, "its transform of vectors");
+    want(t && number(t->is_trained) == 1 && t->d_in > 0 && t->d_out > 0, "its transform of vectors");
     if (auto* l = dynamic_cast<const faiss::LinearTransform*>(t)) {
         want(makes(l->d_in, l->d_out, l->A.size()), "the matrix of its transform");
-        want(!l->have_bias || l->b.size() == size_t(l->d_out), "the offset of its transform");
+        want(number(l->have_bias) == 0 || (number(l->have_bias) == 1 && l->b.size() == size_t(l->d_out)), "the offset of its transform");
     }
 }
 
@@ -145,7 +156,8 @@ void transform(const faiss::VectorTransform* t) {
 
 void validate(const faiss::Index* index) {
     want(index && index->d > 0 && index->d < 1 << 20 && index->ntotal >= 0, "its size");
-    want(index->is_trained, "it is not trained");
+    want(number(index->is_trained) == 1, "it is not trained");
+    want(number(index->metric_type) <= faiss::METRIC_GOWER, "its metric");
     size_t d = index->d, n = index->ntotal;
     if (auto* t = dynamic_cast<const faiss::IndexPreTransform*>(index)) {
         int in = index->d;
