@@ -165,7 +165,7 @@ func (p *prepared) fail(kind diskFault, at int) (found string) {
 	text := errs.String()
 	switch {
 	case len(hit) == 0:
-		found = "not reached" // calls are not always made by the same threads
+		found = "not reached, " // calls are not always made by the same threads
 	case !onDisk && slices.ContainsFunc(hit, func(line string) bool { return strings.Contains(line, "[event") }):
 		return "a bell of Go's or a library's own, no file"
 	case crash.MatchString(text):
@@ -181,7 +181,10 @@ func (p *prepared) fail(kind diskFault, at int) (found string) {
 		wrote := slices.ContainsFunc(hit, func(line string) bool {
 			return strings.Contains(line, p.w.root) && (kind.call != "openat" || strings.Contains(line, "O_CREAT"))
 		})
-		if wrote && !namesFault(text, kind, p.w.root) {
+		// strace fails the call of this number in every thread: where standard error is hit
+		// as well, nothing can be said.
+		mute := slices.ContainsFunc(hit, func(line string) bool { return strings.Contains(line, " write(2<") })
+		if wrote && !mute && !namesFault(text, kind, p.w.root) {
 			t.Errorf("%s\nthe error does not say what failed: %s", what, tail(text))
 		}
 	}
