@@ -140,10 +140,10 @@ func readManifest(dir string) (*manifest, error) {
 	case errors.Is(err, checksum.ErrNone):
 		return nil, fmt.Errorf("its %s does not describe a catalogue, or was cut off: %w (trirank import makes one)", manifestFile, err)
 	case err != nil:
-		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
+		return nil, fmt.Errorf("%s is damaged: %w (remove it and import again)", manifestFile, err)
 	}
 	if err := m.Files.Require(productsFile, judgmentsFile, popularityFile); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w (import again)", manifestFile, err)
+		return nil, fmt.Errorf("%s is damaged: %w (remove it and import again)", manifestFile, err)
 	}
 	return &m, nil
 }
@@ -154,13 +154,13 @@ func checkSizes(dir string, m *manifest) error {
 		want := m.Files[name]
 		info, err := os.Stat(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("it is incomplete: %s is missing (import again)", name)
+			return fmt.Errorf("it is incomplete: %s is missing (remove it and import again)", name)
 		}
 		if err != nil {
 			return err
 		}
 		if info.Size() != want.Bytes {
-			return fmt.Errorf("%s has %d bytes instead of %d (import again)", name, info.Size(), want.Bytes)
+			return fmt.Errorf("%s has %d bytes instead of %d (remove it and import again)", name, info.Size(), want.Bytes)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (c *Catalog) Products() iter.Seq2[Product, error] {
 			line, err := lines.Next()
 			if err == io.EOF {
 				if rows != c.rows {
-					fail(fmt.Errorf("%d products instead of %d (import again)", rows, c.rows))
+					fail(fmt.Errorf("%d products instead of %d (remove it and import again)", rows, c.rows))
 				}
 				return
 			}
@@ -66,7 +66,7 @@ func (c *Catalog) Judgments() iter.Seq2[judgments.Judgment, error] {
 		rows := 0
 		for j, err := range judgments.ReadTable(f, judgmentsFile) {
 			if err != nil {
-				fail(fmt.Errorf("%w (import again)", err))
+				fail(fmt.Errorf("%w (remove it and import again)", err))
 				return
 			}
 			rows++
@@ -75,7 +75,7 @@ func (c *Catalog) Judgments() iter.Seq2[judgments.Judgment, error] {
 			}
 		}
 		if rows != c.judgments {
-			fail(fmt.Errorf("%d judgements instead of %d (import again)", rows, c.judgments))
+			fail(fmt.Errorf("%d judgements instead of %d (remove it and import again)", rows, c.judgments))
 		}
 	}
 }

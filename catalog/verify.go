@@ -31,7 +31,7 @@ func Verify(ctx context.Context, name string) (wrong []error, err error) {
 	}
 	damaged := m.Files.Verify(dir, nil)
 	for _, err := range damaged {
-		bad(fmt.Errorf("%w (import again)", err))
+		bad(fmt.Errorf("%w (remove it and import again)", err))
 	}
 	others, err := m.Files.Unlisted(dir, manifestFile)
 	if err != nil {

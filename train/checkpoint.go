@@ -158,12 +158,7 @@ func readCheckpoint(dir string) (s State, list []safetensors.Tensor, err error) 
 	var r stateRecord
 	err = checksum.ReadJSON(filepath.Join(dir, stateFile), stateFormat, &r)
 	if err == nil {
-		if wrong := (checksum.Files{weightsFile: r.Weights}).Verify(dir, nil); len(wrong) > 0 {
-			err = wrong[0]
-		}
-	}
-	if err == nil {
-		list, _, err = safetensors.Read(filepath.Join(dir, weightsFile))
+		list, err = safetensors.ReadAs(filepath.Join(dir, weightsFile), r.Weights)
 	}
 	if err != nil {
 		return s, nil, fmt.Errorf("checkpoint %s: %w", dir, err)

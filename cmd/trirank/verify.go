@@ -193,7 +193,7 @@ func verifyRun(dir string) (wrong []error, detail string) {
 }
 
 // verifySweep verifies what a sweep goes on from: its options, the values that were
-// measured, and the runs.
+// measured, and the runs with what came of them.
 func verifySweep(dir string) (wrong []error, detail string) {
 	values := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -201,7 +201,7 @@ func verifySweep(dir string) (wrong []error, detail string) {
 		case err != nil:
 			return err
 		case d.IsDir() && path != dir && train.IsRun(path):
-			of, _ := train.Verify(path)
+			of, _ := verifyRun(path)
 			wrong = append(wrong, of...)
 		case path == filepath.Join(dir, sweepConfigFile):
 			wrong = append(wrong, readChecked(path, new(map[string]any)))

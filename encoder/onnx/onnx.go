@@ -8,6 +8,8 @@ package onnx
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +106,9 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 	config, err := regular.ReadFile(filepath.Join(dir, encoder.TokenizerFile), encoder.MaxTokenizer)
 	if err != nil {
 		return nil, err
+	}
+	if sum := sha256.Sum256(config); hex.EncodeToString(sum[:]) != info.SHA256[encoder.TokenizerFile] {
+		return nil, fmt.Errorf("%s was changed while the model was being opened", encoder.TokenizerFile)
 	}
 	if err := checkNormalizer(config); err != nil {
 		return nil, fmt.Errorf("%s: %w", encoder.TokenizerFile, err)

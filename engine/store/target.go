@@ -66,31 +66,11 @@ func checkParts(dir string, files checksum.Files) error {
 	if err := atomicfile.Clean(dir); err != nil { // of a manifest whose writing was killed
 		return err
 	}
-	parts := map[string]bool{".": true, manifestFile: true}
-	for name := range files {
-		for ; !parts[name]; name = pathDir(name) {
-			parts[name] = true
-		}
+	others, err := files.Unlisted(dir, manifestFile)
+	if err == nil && len(others) > 0 {
+		err = fmt.Errorf("it holds %s, which is no part of an index and would be lost (move it, or name another folder)", others[0])
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err == nil && !parts[filepath.ToSlash(name)] {
-			err = fmt.Errorf("it holds %s, which is no part of an index and would be lost (move it, or name another folder)", name)
-		}
-		return err
-	})
-}
-
-// pathDir returns the folder of a path with slashes.
-func pathDir(name string) string {
-	i := strings.LastIndexByte(name, '/')
-	if i < 0 {
-		return "."
-	}
-	return name[:i]
+	return err
 }
 
 // checkWork reports what is not a build's in the folder that is removed at its end.

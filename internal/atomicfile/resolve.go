@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Resolve returns the absolute path of what path means: symbolic links are followed, at
@@ -16,7 +17,10 @@ func Resolve(path string) (string, error) {
 		return "", err
 	}
 	real, err := filepath.EvalSymlinks(path)
-	if !errors.Is(err, fs.ErrNotExist) { // too many links are an error too
+	if inFile := (*fs.PathError)(nil); err != nil && !errors.As(err, &inFile) {
+		return "", &fs.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP} // the error of EvalSymlinks has no type
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return real, err
 	}
 	dir, err := Resolve(filepath.Dir(path))

@@ -116,6 +116,16 @@ func workspaceOf(e fs.DirEntry) (name string, ok bool) {
 	return e.Name()[1:i], true
 }
 
+// IsWorkspace reports whether the folder at path is one that this package makes beside
+// what it writes, in use or left by a killed process.
+func IsWorkspace(path string, e fs.DirEntry) bool {
+	if _, ok := workspaceOf(e); !ok {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(path, lockName))
+	return err == nil
+}
+
 // cleanOne removes a workspace of what lies at path if it is one and nobody holds it.
 func cleanOne(dir, path string) error {
 	unlock, err := filelock.TakeExisting(filepath.Join(dir, lockName))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,17 @@ func TestFiles(t *testing.T) {
 	}
 	write("more", "")
 	write(".hidden", "")
-	if names, err := files.Unlisted(dir, "manifest"); err != nil || len(names) != 1 || names[0] != "more" {
+	for _, folder := range []string{"empty", "sub/deep/deeper", ".a.tmp-17"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others := []string{".a.tmp-17", ".hidden", "empty", "more", "sub/deep"}
+	if names, err := files.Unlisted(dir, "manifest"); err != nil || !slices.Equal(names, others) {
+		t.Errorf("unlisted: %v, %v", names, err)
+	}
+	write(".a.tmp-17/trirank.lock", "") // now it is what a killed writer left
+	if names, err := files.Unlisted(dir, "manifest"); err != nil || !slices.Equal(names, others[1:]) {
 		t.Errorf("unlisted: %v, %v", names, err)
 	}
 	write("a", "onf")

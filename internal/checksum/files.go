@@ -17,13 +17,14 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/regular"
 )
 
@@ -56,10 +57,15 @@ type Files map[string]File
 // OfTree reads all files below dir but those named except.
 func OfTree(dir string, except ...string) (Files, error) {
 	var names []string
-	err := walk(dir, func(name string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := slashed(dir, path)
 		if !slices.Contains(except, name) {
 			names = append(names, name)
 		}
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -83,15 +89,10 @@ func OfTree(dir string, except ...string) (Files, error) {
 	return files, nil
 }
 
-func walk(dir string, each func(name string)) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		each(filepath.ToSlash(name))
-		return err
-	})
+// slashed returns path within dir, with slashes.
+func slashed(dir, path string) (string, error) {
+	name, err := filepath.Rel(dir, path)
+	return filepath.ToSlash(name), err
 }
 
 // Verify compares the files of dir, but those that skip names, with what f says, and
@@ -160,15 +161,36 @@ func (f Files) Require(names ...string) error {
 	return nil
 }
 
-// Unlisted returns the names of the files below dir that are neither in f nor among
-// except. Hidden files at the top, which file managers leave, do not count.
+// Unlisted returns the names of the files and folders below dir that are no part of it:
+// neither in f, nor on the way to what is, nor among except. Of a folder that is no part,
+// what it holds is not named. What a killed writer left, the next one removes: it does not
+// count.
 func (f Files) Unlisted(dir string, except ...string) (names []string, err error) {
-	err = walk(dir, func(name string) {
-		if _, ok := f[name]; !ok && !slices.Contains(except, name) && !strings.HasPrefix(name, ".") {
+	parts := map[string]bool{".": true}
+	for _, name := range except {
+		parts[name] = true
+	}
+	for name := range f {
+		for ; !parts[name]; name = path.Dir(name) {
+			parts[name] = true
+		}
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := slashed(dir, path)
+		if err != nil || parts[name] {
+			return err
+		}
+		if !atomicfile.IsWorkspace(path, d) {
 			names = append(names, name)
 		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
 	})
-	slices.Sort(names)
 	return names, err
 }
 

@@ -55,14 +55,11 @@ func (d *Delta) Write(path string) error {
 // ReadDelta reads what Write wrote.
 func ReadDelta(path string) (*Delta, error) {
 	fail := func(err error) (*Delta, error) { return nil, fmt.Errorf("cannot read delta %s: %w", path, err) }
-	list, meta, err := safetensors.Read(path)
+	list, meta, err := safetensors.ReadChecked(path)
+	if format := meta["trirank"]; meta != nil && format != deltaFormat {
+		return fail(fmt.Errorf("its format is %q, this program reads %q (it is not a delta of trirank, or of another version)", format, deltaFormat))
+	}
 	if err != nil {
-		return fail(err)
-	}
-	if meta["trirank"] != deltaFormat {
-		return fail(fmt.Errorf("its format is %q, this program reads %q (it is not a delta of trirank, or of another version)", meta["trirank"], deltaFormat))
-	}
-	if err := safetensors.Check(path, meta); err != nil {
 		return fail(err)
 	}
 	d := &Delta{Base: meta["base"], BaseName: meta["base_name"], Run: meta["run"]}

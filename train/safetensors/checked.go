@@ -3,15 +3,14 @@ package safetensors
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"hash"
 	"maps"
 	"strings"
 
-	"github.com/trirank/trirank/internal/regular"
+	"github.com/trirank/trirank/internal/checksum"
 )
 
 // The format has no place for a checksum, so it lies in the metadata, under this key: the
@@ -38,46 +37,64 @@ func WriteChecked(path string, tensors []Tensor, metadata map[string]string) err
 	return Write(path, tensors, metadata)
 }
 
-// Check compares the file at path, of which Read returned metadata, with its checksum. A
-// file that WriteChecked did not write is an error.
-func Check(path string, metadata map[string]string) error {
-	if err := compareChecksum(path, metadata[checksumKey]); err != nil {
-		return fmt.Errorf("cannot read tensors of %s: %w", path, err)
+// ReadChecked is Read of what WriteChecked wrote. A file without a checksum is an error.
+// The metadata comes with an error as well, if it could be read.
+func ReadChecked(path string) ([]Tensor, map[string]string, error) {
+	return readFile(path, &inside{hash: sha256.New()})
+}
+
+// ReadAs is Read of a file that has to be want.
+func ReadAs(path string, want checksum.File) ([]Tensor, error) {
+	tensors, _, err := readFile(path, &outside{want: want, hash: sha256.New()})
+	return tensors, err
+}
+
+var errChanged = errors.New("its checksum is wrong: it was changed since it was written")
+
+// inside compares a file with the checksum in its metadata.
+type inside struct {
+	digits string
+	hash   hash.Hash
+}
+
+func (s *inside) header(b []byte) error {
+	_, after, ok := bytes.Cut(b, []byte(`"`+checksumKey+`":"`+checksumPrefix))
+	if !ok || len(after) < len(checksumZeros) {
+		return errors.New("it has no checksum in its metadata (it is of another program, or of an older version: make it again)")
+	}
+	s.digits = string(after[:len(checksumZeros)])
+	s.hash.Write(b[:len(b)-len(after)])
+	s.hash.Write([]byte(checksumZeros))
+	s.hash.Write(after[len(checksumZeros):])
+	return nil
+}
+
+func (s *inside) data(b []byte) { s.hash.Write(b) }
+
+func (s *inside) end() error {
+	if hex.EncodeToString(s.hash.Sum(nil)) != s.digits {
+		return errChanged
 	}
 	return nil
 }
 
-func compareChecksum(path, text string) error {
-	digits, ok := strings.CutPrefix(text, checksumPrefix)
-	if want, err := hex.DecodeString(digits); !ok || err != nil || len(want) != sha256.Size {
-		return errors.New("it has no checksum in its metadata (it is of another program, or of an older version: make it again)")
-	}
-	f, err := regular.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var length [8]byte
-	if _, err := io.ReadFull(f, length[:]); err != nil {
-		return err
-	}
-	header := make([]byte, min(binary.LittleEndian.Uint64(length[:]), maxHeader))
-	if _, err := io.ReadFull(f, header); err != nil {
-		return err
-	}
-	before, after, ok := bytes.Cut(header, []byte(digits))
-	if !ok {
-		return errors.New("its checksum is spelled in an unusual way")
-	}
-	h := sha256.New()
-	for _, part := range [][]byte{length[:], before, []byte(checksumZeros), after} {
-		h.Write(part)
-	}
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	if hex.EncodeToString(h.Sum(nil)) != digits {
-		return errors.New("its checksum is wrong: it was changed since it was written")
+// outside compares a file with a checksum that is kept elsewhere.
+type outside struct {
+	want  checksum.File
+	hash  hash.Hash
+	bytes int64
+}
+
+func (s *outside) header(b []byte) error { s.data(b); return nil }
+
+func (s *outside) data(b []byte) {
+	s.hash.Write(b)
+	s.bytes += int64(len(b))
+}
+
+func (s *outside) end() error {
+	if (checksum.File{Bytes: s.bytes, SHA256: hex.EncodeToString(s.hash.Sum(nil))}) != s.want {
+		return errChanged
 	}
 	return nil
 }

@@ -203,6 +203,11 @@ func quote(s string) []byte {
 // which is nil if it has none. Only files that are right in every respect are read,
 // and only tensors of finite 32-bit floats.
 func Read(path string) ([]Tensor, map[string]string, error) {
+	return readFile(path, plain{})
+}
+
+// readFile reads the file at path and has sum look at every byte of it.
+func readFile(path string, sum summer) ([]Tensor, map[string]string, error) {
 	f, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors: %w", err)
@@ -212,9 +217,9 @@ func Read(path string) ([]Tensor, map[string]string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors of %s: %w", path, err)
 	}
-	tensors, metadata, err := ReadFrom(f, info.Size())
+	tensors, metadata, err := read(f, info.Size(), sum)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read tensors of %s: %w", path, err)
+		return nil, metadata, fmt.Errorf("cannot read tensors of %s: %w", path, err)
 	}
 	return tensors, metadata, nil
 }
@@ -230,6 +235,24 @@ const chunk = 1 << 16
 // ReadFrom is Read for the first size bytes of r, which must be all of a file. It
 // takes about as much memory as r has bytes.
 func ReadFrom(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
+	return read(r, size, plain{})
+}
+
+// summer compares the bytes of a file with a checksum, as they are read.
+type summer interface {
+	header(b []byte) error // the length and the header
+	data(b []byte)         // the next part of what follows
+	end() error            // all was read
+}
+
+type plain struct{}
+
+func (plain) header([]byte) error { return nil }
+func (plain) data([]byte)         {}
+func (plain) end() error          { return nil }
+
+// read reads each byte once. The metadata comes with an error too, once it was read.
+func read(r io.ReaderAt, size int64, sum summer) ([]Tensor, map[string]string, error) {
 	if size < 8 {
 		return nil, nil, fmt.Errorf("it has %d bytes, too few for a safetensors file", size)
 	}
@@ -241,19 +264,21 @@ func ReadFrom(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 	if n > maxHeader || int64(n) > size-8 {
 		return nil, nil, fmt.Errorf("it promises a header of %d bytes and has %d in all (the most is %d); it is cut off, or no safetensors file", n, size, maxHeader)
 	}
-	text := make([]byte, n)
-	if err := readAt(r, text, 8); err != nil {
+	text := append(length[:], make([]byte, n)...)
+	if err := readAt(r, text[8:], 8); err != nil {
 		return nil, nil, err
 	}
-	entries, metadata, err := parseHeader(text)
+	entries, metadata, err := parseHeader(text[8:])
 	if err != nil {
 		return nil, nil, fmt.Errorf("its header is wrong: %w", err)
 	}
+	if err := sum.header(text); err != nil {
+		return nil, metadata, err
+	}
 	start := 8 + int64(n)
 	if err := checkPlaces(entries, size-start); err != nil {
-		return nil, nil, err
+		return nil, metadata, err
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
 	tensors := make([]Tensor, 0, len(entries))
 	buffer := make([]byte, min(chunk, size-start))
 	for _, e := range entries {
@@ -261,18 +286,25 @@ func ReadFrom(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
 		for at := e.from; at < e.to; {
 			part := buffer[:min(int64(len(buffer)), e.to-at)&^3]
 			if err := readAt(r, part, start+at); err != nil {
-				return nil, nil, err
+				return nil, metadata, err
 			}
+			sum.data(part)
 			for i := 0; i < len(part); i += 4 {
 				values = append(values, math.Float32frombits(binary.LittleEndian.Uint32(part[i:])))
 			}
 			at += int64(len(part))
 		}
-		if err := finite(e.name, values); err != nil {
-			return nil, nil, err
-		}
 		tensors = append(tensors, Tensor{Name: e.name, Shape: e.shape, Values: values})
 	}
+	if err := sum.end(); err != nil {
+		return nil, metadata, err
+	}
+	for _, t := range tensors {
+		if err := finite(t.Name, t.Values); err != nil {
+			return nil, metadata, err
+		}
+	}
+	slices.SortFunc(tensors, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
 	return tensors, metadata, nil
 }
 
