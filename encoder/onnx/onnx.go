@@ -107,7 +107,8 @@ func load(dir string, info *encoder.Model, opts Options) (_ *model, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(config); hex.EncodeToString(sum[:]) != info.SHA256[encoder.TokenizerFile] {
+	sum := sha256.Sum256(config)
+	if want, listed := info.SHA256[encoder.TokenizerFile]; listed && hex.EncodeToString(sum[:]) != want {
 		return nil, fmt.Errorf("%s was changed while the model was being opened", encoder.TokenizerFile)
 	}
 	if err := checkNormalizer(config); err != nil {
