@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -41,9 +42,15 @@ func TestForged(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			dir := t.TempDir()
+			// What two indexes of other vectors have in common is what describes them.
 			values := clustered(700, 16)
-			if _, err := faiss.Build(ctx, filepath.Join(dir, "whole"), values, 16, faiss.BuildOptions{Factory: kind, Recall: .5}); err != nil {
-				t.Fatal(err)
+			for _, name := range []string{"whole", "other"} {
+				if _, err := faiss.Build(ctx, filepath.Join(dir, name), values, 16, faiss.BuildOptions{Factory: kind, Recall: .5}); err != nil {
+					t.Fatal(err)
+				}
+				for i := range values {
+					values[i] = -values[(i*7+3)%len(values)]
+				}
 			}
 			for from, more := 0, true; more; {
 				c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestForged$", "-test.count=1")
@@ -85,6 +92,16 @@ func forge(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := os.ReadFile(filepath.Join(dir, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []int
+	for i := range min(len(whole), len(other)) {
+		if whole[i] == other[i] {
+			described = append(described, i)
+		}
+	}
 	query := clustered(1, 16)
 	path := filepath.Join(dir, "forged")
 	from, _ := strconv.Atoi(os.Getenv("TRIRANK_TEST_FORGED_FROM"))
@@ -92,19 +109,23 @@ func forge(t *testing.T, dir string) {
 		random := rand.New(rand.NewPCG(uint64(i)+1, uint64(len(whole))))
 		b := bytes.Clone(whole)
 		at := random.IntN(len(b))
-		if i%2 == 0 { // headers and sizes lie at the start
+		switch i % 4 {
+		case 0: // sizes and options lie at the start, and where inner parts begin
 			at = random.IntN(min(len(b), 300))
+		case 1, 2:
+			at = described[random.IntN(len(described))]
 		}
 		how := ""
-		switch i % 3 {
-		case 0:
+		switch i % 5 {
+		case 0, 1:
 			b[at] ^= 1 << random.IntN(8)
 			how = fmt.Sprintf("byte %d is %#x", at, b[at])
-		case 1: // a number of 32 bits that is too large, or negative
+		case 2, 3: // a number of 32 bits that is zero, too large, or negative
 			at = min(at, len(b)-4)
-			copy(b[at:], []byte{0xff, 0xff, 0xff, byte(random.IntN(2) * 0xff)})
+			numbers := []uint32{0, 1 << 20, 1_000_000_000, 0x00ffffff, 0xffffffff, 0x7fffffff}
+			binary.LittleEndian.PutUint32(b[at:], numbers[random.IntN(len(numbers))])
 			how = fmt.Sprintf("4 bytes at %d are %x", at, b[at:at+4])
-		case 2:
+		case 4:
 			b = b[:at]
 			how = fmt.Sprintf("cut off at %d", at)
 		}

@@ -237,6 +237,8 @@ func (x *Index) searchOnce(query []float32, k int, p Params, allow *bitset.BitSe
 	}
 	ids, scores := r.ids[:k], r.scores[:k]
 
+	// More candidates than there are vectors change nothing, and FAISS makes room for them.
+	p.EfSearch, p.KFactor = min(p.EfSearch, x.Len()), min(p.KFactor, float64(x.Len()))
 	var bitmap *C.uint8_t
 	var bitmapBytes C.int64_t
 	if allow != nil {

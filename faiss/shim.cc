@@ -196,8 +196,7 @@ void use_large_pages(const faiss::Index* index) {
 int tr_open(const char* path, tr_index** out, tr_info* info, char* err) {
     return guarded(err, [&] {
         std::unique_ptr<tr_index> x(new tr_index);
-        x->index.reset(faiss::read_index(path));
-        tr::validate(x->index.get());
+        x->index = tr::read(path);
         std::memset(info, 0, sizeof *info);
         info->ntotal = x->index->ntotal;
         info->dim = x->index->d;

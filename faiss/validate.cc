@@ -1,10 +1,14 @@
 #include "validate.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include <sys/stat.h>
 
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexFlatCodes.h>
@@ -12,12 +16,16 @@
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFFastScan.h>
 #include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexIVFPQFastScan.h>
 #include <faiss/IndexPQ.h>
 #include <faiss/IndexPQFastScan.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/IndexScalarQuantizer.h>
 #include <faiss/VectorTransform.h>
+#include <faiss/impl/ProductQuantizer.h>
+#include <faiss/impl/io.h>
+#include <faiss/index_io.h>
 #include <faiss/invlists/BlockInvertedLists.h>
 #include <faiss/invlists/InvertedLists.h>
 
@@ -43,6 +51,41 @@ unsigned number(const T& of) {
     std::memcpy(&n, &of, sizeof of); // little end first, as in the file
     return n;
 }
+
+// A file whose numbers FAISS can act on before anybody has looked at them: it makes room
+// for as many items as a number says, and divides by the parts of a product quantizer.
+struct Reader : faiss::FileIOReader {
+    size_t most; // that a number of items can be
+    const char* before = nullptr; // where the last single number of 64 bits went
+
+    explicit Reader(const char* path) : FileIOReader(path) {
+        struct stat s;
+        want(fstat(fileno(f), &s) == 0, "its size");
+        most = std::max<size_t>(s.st_size, 1 << 20); // FAISS writes 2^20 in places that it does not use
+    }
+
+    size_t operator()(void* to, size_t size, size_t count) override {
+        size_t got = FileIOReader::operator()(to, size, count);
+        if (size != sizeof(uint64_t)) return got;
+        const char* p = static_cast<const char*>(to);
+        for (size_t i = 0; i < got; i++) {
+            uint64_t x;
+            std::memcpy(&x, p + i * size, size);
+            // What is larger still is -1, a double, or refused by FAISS itself.
+            want(x <= most || x >= uint64_t(1) << 60, "a number in it is larger than its file");
+            if (count == 1 && before && p - before == parts) want(x != 0, "the parts of its product quantizer");
+        }
+        before = count == 1 ? p : nullptr;
+        return got;
+    }
+
+    // How far the number of parts lies behind the dimension, which is read before it.
+    static ptrdiff_t distance() {
+        faiss::ProductQuantizer pq;
+        return reinterpret_cast<const char*>(&pq.M) - reinterpret_cast<const char*>(&pq.d);
+    }
+    const ptrdiff_t parts = distance();
+};
 
 void quantizer(const faiss::ProductQuantizer& pq, size_t d) {
     want(pq.nbits >= 1 && pq.nbits <= 16 && pq.M >= 1 && pq.ksub == size_t(1) << pq.nbits, "the bits of its product quantizer");
@@ -85,8 +128,12 @@ void lists(const faiss::IndexIVF* ivf) {
     } else {
         want(block->ids.size() == l->nlist && block->codes.size() == l->nlist && block->n_per_block > 0, "its inverted lists");
     }
-    std::vector<bool> seen(ivf->ntotal);
     size_t total = 0;
+    for (size_t i = 0; i < l->nlist; i++) {
+        want(!__builtin_add_overflow(total, l->list_size(i), &total), "the sizes of its inverted lists");
+    }
+    want(total == size_t(ivf->ntotal), "the number of vectors in its inverted lists");
+    std::vector<bool> seen(total); // no more than ids that were read
     for (size_t i = 0; i < l->nlist; i++) {
         size_t n = l->list_size(i);
         if (array) {
@@ -100,9 +147,16 @@ void lists(const faiss::IndexIVF* ivf) {
             want(ids[j] >= 0 && ids[j] < ivf->ntotal && !seen[ids[j]], "an id in an inverted list");
             seen[ids[j]] = true;
         }
-        total += n;
     }
-    want(total == size_t(ivf->ntotal), "the number of vectors in its inverted lists");
+}
+
+// Blocks of codes for a fast scan: what FAISS makes of the quantizer, and no other way
+// to search than it chooses itself.
+template <class FastScan>
+void blocks(const FastScan& f) {
+    want(f.nbits == 4 && f.pq.nbits == 4 && f.M == f.pq.M && f.ksub == f.pq.ksub, "the quantizer of its fast scan");
+    want(f.bbs > 0 && f.bbs <= 1024 && f.bbs % 32 == 0 && f.M2 == (f.M + 1) / 2 * 2, "the blocks of its fast scan");
+    want(f.implem == 0 && f.skip == 0 && f.qbs == 0, "the way its fast scan searches");
 }
 
 // A graph: each vector has as many places for links as its level has, and a link of a
@@ -127,7 +181,7 @@ void graph(const faiss::HNSW& h, size_t n) {
             }
         }
     }
-    want(h.efSearch >= 1, "the candidates of its graph");
+    want(h.efSearch >= 1 && h.efSearch <= 1 << 16, "the candidates of its graph"); // FAISS makes room for them
     if (n == 0) {
         want(h.entry_point == -1, "the entry of its graph");
         return;
@@ -153,6 +207,13 @@ void transform(const faiss::VectorTransform* t) {
 }
 
 } // namespace
+
+std::unique_ptr<faiss::Index> read(const char* path) {
+    Reader r(path);
+    std::unique_ptr<faiss::Index> index(faiss::read_index(&r));
+    validate(index.get());
+    return index;
+}
 
 void validate(const faiss::Index* index) {
     want(index && index->d > 0 && index->d < 1 << 20 && index->ntotal >= 0, "its size");
@@ -183,6 +244,13 @@ void validate(const faiss::Index* index) {
         } else if (auto* p = dynamic_cast<const faiss::IndexIVFPQ*>(i)) {
             quantizer(p->pq, d);
             want(i->code_size == p->pq.code_size, "the size of its codes");
+        } else if (auto* f = dynamic_cast<const faiss::IndexIVFPQFastScan*>(i)) {
+            quantizer(f->pq, d);
+            blocks(*f);
+            auto* l = dynamic_cast<const faiss::BlockInvertedLists*>(f->invlists);
+            want(i->code_size == f->pq.code_size && l && l->n_per_block == size_t(f->bbs) && makes(f->bbs, f->M2 / 2, l->block_size), "the blocks of its inverted lists");
+        } else {
+            want(dynamic_cast<const faiss::IndexIVFFastScan*>(i) == nullptr, "a fast scan of a kind that is not known");
         }
         lists(i);
     } else if (auto* h = dynamic_cast<const faiss::IndexHNSW*>(index)) {
@@ -203,8 +271,8 @@ void validate(const faiss::Index* index) {
         want(makes(n, c->code_size, c->codes.size()), "the number of its vectors");
     } else if (auto* f = dynamic_cast<const faiss::IndexPQFastScan*>(index)) {
         quantizer(f->pq, d);
-        want(f->pq.nbits == 4 && f->nbits == 4 && f->M == f->pq.M && f->ksub == f->pq.ksub, "the quantizer of its fast scan");
-        want(f->bbs > 0 && f->bbs % 32 == 0 && f->ntotal2 >= n && f->ntotal2 % f->bbs == 0 && f->ntotal2 - n < size_t(f->bbs) && f->M2 == (f->M + 1) / 2 * 2, "the blocks of its fast scan");
+        blocks(*f);
+        want(f->ntotal2 >= n && f->ntotal2 % f->bbs == 0 && f->ntotal2 - n < size_t(f->bbs), "the blocks of its fast scan");
         want(makes(f->ntotal2, f->M2 / 2, f->codes.size()), "the codes of its fast scan");
     }
 }

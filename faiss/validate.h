@@ -2,9 +2,14 @@
 // other memory where it is wrong.
 #pragma once
 
+#include <memory>
+
 #include <faiss/Index.h>
 
 namespace tr {
+
+// Reads the index file at path and validates it. Throws std::exception if it cannot.
+std::unique_ptr<faiss::Index> read(const char* path);
 
 // Throws std::exception if an index that was read does not hang together: sizes that
 // do not go with the number of vectors, ids beyond it, links of a graph that lead out
