@@ -166,8 +166,10 @@ func (p *prepared) fail(kind diskFault, at int) (found string) {
 	switch {
 	case len(hit) == 0:
 		found = "not reached, " // calls are not always made by the same threads
-	case !onDisk && slices.ContainsFunc(hit, func(line string) bool { return strings.Contains(line, "[event") }):
-		return "a bell of Go's or a library's own, no file"
+	case slices.ContainsFunc(hit, func(line string) bool { return strings.Contains(line, "[event") }):
+		return "an event of Go's or a library's own failed too"
+	case !onDisk && slices.ContainsFunc(hit, func(line string) bool { return strings.Contains(line, "\"/sys/") || strings.Contains(line, "\"/proc/") }):
+		return "the system's own file"
 	case crash.MatchString(text):
 		t.Errorf("%s\nit crashes: %s", what, tail(text))
 	case err == nil:

@@ -98,6 +98,8 @@ wireless mouse,p2,E
 wireless mouse,p3,C
 office chair,p4,E
 desk chair,p4,E
+hose,p1,E
+wired mouse,p3,E
 desk chair,p5,C
 `,
 		"in/older.files/products.jsonl": `{"id": "o1", "title": "Steel spoon"}

@@ -85,17 +85,10 @@ func readExactly(r io.Reader, b []byte) error {
 }
 
 // zstds decompresses what is no larger than a page may be.
-var zstds, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage), zstd.WithDecoderLowmem(true))
+var zstds, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true))
 
 func unzstd(dst, src []byte) ([]byte, error) {
-	var h zstd.Header
-	if err := h.Decode(src); err != nil {
-		return nil, err
-	}
-	if h.HasFCS && h.FrameContentSize > uint64(len(dst)) {
-		return nil, errSize // it would be believed
-	}
-	out, err := zstds.DecodeAll(src, dst[:0])
+	out, err := zstds.DecodeAll(src, dst[:0:len(dst)]) // which is as much as it makes
 	if err == nil && len(out) != len(dst) {
 		err = errSize
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -45,12 +46,18 @@ func TestDecompressed(t *testing.T) {
 	w.Write(text)
 	w.Close()
 	e, _ := zstd.NewWriter(nil)
+	var streamed bytes.Buffer // whose frame does not say how long it is
+	s, _ := zstd.NewWriter(&streamed)
+	s.Write(text)
+	s.Close()
+	second := append(e.EncodeAll([]byte("mug"), nil), streamed.Bytes()...)
 	claim := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0} // 4 GB
 	for name, c := range map[string]struct {
 		codec format.CompressionCodec
 		b     []byte
 	}{
 		"gzip": {format.Gzip, g.Bytes()}, "brotli": {format.Brotli, br.Bytes()}, "zstd": {format.Zstd, e.EncodeAll(text, nil)}, "zstd's header": {format.Zstd, claim},
+		"streamed zstd": {format.Zstd, streamed.Bytes()}, "second frame of zstd": {format.Zstd, second},
 		"lz4": {format.Lz4Raw, bytes.Repeat([]byte{0xff}, 5000)}, "snappy": {format.Snappy, binary.AppendUvarint(nil, 1<<31)}, "none": {format.Uncompressed, text},
 	} {
 		var before, after runtime.MemStats
@@ -151,5 +158,18 @@ func TestPagesSideBySide(t *testing.T) {
 	}
 	if _, err := f.Rows([]string{"c0", "c1", "c2", "c3"}, func(_ int, cells []Cell) bool { return len(cells[3].Text) == 50<<20 }); err != nil {
 		t.Errorf("four: %v", err)
+	}
+}
+
+// TestPagesWithoutValues reads a chunk of index pages, a million in a few megabytes.
+func TestPagesWithoutValues(t *testing.T) {
+	head, err := thrift.Marshal(new(thrift.CompactProtocol), &format.PageHeader{Type: format.IndexPage, IndexPageHeader: thrift.New(format.IndexPageHeader{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bytes.Repeat(head, 1_000_000)
+	p := &pages{in: bytes.NewReader(b), end: int64(len(b)), left: 1, open: new(int64)}
+	if _, err := p.ReadAt(make([]byte, 10), 0); err == nil || !strings.Contains(err.Error(), "pages without values") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -23,6 +23,8 @@ const (
 	// maxHeader is how many bytes the header of a page may have. It holds the least and
 	// the greatest of its values.
 	maxHeader = 1 << 24
+	// maxIdle is how many pages of a chunk may have no values: its dictionary, and indexes.
+	maxIdle = 1000
 )
 
 var errPage = refuse("a page of it is larger than %d MiB or has more than %d million values (write it with smaller row groups)", maxPage>>20, maxValues/1_000_000)
@@ -44,6 +46,8 @@ type pages struct {
 	out      bytes.Buffer
 	position int64 // of the library
 	raw, dec []byte
+	head     []byte
+	idle     int // pages without values
 	err      error
 
 	open *int64 // bytes of the pages of all columns that are read side by side
@@ -68,36 +72,50 @@ func (p *pages) ReadAt(b []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// next puts the next page into out.
+// next puts the next page with values, or the dictionary, into out.
 func (p *pages) next() error {
-	if p.left == 0 {
-		return io.EOF
+	for p.left > 0 {
+		left := p.left
+		done, err := p.page()
+		if p.left == left { // no value came
+			if p.idle++; p.idle > maxIdle {
+				return errors.New("it has too many pages without values")
+			}
+		}
+		if done || err != nil {
+			return err
+		}
 	}
+	return io.EOF
+}
+
+// page puts the next page into out; done is false for one that the library has no use for.
+func (p *pages) page() (done bool, err error) {
 	h, err := p.header()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if h.CompressedPageSize < 0 || h.UncompressedPageSize < 0 || int64(h.CompressedPageSize) > p.end-p.at {
-		return errors.New("a page of it is cut off")
+		return false, errors.New("a page of it is cut off")
 	}
 	if h.UncompressedPageSize > maxPage {
-		return errPage
+		return false, errPage
 	}
 	*p.open += int64(h.UncompressedPageSize) - p.size
 	p.size = int64(h.UncompressedPageSize)
 	if *p.open > maxOpen {
-		return errOpen
+		return false, errOpen
 	}
 	if cap(p.raw) < int(h.CompressedPageSize) {
 		p.raw = make([]byte, h.CompressedPageSize)
 	}
 	p.raw = p.raw[:h.CompressedPageSize]
 	if _, err := io.ReadFull(io.NewSectionReader(p.in, p.at, int64(len(p.raw))), p.raw); err != nil {
-		return err
+		return false, err
 	}
 	p.at += int64(len(p.raw))
 	if h.CRC != 0 && uint32(h.CRC) != crc32.ChecksumIEEE(p.raw) {
-		return errors.New("a page of it has another checksum than it should have")
+		return false, errors.New("a page of it has another checksum than it should have")
 	}
 	var page []byte
 	switch h.Type {
@@ -108,32 +126,36 @@ func (p *pages) next() error {
 	case format.DataPageV2:
 		page, err = p.dataPageV2(h)
 	case format.IndexPage:
-		return p.next()
+		return false, nil
 	default:
 		err = fmt.Errorf("it has a page of an unknown kind, %d", h.Type)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	h.CRC, h.UncompressedPageSize, h.CompressedPageSize = 0, int32(len(page)), int32(len(page))
 	p.out.Reset()
 	head, err := thrift.Marshal(new(thrift.CompactProtocol), h)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p.out.Write(head)
 	p.out.Write(page)
-	return nil
+	return true, nil
 }
 
 // header reads the header of the next page.
 func (p *pages) header() (*format.PageHeader, error) {
 	for size := int64(1 << 12); ; size *= 16 {
-		b := make([]byte, min(size, p.end-p.at))
+		n := int(min(size, p.end-p.at))
+		if cap(p.head) < n {
+			p.head = make([]byte, n)
+		}
+		b := p.head[:n]
 		if _, err := io.ReadFull(io.NewSectionReader(p.in, p.at, int64(len(b))), b); err != nil {
 			return nil, err
 		}
-		n, err := skim(b)
+		length, err := skim(b)
 		if err != nil {
 			if size >= maxHeader || int64(len(b)) == p.end-p.at {
 				return nil, errors.New("values are missing: a page of it has no header that can be read")
@@ -141,10 +163,10 @@ func (p *pages) header() (*format.PageHeader, error) {
 			continue
 		}
 		h := new(format.PageHeader)
-		if err := thrift.NewDecoder(new(thrift.CompactProtocol).NewReaderFromBytes(b[:n])).Decode(h); err != nil {
+		if err := thrift.NewDecoder(new(thrift.CompactProtocol).NewReaderFromBytes(b[:length])).Decode(h); err != nil {
 			return nil, err
 		}
-		p.at += int64(n)
+		p.at += int64(length)
 		return h, nil
 	}
 }
