@@ -37,7 +37,7 @@ func (r *request) readBody() ([]byte, error) {
 	if declared >= 0 {
 		size = min(size, declared+1) // one more, to see the end
 	}
-	if err := r.body.set(size); err != nil {
+	if err := r.hold(size); err != nil {
 		r.drop(stream)
 		return nil, err
 	}
@@ -63,15 +63,25 @@ func (r *request) readBody() ([]byte, error) {
 		if declared >= 0 {
 			size = min(size, declared+1)
 		}
-		if err := r.body.set(len(b) + size); err != nil { // both, while it is copied
+		if err := r.hold(len(b) + size); err != nil { // both, while it is copied
 			r.drop(stream)
 			return nil, err
 		}
 		b = append(make([]byte, 0, size), b...)
-		if err := r.body.set(size); err != nil {
+		if err := r.hold(size); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// hold makes the memory of the body n bytes. Where there is none, a body that has been
+// coming in for long has to give its own for the next that wants some.
+func (r *request) hold(n int) error {
+	err := r.body.set(n)
+	if err != nil {
+		r.server.conns.evictSlow()
+	}
+	return err
 }
 
 // drop reads the rest of a body that nobody wants, for a while, and has the connection

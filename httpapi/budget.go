@@ -19,12 +19,13 @@ type budget struct {
 	refused uint64
 }
 
-// take reserves n bytes, or says that they cannot be had. What is larger than the whole
-// budget is let through when nothing else is held: it would never be otherwise.
-func (b *budget) take(n int) error {
+// take reserves n bytes for whoever holds own already, or says that they cannot be had.
+// What is larger than the whole budget is let through when nobody else holds anything: it
+// would never be otherwise.
+func (b *budget) take(n, own int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.held > 0 && b.held+n > b.most {
+	if b.held > own && b.held+n > b.most {
 		b.refused++
 		p := newProblem(http.StatusServiceUnavailable, fmt.Sprintf("%s hold %d bytes of %d at the moment, and this would be %d more; to admit more, raise %s", b.what, b.held, b.most, n, b.flag))
 		p.retryAfter = 1
@@ -57,7 +58,7 @@ type reservation struct {
 
 // reserve takes n bytes for a job and its request.
 func (b *budget) reserve(n int) (*reservation, error) {
-	if err := b.take(n); err != nil {
+	if err := b.take(n, 0); err != nil {
 		return nil, err
 	}
 	r := &reservation{of: b, n: n}
@@ -89,7 +90,7 @@ type share struct {
 // set makes the share n bytes, which cannot fail if it becomes smaller.
 func (s *share) set(n int) error {
 	if n > s.n {
-		if err := s.of.take(n - s.n); err != nil {
+		if err := s.of.take(n-s.n, s.n); err != nil {
 			return err
 		}
 	} else {

@@ -32,6 +32,8 @@ const (
 	// readingAtLeast is how long a request that is coming in is left alone where a new
 	// connection wants its place.
 	readingAtLeast = time.Second
+	// readingLong is how long it is left alone where others want the memory of its body.
+	readingLong = 5 * time.Second
 )
 
 // conn is a connection that knows what it is at. It sets its own deadlines: by the
@@ -79,8 +81,8 @@ func newConnections(o Options) *connections {
 	return &connections{options: o, open: map[*conn]struct{}{}, waiting: list.New(), partial: list.New(), beyond: list.New()}
 }
 
-// admit takes a connection in, for which it may close an idle one. It returns nil, and
-// has closed nc, if there is no place for it even in reserve.
+// admit takes a connection in, for which it may close another: an idle one, or where all
+// are at work the oldest in reserve.
 func (s *connections) admit(nc net.Conn) *conn {
 	if b, ok := nc.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = b.SetWriteBuffer(systemBuffer)
@@ -147,6 +149,24 @@ func (s *connections) evictIdle() bool {
 	}
 	c.Conn.Close()
 	return true
+}
+
+// evictSlow closes the connection whose request has been coming in for the longest time,
+// if that is long: what it holds, others wait for.
+func (s *connections) evictSlow() {
+	s.mu.Lock()
+	var c *conn
+	if first := s.partial.Front(); first != nil {
+		if f := first.Value.(*conn); f.phase == reading && time.Since(f.since) >= readingLong {
+			c = f
+			s.evicted++
+			c.forget()
+		}
+	}
+	s.mu.Unlock()
+	if c != nil {
+		c.Conn.Close()
+	}
 }
 
 // closeIncomplete closes all connections that are not at work.

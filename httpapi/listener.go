@@ -39,7 +39,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err == nil {
 			return l.conns.admit(nc), nil
 		}
-		if !passes(err) {
+		if lasts(err) {
 			return nil, err
 		}
 		if errors.Is(err, syscall.ECONNABORTED) { // it is that client's affair
@@ -70,13 +70,15 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// passes reports whether an error of Accept may be over soon.
-func passes(err error) bool {
-	for _, passing := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN} {
-		if errors.Is(err, passing) {
+
+// lasts reports whether an error of Accept is of the listener itself. All others pass:
+// descriptors or memory may come free, and Linux tells here of networks and firewalls
+// that a client's connection met.
+func lasts(err error) bool {
+	for _, lasting := range []error{net.ErrClosed, syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK, syscall.EOPNOTSUPP} {
+		if errors.Is(err, lasting) {
 			return true
 		}
 	}
-	var netErr net.Error
-	return errors.As(err, &netErr) && netErr.Timeout()
+	return false
 }

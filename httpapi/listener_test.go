@@ -60,9 +60,14 @@ func TestAcceptGoesOn(t *testing.T) {
 		t.Errorf("the idle connection is still open: %v", err)
 	}
 
-	other := errors.New("the network is on strike")
-	l.Listener.(*scripted).errs = []error{other}
-	if _, err := l.Accept(); !errors.Is(err, other) {
+	for _, passing := range []error{syscall.EPROTO, syscall.ENETDOWN, syscall.EPERM, syscall.EHOSTUNREACH, syscall.EIO, errors.New("the network is on strike")} {
+		l.Listener.(*scripted).errs = []error{passing}
+		if _, err := l.Accept(); err != nil {
+			t.Errorf("%v ends the server: %v", passing, err)
+		}
+	}
+	l.Listener.(*scripted).errs = []error{shortage(syscall.EBADF)}
+	if _, err := l.Accept(); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("a lasting error becomes %v", err)
 	}
 	for range 20 {
