@@ -2,17 +2,56 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/trirank/trirank/internal/checksum"
+	"github.com/trirank/trirank/internal/regular"
 )
 
 // Is reports whether dir has the description of a catalogue, whole or damaged.
 func Is(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, manifestFile))
 	return err == nil
+}
+
+// CheckFiles is an error if dir has the description of a catalogue and its files are not
+// what that describes. Files of earlier formats are compared as far as they are listed.
+func CheckFiles(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, productsFile)); err != nil || !Is(dir) {
+		return nil
+	}
+	if err := changed(dir, nil); err != nil {
+		return fmt.Errorf("catalogue %s was damaged or changed: %w (to import its tables as they are, move its %s away)", dir, err, manifestFile)
+	}
+	return nil
+}
+
+// changed is an error that names the first file of a catalogue that is not as it was
+// written, but for those that skip names.
+func changed(dir string, skip func(name string) bool) error {
+	var m struct {
+		Format int
+		Files  checksum.Files
+	}
+	raw, err := regular.ReadFile(filepath.Join(dir, manifestFile), checksum.MaxDocument)
+	if err == nil {
+		err = json.Unmarshal(raw, &m)
+	}
+	if err == nil && m.Format >= format {
+		_, err = readManifest(dir)
+	}
+	if err != nil {
+		return err
+	}
+	if wrong := m.Files.Verify(dir, skip); len(wrong) > 0 {
+		return wrong[0]
+	}
+	return nil
 }
 
 // Verify reads all of a catalogue and returns everything that is wrong with it: files

@@ -163,23 +163,15 @@ func checkTarget(dir string) (string, error) {
 	return dir, checkUnchanged(dir)
 }
 
-// checkUnchanged refuses to replace a catalogue in which somebody changed something: it
-// would be lost. What cannot tell, as catalogues of other formats cannot, is replaced.
+// checkUnchanged refuses to replace a catalogue in which somebody changed something, which
+// would be lost, and one of a later version.
 func checkUnchanged(dir string) error {
-	m, err := readManifest(dir)
-	var other *checksum.FormatError
-	switch {
-	case errors.As(err, &other), errors.Is(err, checksum.ErrNone):
-		return nil
-	case err != nil:
-		return fmt.Errorf("the catalogue there was changed, which would be lost: %w (choose another place, or remove it)", err)
-	}
 	gone := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return errors.Is(err, fs.ErrNotExist)
 	}
-	if changed := m.Files.Verify(dir, gone); len(changed) > 0 {
-		return fmt.Errorf("the catalogue there was changed, which would be lost: %w (choose another place, or remove it)", changed[0])
+	if err := changed(dir, gone); err != nil {
+		return fmt.Errorf("the catalogue there was changed, which would be lost: %w (choose another place, or remove it)", err)
 	}
 	return nil
 }

@@ -298,7 +298,7 @@ func (m *Model) verify(dir, name string) error {
 		return fmt.Errorf("cannot verify model %s: %w", dir, err)
 	}
 	if want := m.SHA256[name]; got.SHA256 != want {
-		return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (fetch the model again, or correct model.json)", dir, name, got.SHA256, want)
+		return fmt.Errorf("cannot verify model %s: %s is not the file that model.json describes: its SHA-256 is %.12s…, not %.12s… (make or fetch the model again)", dir, name, got.SHA256, want)
 	}
 	return nil
 }

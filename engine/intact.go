@@ -32,7 +32,7 @@ func (e *Engine) faulted(p any) (err error, ok bool) {
 	if err := e.Intact(); err != nil {
 		return err, true
 	}
-	return fmt.Errorf("%w: %v", ErrChanged, p), true
+	return nil, false // no file is to blame
 }
 
 // guard has reads of files that were cut off become errors instead of the end of the

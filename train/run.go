@@ -247,8 +247,10 @@ func (r *runner) run(ctx context.Context, backend compute.Backend) (*Result, err
 
 // done reports whether there is no step to take: all are, or validations do not get
 // better.
-func (r *runner) done() bool {
-	return !r.state.Due && (r.state.Step >= r.steps || r.Config.Patience > 0 && r.state.Worse >= r.Config.Patience)
+func (r *runner) done() bool { return done(&r.state, r.steps, r.Config.Patience) }
+
+func done(s *State, steps, patience int) bool {
+	return !s.Due && (s.Step >= steps || patience > 0 && s.Worse >= patience)
 }
 
 // cacheActivations runs all texts through the layers that are frozen, where those

@@ -9,17 +9,16 @@ import (
 	"github.com/trirank/trirank/internal/regular"
 )
 
-// IsRun reports whether dir is the folder of a run, whole or damaged.
-func IsRun(dir string) bool {
-	_, config := os.Stat(filepath.Join(dir, configFile))
-	_, metrics := os.Stat(filepath.Join(dir, metricsFile))
-	return config == nil && metrics == nil
+// Verified says how far a run is that Verify has read.
+type Verified struct {
+	Checkpoints int
+	Done        bool // no step is left to take
 }
 
 // Verify reads the checkpoints and the configuration of the run in dir, and returns
 // everything that is wrong with them. Metrics and events are logs for people, which a run
 // does not go on from, and have no checksums.
-func Verify(dir string) (wrong []error, checkpointsRead int) {
+func Verify(dir string) (wrong []error, v Verified) {
 	bad := func(err error) { wrong = append(wrong, fmt.Errorf("run %s: %w", dir, err)) }
 	b, err := regular.ReadFile(filepath.Join(dir, configFile), maxConfig)
 	var r record
@@ -43,7 +42,10 @@ func Verify(dir string) (wrong []error, checkpointsRead int) {
 			bad(fmt.Errorf("%w (remove it: --resume goes on from the one before)", err))
 		case checkpointName(s.Step) != name:
 			bad(fmt.Errorf("checkpoint %s is of step %d", name, s.Step))
+		default:
+			v.Done = done(&s, r.Steps, r.Config.Patience)
 		}
 	}
-	return wrong, len(names)
+	v.Checkpoints = len(names)
+	return wrong, v
 }

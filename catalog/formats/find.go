@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trirank/trirank/catalog"
 	"github.com/trirank/trirank/internal/parquetfile"
 	"github.com/trirank/trirank/internal/textfile"
 	"github.com/trirank/trirank/judgments"
@@ -76,9 +77,10 @@ func find(paths []string, o Options) (*files, error) {
 			if list, err = candidates(path); err != nil {
 				return nil, err
 			}
-			if _, err := os.Stat(filepath.Join(path, "catalog.json")); err == nil {
-				own = true
+			if err := catalog.CheckFiles(path); err != nil {
+				return nil, err
 			}
+			own = own || catalog.Is(path)
 		}
 		for _, file := range list {
 			role, err := roleOf(file, o, info.IsDir())

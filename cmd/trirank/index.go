@@ -108,6 +108,7 @@ made so far are kept in INDEX.work and the same command goes on.`,
 			m.System = s
 			o.Models = append(o.Models, m)
 		}
+		noteLost(c.ErrOrStderr(), out, &o, systems)
 		o.Step = steps(c)
 		start := time.Now()
 		built, err := store.Build(c.Context(), out, o)
@@ -121,6 +122,23 @@ made so far are kept in INDEX.work and the same command goes on.`,
 		return nil
 	}
 	return c
+}
+
+// noteLost says, before the time is spent, what the index that is replaced has and the new
+// one will not have.
+func noteLost(w io.Writer, out string, o *store.BuildOptions, systems []string) {
+	old, err := store.ReadManifest(out)
+	if err != nil {
+		return // there is none, or none that can be read
+	}
+	for _, m := range old.Models {
+		if !slices.Contains(systems, m.System) {
+			fmt.Fprintf(w, "note: the index that is replaced has a ranking %s, of model %s, and the new one will not: name it with --model %s=DIR to keep it\n", m.System, m.Model, m.System)
+		}
+	}
+	if len(old.Tuned) > 0 && o.Fusion == nil && store.DefaultFusion(systems).String() != old.Fusion {
+		fmt.Fprintf(w, "note: the fusion of the index that is replaced, which trirank eval chose, is not taken over: give --fusion '%s' to keep it\n", old.Fusion)
+	}
 }
 
 // boosts turns --field title=2 into the fields of the text index, in the order of

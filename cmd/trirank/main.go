@@ -144,6 +144,12 @@ page, and prepares all that they need.`,
 		}
 		return c.Help()
 	}
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if out := c.Flags().Lookup("out"); out != nil && out.Value.String() != "" {
+			return checkInside(out.Value.String())
+		}
+		return nil
+	}
 	grouping := map[*cobra.Command]bool{root: true} // commands that do nothing by themselves
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		if names := c.Flags().Args(); grouping[c] && len(names) > 0 { // the flags are of what they think there is

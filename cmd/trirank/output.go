@@ -28,9 +28,9 @@ type output struct {
 	replaces bool
 	// shared says that other files may lie in the folder of an earlier one.
 	shared bool
-	// listed, if not nil, returns what lies anywhere in the folder of an earlier one and
-	// is not of it.
-	listed func(dir string) ([]string, error)
+	// strange, if not nil, says what in the folder of an earlier one is not of it; "" for
+	// nothing.
+	strange func(dir string) (string, error)
 }
 
 // maxReport bounds what is read of a file that a command wrote for people and itself.
@@ -52,7 +52,7 @@ var (
 		files:    []string{"index.html", "report.json", "per_query.csv", "table.md", "table.tex", "benchmark.txt", "qrels.trec", "queries.tsv", unjudgedFile, "runs", "pool"},
 		is:       func(dir string) bool { _, err := readReport(dir); return err == nil },
 		replaces: true,
-		listed:   unlistedInReport,
+		strange:  strangeInReport,
 	}
 	benchOutput = output{name: "a report of trirank bench", files: []string{"index.html", "report.json", "benchmark.txt"}, is: isBenchReport, replaces: true}
 	statsOutput = output{name: "a report of trirank stats", files: []string{"index.html", "stats.json"}, is: isStatsReport, replaces: true}
@@ -125,6 +125,30 @@ func (o output) place(dir string) (string, error) {
 	return target, o.check(dir)
 }
 
+// checkInside refuses an output within a folder of which trirank lists all files: it would
+// be no part of that, and make it useless or be lost with it.
+func checkInside(out string) error {
+	target, err := atomicfile.Resolve(out)
+	if err != nil {
+		return nil // the command says so itself
+	}
+	for dir := filepath.Dir(target); ; dir = filepath.Dir(dir) {
+		for name, what := range map[string]string{"catalog.json": "a catalogue", "manifest.json": "an index", reportFile: "a report"} {
+			var listing struct {
+				Format int
+				Files  checksum.Files
+			}
+			b, err := regular.ReadFile(filepath.Join(dir, name), maxReport)
+			if err == nil && json.Unmarshal(b, &listing) == nil && listing.Format > 0 && listing.Files != nil {
+				return fmt.Errorf("cannot write to %s: it would lie within %s, which is %s (name a place beside it)", out, dir, what)
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
 // check reports why the output cannot be written to dir, before the work that it is
 // of; "" is for none. Only an empty folder will do, or one that holds an earlier output
 // of the kind and nothing else: two kinds have files of the same names, and another
@@ -156,13 +180,13 @@ func (o output) check(dir string) error {
 			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", e.Name()))
 		}
 	}
-	if o.listed != nil {
-		others, err := o.listed(dir)
+	if o.strange != nil {
+		why, err := o.strange(dir)
 		if err != nil {
 			return fmt.Errorf("cannot write %s to %s: %w", o.name, dir, err)
 		}
-		if len(others) > 0 {
-			return fail(fmt.Sprintf("it holds %s, which is no part of one (move it, or name another folder)", others[0]))
+		if why != "" {
+			return fail(why + " (move it, or name another folder)")
 		}
 	}
 	if !o.shared && !o.is(dir) {
@@ -203,14 +227,29 @@ func unmarshalReport(b []byte, format int) (reportDocument, error) {
 	return d, err
 }
 
-// unlistedInReport returns the files in the folder of a report that its description does
-// not list; none if it lists nothing, as those of older versions do.
-func unlistedInReport(dir string) ([]string, error) {
+// strangeInReport says what in the folder of a report is not as trirank eval wrote it; ""
+// for nothing, and where the report does not list its files, as those of older versions
+// do not. Labels that were filled in are another matter: see keepLabels.
+func strangeInReport(dir string) (string, error) {
 	d, err := readReportDocument(dir)
 	if err != nil || d.Files == nil {
-		return nil, nil // it is no report, which is told otherwise
+		return "", nil // if it is no report, that is told otherwise
 	}
-	return d.Files.Unlisted(dir, reportFile)
+	others, err := d.Files.Unlisted(dir, reportFile)
+	if err != nil {
+		return "", err
+	}
+	if len(others) > 0 {
+		return fmt.Sprintf("it holds %s, which is no part of one", others[0]), nil
+	}
+	changed := d.Files.Verify(dir, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name)))
+		return name == unjudgedFile || errors.Is(err, fs.ErrNotExist)
+	})
+	if len(changed) > 0 {
+		return fmt.Sprintf("in the one there %v, which would be lost", changed[0]), nil
+	}
+	return "", nil
 }
 
 // readReport reads the report that trirank eval wrote to dir.

@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -88,7 +90,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		}
 		o.BodyMemory, o.AnswerMemory = int(bodies), int(answers)
 		if err := o.Validate(); err != nil {
-			return usageError("%v", err)
+			return usageError("%s", fieldName.ReplaceAllStringFunc(err.Error(), flagOf))
 		}
 		if err := within("cache", 0, maxRecent, recent); err != nil {
 			return err
@@ -212,4 +214,18 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, usageError("--log-format %q is neither text nor json", format)
+}
+
+// fieldName is the name of a field of httpapi.Options at the start of an error of
+// Validate, which are parted by lines.
+var fieldName = regexp.MustCompile(`(?m)^[A-Z][A-Za-z]+`)
+
+// flagOf names the flag of a field: its words in small letters. Of lists, a flag gives one.
+func flagOf(field string) string {
+	words := regexp.MustCompile(`[A-Z][a-z]*`).FindAllString(field, -1)
+	name := strings.ToLower(strings.Join(words, "-"))
+	if strings.HasPrefix(name, "allow-") {
+		name = strings.TrimSuffix(name, "s")
+	}
+	return "--" + name
 }

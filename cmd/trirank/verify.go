@@ -41,9 +41,10 @@ the model that it was built with.`,
 			faults := 0
 			for _, dir := range dirs {
 				v, err := verifyDir(c.Context(), dir)
-				if err != nil {
+				if c.Context().Err() != nil {
 					return err
 				}
+				v.add(err)
 				all, faults = append(all, v), faults+len(v.Faults)
 				if !asJSON {
 					v.print(c)
@@ -121,10 +122,10 @@ func verifyDir(ctx context.Context, dir string) (v verified, err error) {
 	case has("model.json"):
 		v.Kind = "a model"
 		wrong, v.Detail = verifyModel(dir)
-	case train.IsRun(dir):
+	case trainOutput.is(dir):
 		v.Kind = "a run"
-		wrong, v.Detail = verifyRun(dir)
-	case has("config.json"):
+		wrong, v.Detail = verifyRun(dir, false)
+	case sweepOutput.is(dir):
 		v.Kind = "a sweep"
 		wrong, v.Detail = verifySweep(dir)
 	case isBenchReport(dir), has("stats.json"):
@@ -145,7 +146,15 @@ func verifyReport(dir string) (wrong []error, detail string) {
 		return []error{err}, ""
 	}
 	bad := func(err error) { wrong = append(wrong, fmt.Errorf("report %s: %w", dir, err)) }
+	if d.Files == nil {
+		return nil, plural(d.Judgments.Queries, "query") + ", of an older version, without checksums"
+	}
 	for _, err := range d.Files.Verify(dir, nil) {
+		if strings.HasPrefix(err.Error(), unjudgedFile+" ") {
+			err = fmt.Errorf("%w (if labels were filled in, that is meant: take them in with trirank eval --add-judgments)", err)
+		} else {
+			err = fmt.Errorf("%w (evaluate again into another folder)", err)
+		}
 		bad(err)
 	}
 	others, err := d.Files.Unlisted(dir, reportFile)
@@ -175,11 +184,17 @@ func verifyModel(dir string) (wrong []error, detail string) {
 	return wrong, detail
 }
 
-// verifyRun verifies a run with the delta and the model that came of it.
-func verifyRun(dir string) (wrong []error, detail string) {
-	wrong, n := train.Verify(dir)
-	detail = plural(n, "checkpoint")
+// verifyRun verifies a run with the delta and the model that came of it. A run of a sweep
+// is measured, and leaves neither.
+func verifyRun(dir string, inSweep bool) (wrong []error, detail string) {
+	wrong, v := train.Verify(dir)
+	detail = plural(v.Checkpoints, "checkpoint")
 	delta := filepath.Join(dir, deltaFile)
+	for _, name := range []string{deltaFile, modelFolder} {
+		if _, err := os.Stat(filepath.Join(dir, name)); v.Done && !inSweep && errors.Is(err, fs.ErrNotExist) {
+			wrong = append(wrong, fmt.Errorf("run %s: all steps are done, and %s is missing (trirank train --resume makes it)", dir, name))
+		}
+	}
 	if _, err := os.Stat(delta); err == nil {
 		_, err := finetuned.ReadDelta(delta)
 		wrong = append(wrong, err)
@@ -200,8 +215,8 @@ func verifySweep(dir string) (wrong []error, detail string) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != dir && train.IsRun(path):
-			of, _ := verifyRun(path)
+		case d.IsDir() && path != dir && trainOutput.is(path):
+			of, _ := verifyRun(path, true)
 			wrong = append(wrong, of...)
 		case path == filepath.Join(dir, sweepConfigFile):
 			wrong = append(wrong, readChecked(path, new(map[string]any)))

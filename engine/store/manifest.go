@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/trirank/trirank/bm25"
 	"github.com/trirank/trirank/engine"
@@ -88,8 +89,10 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return fail(fmt.Errorf("there is no %s", manifestFile), "it is not an index directory; trirank index makes one")
 	case errors.As(err, &other):
 		return fail(err, again)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fail(errors.New("it is a file"), "an index directory is wanted; trirank index makes one")
 	case err != nil:
-		return fail(fmt.Errorf("%s was cut off or changed: %w", manifestFile, err), again)
+		return fail(fmt.Errorf("%s was cut off or changed: %w", manifestFile, err), "remove the index, and "+again)
 	}
 	if m.Catalogue.Rows < 1 || m.Catalogue.Rows > math.MaxInt32 {
 		return fail(fmt.Errorf("%s speaks of %d products", manifestFile, m.Catalogue.Rows), again)

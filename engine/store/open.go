@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,26 +64,31 @@ func Open(ctx context.Context, dir string, o OpenOptions) (_ *Index, err error) 
 		}
 	}
 	x := &Index{Manifest: m, dir: dir, dense: map[string]*dense{}}
+	var files *watched
 	defer func() {
 		if err != nil {
+			if files != nil {
+				err = cmp.Or(files.changed(), err) // which is what it comes of
+			}
 			err = errors.Join(fmt.Errorf("cannot open index %s: %w", dir, err), x.Close())
 		}
 	}()
 	defer mapfault.Catch(&err)()
-	files, err := watch(dir, m)
-	if err != nil {
+	if files, err = watch(dir, m); err != nil {
 		return nil, err
 	}
 	x.closers = append(x.closers, files.close)
 	if err := m.verify(dir); err != nil {
 		return nil, err
 	}
+	testHookOpen(dir, "verified")
 	ps, err := openProducts(filepath.Join(dir, productsFolder), m.Catalogue.Rows)
 	if err != nil {
 		return nil, err
 	}
 	x.products = ps
 	x.closers = append(x.closers, ps.close)
+	testHookOpen(dir, "mapped")
 	if ps.judged, err = openJudged(filepath.Join(dir, productsFolder), ps.Row); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/trirank/trirank/internal/atomicfile"
 	"github.com/trirank/trirank/internal/checksum"
@@ -128,7 +127,7 @@ func checkEarlier(dir string) error {
 		return nil
 	}
 	for _, e := range entries {
-		if !slices.Contains(vectorFiles, e.Name()) && !strings.HasPrefix(e.Name(), ".") {
+		if !slices.Contains(vectorFiles, e.Name()) && !atomicfile.IsWorkspace(filepath.Join(dir, earlierFolder, e.Name()), e) {
 			return fmt.Errorf("it holds %s", filepath.Join(filepath.Base(dir), earlierFolder, e.Name()))
 		}
 	}

@@ -117,3 +117,7 @@ func (w *watched) close() (err error) {
 	w.files = nil
 	return err
 }
+
+// testHookOpen is called by Open once the files of dir are verified, and once its products
+// are mapped.
+var testHookOpen = func(dir, step string) {}

@@ -223,6 +223,22 @@ func TestTextVerdicts(t *testing.T) {
 	}
 }
 
+// TestTextOfOnes has intervals that are wider than most: no number is cut off.
+func TestTextOfOnes(t *testing.T) {
+	r := fixture()
+	r.Verdicts, r.Notes = nil, nil
+	for i := range r.Tasks {
+		for _, m := range r.Tasks[i].Metrics {
+			for j := range m.Values {
+				m.Values[j].Mean, m.Values[j].Low, m.Values[j].High = 1, 1, 1
+			}
+		}
+	}
+	if text := written(t, Text, r); strings.Contains(text, "…") || !strings.Contains(text, "1.000  [1.000, 1.000]") {
+		t.Errorf("something is cut off:\n%s", text)
+	}
+}
+
 // oneLine undoes how a text was wrapped.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

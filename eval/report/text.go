@@ -169,11 +169,16 @@ func textMetrics(r *eval.Report, t *eval.Task, line func(string, ...any)) {
 		width int
 	}
 	var columns []column
+	var deciding []string // the first column's cells
 	left := textWidth - 2 - first
 	for _, m := range textColumns(r, t) {
 		c := column{m, max(7, 2+utf8.RuneCountInString(titleOf(m)))}
 		if len(columns) == 0 {
-			c.width = max(c.width, len("  .123  [.123, .123]"))
+			for i := range r.Systems {
+				v := at(m.Values, i)
+				deciding = append(deciding, ascii(value(v.Mean)+"  "+interval(v.Low, v.High)))
+				c.width = max(c.width, 2+utf8.RuneCountInString(deciding[i]))
+			}
 		}
 		if left -= c.width; left < 0 {
 			break // the others are in the page
@@ -191,11 +196,10 @@ func textMetrics(r *eval.Report, t *eval.Task, line func(string, ...any)) {
 	floors := false
 	for i, s := range r.Systems {
 		row(s.Name, func(j int, c column) string {
-			v := at(c.m.Values, i)
 			if j == 0 {
-				return value(v.Mean) + "  " + interval(v.Low, v.High)
+				return deciding[i]
 			}
-			return value(v.Mean)
+			return value(at(c.m.Values, i).Mean)
 		})
 	}
 	for _, c := range columns {
@@ -204,7 +208,7 @@ func textMetrics(r *eval.Report, t *eval.Task, line func(string, ...any)) {
 	if floors {
 		row("random order", func(i int, c column) string {
 			if i == 0 {
-				return pad(floor(c.m.Random), 4+2+len("[.123, .123]"))
+				return pad(floor(c.m.Random), c.width-2) // under the means
 			}
 			return floor(c.m.Random)
 		})

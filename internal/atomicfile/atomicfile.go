@@ -86,15 +86,18 @@ func ReplaceDir(fresh, path string) error {
 		if err != nil {
 			return err
 		}
-		defer w.remove()
 		old := filepath.Join(w.dir, replacedName)
 		if err := os.Rename(path, old); err != nil {
-			return err
+			return errors.Join(err, w.remove())
 		}
 		if err := os.Rename(fresh, path); err != nil {
-			return errors.Join(err, os.Rename(old, path))
+			if back := os.Rename(old, path); back != nil {
+				w.unlock()
+				return fmt.Errorf("%w; what was there before lies in %s", errors.Join(err, back), old)
+			}
+			return errors.Join(err, w.remove())
 		}
-		return SyncDir(filepath.Dir(path))
+		return errors.Join(SyncDir(filepath.Dir(path)), w.remove())
 	default:
 		return fmt.Errorf("cannot put %s in place: %w", path, err)
 	}

@@ -60,19 +60,27 @@ func newWorkspace(path string) (*workspace, error) {
 		}
 		switch {
 		case err == nil:
-			return w, os.Chmod(dir, 0o755)
+			return w.readable()
 		case errors.Is(err, filelock.ErrHeld), errors.Is(err, fs.ErrNotExist):
 			continue // another process took it for one that was left
 		case errors.Is(err, filelock.ErrCannot):
 			// A file system without locks: nobody can tell that it was left.
 			w.unlock = func() {}
-			return w, os.Chmod(dir, 0o755)
+			return w.readable()
 		default:
 			os.RemoveAll(dir)
 			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("cannot make a folder beside %s: others remove it", path)
+}
+
+// readable lets others read what is built in it.
+func (w *workspace) readable() (*workspace, error) {
+	if err := os.Chmod(w.dir, 0o755); err != nil {
+		return nil, errors.Join(err, w.remove())
+	}
+	return w, nil
 }
 
 // remove removes the folder. Whoever cannot has to say so: within a folder that is being

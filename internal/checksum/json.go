@@ -110,13 +110,13 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("its format is %d, this program reads %d", e.Format, e.Reads)
 }
 
-// maxDocument is more than any document has that people do not write.
-const maxDocument = 1 << 30
+// MaxDocument is more bytes than any document has that people do not write.
+const MaxDocument = 1 << 30
 
 // ReadJSON reads a file that WriteJSON wrote, whose member "format" must be format.
 // One of another format is a *FormatError.
 func ReadJSON(path string, format int, v any) error {
-	b, err := regular.ReadFile(path, maxDocument)
+	b, err := regular.ReadFile(path, MaxDocument)
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,9 @@ type Error struct {
 // Error names the path and what lies there.
 func (e *Error) Error() string {
 	if e.Mode.IsDir() {
-		return e.Path + " is a directory, not a plain file (name a file)"
+		return e.Path + ": it is a directory, not a plain file (name a file)"
 	}
-	return fmt.Sprintf("%s is %s, not a plain file (copy what it gives into one)", e.Path, kind(e.Mode))
+	return fmt.Sprintf("%s: it is %s, not a plain file (copy what it gives into one)", e.Path, kind(e.Mode))
 }
 
 func kind(mode fs.FileMode) string {

@@ -290,7 +290,7 @@ func TestReadFaults(t *testing.T) {
 	if _, _, err := Read(path); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a missing file: %v", err)
 	}
-	if _, _, err := Read(dir); err == nil || !strings.Contains(err.Error(), dir+" is a directory, not a plain file") {
+	if _, _, err := Read(dir); err == nil || !strings.Contains(err.Error(), dir+": it is a directory, not a plain file") {
 		t.Errorf("a folder: %v", err)
 	}
 	if err := os.WriteFile(path, file("{}", 1), 0o644); err != nil {
