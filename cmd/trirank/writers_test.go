@@ -64,7 +64,10 @@ func writers() []writer {
 	train := w("train", 40, "train --catalog @in/shop --resume "+shortTraining, "")
 	train.steps, train.same = true, []string{"metrics.jsonl", "delta.safetensors", "model/model.onnx"}
 	sweep := w("train sweep", 100, sweepGrid+" --resume", "")
-	sweep.steps, sweep.same = true, []string{"sweep.csv"}
+	sweep.steps = true // its table has times, which differ
+	for _, run := range []string{"epochs=1/fold-1", "epochs=1/fold-2", "epochs=2/fold-1", "epochs=2/fold-2"} {
+		sweep.same = append(sweep.same, run+"/metrics.jsonl")
+	}
 	return []writer{imports, runs, stats, index, embed, evalIndex, recall, choose, quantized, merge, quantize, train, sweep}
 }
 
