@@ -50,7 +50,7 @@ type conn struct {
 	received int       // bytes in this phase
 	sending  time.Time // when the answer's first byte was
 	sent     int       // bytes of it
-	owes     []func()  // to be called once the answer is written, or cannot be
+	releases []func()  // to be called once the answer is written, or cannot be
 	place    *list.Element
 	in       *list.List // where place is
 	closed   bool
@@ -65,7 +65,7 @@ type connections struct {
 	ordinary int
 	waiting  *list.List // of idle ones, the longest first
 	partial  *list.List // of those whose request has not come in whole, the longest first
-	beyond   *list.List // of those in reserve, the longest first
+	reserved *list.List // of those in reserve, the longest first
 	evicted  uint64     // closed for a new one
 	refused  uint64     // there was no place for
 }
@@ -78,7 +78,7 @@ const (
 )
 
 func newConnections(o Options) *connections {
-	return &connections{options: o, open: map[*conn]struct{}{}, waiting: list.New(), partial: list.New(), beyond: list.New()}
+	return &connections{options: o, open: map[*conn]struct{}{}, waiting: list.New(), partial: list.New(), reserved: list.New()}
 }
 
 // admit takes a connection in, for which it may close another: an idle one, or where all
@@ -97,9 +97,9 @@ func (s *connections) admit(nc net.Conn) *conn {
 	switch {
 	case victim != nil:
 		s.evicted++
-	case c.reserve && s.beyond.Len() >= reserveConnections:
+	case c.reserve && s.reserved.Len() >= reserveConnections:
 		// Those in reserve have little to do: the oldest is the least likely to end.
-		victim = s.beyond.Front().Value.(*conn)
+		victim = s.reserved.Front().Value.(*conn)
 		s.refused++
 	}
 	if victim != nil {
@@ -107,7 +107,7 @@ func (s *connections) admit(nc net.Conn) *conn {
 	}
 	s.open[c] = struct{}{}
 	if c.reserve {
-		c.in = s.beyond
+		c.in = s.reserved
 	} else {
 		s.ordinary++
 		c.in = s.waiting
@@ -205,7 +205,7 @@ func (c *conn) forget() {
 		c.all.ordinary--
 	}
 	c.leave()
-	c.settle()
+	c.release()
 }
 
 func (c *conn) leave() {
@@ -215,21 +215,21 @@ func (c *conn) leave() {
 	}
 }
 
-// settle calls what the connection owes. Its caller holds all.mu.
-func (c *conn) settle() {
-	for _, f := range c.owes {
+// release gives back what the answer held. Its caller holds all.mu.
+func (c *conn) release() {
+	for _, f := range c.releases {
 		f()
 	}
-	c.owes = nil
+	c.releases = nil
 }
 
-// owe has f called once the answer is written, or cannot be. f must not block.
-func (c *conn) owe(f func()) {
+// whenWritten has f called once the answer is written, or cannot be. f must not block.
+func (c *conn) whenWritten(f func()) {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	c.owes = append(c.owes, f)
+	c.releases = append(c.releases, f)
 	if c.closed {
-		c.settle()
+		c.release()
 	}
 }
 
@@ -248,7 +248,7 @@ func (c *conn) enterLocked(p phase) {
 	switch p {
 	case idle: // the answer is written
 		c.fresh, c.sending, c.sent = false, time.Time{}, 0
-		c.settle()
+		c.release()
 	case working:
 		c.sending, c.sent = time.Time{}, 0
 	}

@@ -121,26 +121,26 @@ func TestReadByProgress(t *testing.T) {
 	})
 }
 
-// What a connection owes is paid once, when its answer is written or it is closed.
+// What an answer holds is released once, when it is written or its connection is closed.
 func TestOwe(t *testing.T) {
 	for name, end := range map[string]func(*conn){
 		"written": func(c *conn) { c.enter(idle) }, "closed": func(c *conn) { c.Close() }, "evicted": func(c *conn) { c.enter(idle); c.all.evictIdle() },
 	} {
 		c, _ := pipe(Options{})
 		c.enter(working)
-		paid := 0
-		c.owe(func() { paid++ })
-		if paid != 0 {
-			t.Errorf("%s: paid at once", name)
+		released := 0
+		c.whenWritten(func() { released++ })
+		if released != 0 {
+			t.Errorf("%s: released at once", name)
 		}
 		end(c)
 		c.Close()
-		if paid != 1 {
-			t.Errorf("%s: paid %d times", name, paid)
+		if released != 1 {
+			t.Errorf("%s: released %d times", name, released)
 		}
-		c.owe(func() { paid++ })
-		if paid != 2 {
-			t.Errorf("%s: a closed connection keeps what it owes", name)
+		c.whenWritten(func() { released++ })
+		if released != 2 {
+			t.Errorf("%s: a closed connection keeps what its answer holds", name)
 		}
 	}
 }

@@ -70,7 +70,6 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-
 // lasts reports whether an error of Accept is of the listener itself. All others pass:
 // descriptors or memory may come free, and Linux tells here of networks and firewalls
 // that a client's connection met.

@@ -75,7 +75,7 @@ func (s *Server) finish(r *request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	s.allowOrigin(r)
 	r.compress()
-	r.settle()
+	r.release()
 
 	took, status := time.Since(r.start), r.ctx.Response.StatusCode()
 	s.metrics.served(r.route, status, took)
@@ -87,8 +87,8 @@ func (s *Server) finish(r *request) {
 	r.log(level, status, took)
 }
 
-// settle gives back what the request holds, that of its answer once it is written.
-func (r *request) settle() {
+// release gives back what the request holds, that of its answer once it is written.
+func (r *request) release() {
 	_ = r.body.set(0)
 	if r.answer == nil {
 		return
@@ -97,7 +97,7 @@ func (r *request) settle() {
 		_ = r.answer.resize(min(len(r.ctx.Response.Body()), r.answer.n)) // compressed
 	}
 	if c, ok := r.ctx.Conn().(*conn); ok {
-		c.owe(r.answer.done)
+		c.whenWritten(r.answer.done)
 	} else {
 		r.answer.done()
 	}

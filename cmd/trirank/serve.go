@@ -143,7 +143,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err != nil {
 			return err
 		}
-		m.settle()
+		m.rebase()
 		if held := m.held.Load(); most > 0 && held > most {
 			return fmt.Errorf("cannot serve index %s: it takes %d MB of memory, and --memory-limit is %d MB (raise it)", index, held>>20, most>>20)
 		}

@@ -164,8 +164,8 @@ func newMemory(limit int64, log *slog.Logger) *memory {
 	return &memory{limit: limit, log: log, now: anonymousBytes}
 }
 
-// settle takes what is held now, after an index was opened or closed, for what is needed.
-func (m *memory) settle() {
+// rebase takes what is held now, after an index was opened or closed, for what is needed.
+func (m *memory) rebase() {
 	m.giveBack()
 	m.base.Store(m.held.Load())
 	if m.limit == 0 || os.Getenv("GOMEMLIMIT") != "" {

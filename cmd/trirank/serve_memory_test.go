@@ -82,14 +82,14 @@ func TestMemoryWatch(t *testing.T) {
 	m := newMemory(1000<<20, slog.New(slog.NewTextHandler(&log, nil)))
 	held, later := int64(500<<20), time.Now()
 	m.now = func() int64 { return held }
-	m.settle()
+	m.rebase()
 	step := func(mb int64, after time.Duration) {
 		held = mb << 20
 		later = later.Add(after)
 		m.look(later)
 	}
 	step(520, time.Minute)
-	if n := m.given.Load(); n != 1 { // by settle
+	if n := m.given.Load(); n != 1 { // by rebase
 		t.Errorf("memory was given back %d times without a peak", n)
 	}
 	step(600, time.Second)

@@ -135,7 +135,7 @@ func (r *reloader) watch(ctx context.Context, server *httpapi.Server, hangup <-c
 			if err := old.Close(); err != nil {
 				r.log.Error("cannot close the old index", "error", err)
 			}
-			r.memory.settle()
+			r.memory.rebase()
 		}()
 	}
 }

@@ -190,7 +190,7 @@ func (v *values) width() int {
 func (v *values) rewrite(encoding *format.Encoding, b []byte, n int) ([]byte, error) {
 	if *encoding == format.RLE && v.kind == format.Boolean {
 		*encoding = format.Plain
-		return truths(b, n)
+		return booleans(b, n)
 	}
 	return b, v.check(*encoding, b, n)
 }
@@ -233,9 +233,9 @@ func (v *values) check(encoding format.Encoding, b []byte, n int) error {
 	return refuse("its values are written as %v, which is not read of %v (write it with the usual encodings)", encoding, v.kind)
 }
 
-// truths reads n truths that are written as runs, and packs them as plain ones are: the
+// booleans reads n booleans that are written as runs, and packs them as plain ones are: the
 // library takes the length of each run for a multiple of eight.
-func truths(b []byte, n int) ([]byte, error) {
+func booleans(b []byte, n int) ([]byte, error) {
 	if len(b) < 4 || int64(binary.LittleEndian.Uint32(b)) > int64(len(b)-4) {
 		return nil, errEncoded
 	}

@@ -108,17 +108,17 @@ func TestEncodings(t *testing.T) {
 		b        []byte
 		n        int
 	}{
-		"a text beyond the end":    {values{format.ByteArray, 0, -1}, format.Plain, []byte{9, 0, 0, 0, 'x'}, 1},
-		"a text too many":          {values{format.ByteArray, 0, -1}, format.Plain, make([]byte, 8), 1},
-		"a number too few":         {values{format.Int32, 0, -1}, format.Plain, make([]byte, 4), 2},
-		"no dictionary":            {values{format.ByteArray, 0, -1}, format.RLEDictionary, []byte{1, 2, 0}, 1},
-		"beyond the dictionary":    {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 2, 1}, 1},
-		"a run too long":           {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 200, 1, 0}, 1},
-		"a run too short":          {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 2, 0}, 2},
-		"a wrong total":            {values{format.Int64, 0, -1}, format.DeltaBinaryPacked, []byte{0x80, 1, 4, 9, 0}, 2},
-		"too few bytes of floats":  {values{format.Double, 0, -1}, format.ByteStreamSplit, make([]byte, 15), 2},
-		"an encoding of no number": {values{format.Int32, 0, -1}, format.DeltaByteArray, nil, 0},
-		"truths that are missing":  {values{format.Boolean, 0, -1}, format.RLE, []byte{1, 0, 0, 0}, 1},
+		"a text beyond the end":     {values{format.ByteArray, 0, -1}, format.Plain, []byte{9, 0, 0, 0, 'x'}, 1},
+		"a text too many":           {values{format.ByteArray, 0, -1}, format.Plain, make([]byte, 8), 1},
+		"a number too few":          {values{format.Int32, 0, -1}, format.Plain, make([]byte, 4), 2},
+		"no dictionary":             {values{format.ByteArray, 0, -1}, format.RLEDictionary, []byte{1, 2, 0}, 1},
+		"beyond the dictionary":     {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 2, 1}, 1},
+		"a run too long":            {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 200, 1, 0}, 1},
+		"a run too short":           {values{format.ByteArray, 0, 1}, format.RLEDictionary, []byte{1, 2, 0}, 2},
+		"a wrong total":             {values{format.Int64, 0, -1}, format.DeltaBinaryPacked, []byte{0x80, 1, 4, 9, 0}, 2},
+		"too few bytes of floats":   {values{format.Double, 0, -1}, format.ByteStreamSplit, make([]byte, 15), 2},
+		"an encoding of no number":  {values{format.Int32, 0, -1}, format.DeltaByteArray, nil, 0},
+		"booleans that are missing": {values{format.Boolean, 0, -1}, format.RLE, []byte{1, 0, 0, 0}, 1},
 	} {
 		encoding := c.encoding
 		if _, err := c.rewrite(&encoding, c.b, c.n); err == nil {

@@ -97,7 +97,7 @@ func (s *skimmer) structure(depth int) error {
 	}
 }
 
-// value skips a value; in a list truths take a byte.
+// value skips a value; in a list booleans take a byte.
 func (s *skimmer) value(kind byte, depth int, listed bool) error {
 	switch kind {
 	case thriftTrue, thriftFalse:
