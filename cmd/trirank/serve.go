@@ -29,7 +29,7 @@ const maxRecent = 100_000
 
 func newServeCommand() *cobra.Command {
 	var index, addr, logFormat, logLevel, fusion, limit string
-	bodies, answers := byteSize(64<<20), byteSize(128<<20)
+	body, bodies, answers := byteSize(1<<20), byteSize(64<<20), byteSize(128<<20)
 	var models, bleve []string
 	var recent int
 	var device store.Device
@@ -72,7 +72,7 @@ Ctrl-C stops when the requests under way are answered.`,
 	f.IntVar(&o.MaxBatch, "max-batch", 100, "queries in one POST /v1/compare")
 	f.IntVar(&o.MaxInputs, "max-inputs", 256, "texts in one POST /v1/embeddings")
 	f.IntVar(&o.MaxHits, "max-hits", 10_000, "products in the answer to one POST /v1/compare: the sum of k times the number of systems")
-	f.IntVar(&o.MaxBody, "max-body", 1<<20, "bytes of a request's body")
+	f.Var(&body, "max-body", "size of a request's body")
 	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "connections open at a time; for one more the longest idle is closed")
 	f.Var(&bodies, "body-memory", "memory for all bodies that are read or worked on at a time")
 	f.Var(&answers, "answer-memory", "memory for all answers that are worked out or sent at a time")
@@ -88,7 +88,7 @@ Ctrl-C stops when the requests under way are answered.`,
 		if err := required(c, "index"); err != nil {
 			return err
 		}
-		o.BodyMemory, o.AnswerMemory = int(bodies), int(answers)
+		o.MaxBody, o.BodyMemory, o.AnswerMemory = int(body), int(bodies), int(answers)
 		if err := o.Validate(); err != nil {
 			return usageError("%s", fieldName.ReplaceAllStringFunc(err.Error(), flagOf))
 		}
