@@ -192,7 +192,7 @@ func TestBatch(t *testing.T) {
 		detail string
 	}{
 		`{`:                                      {400, "unexpected EOF"},
-		``:                                       {400, "the body is empty"},
+		` `:                                      {400, "the body is empty"},
 		`[]`:                                     {400, "cannot be read"},
 		`{}`:                                     {400, "no queries"},
 		`null`:                                   {400, "no queries"},

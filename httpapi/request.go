@@ -240,7 +240,7 @@ func (r *request) readJSON(v any) error {
 	if !utf8.Valid(body) {
 		return badRequest("the body is not UTF-8")
 	}
-	if len(body) == 0 {
+	if len(bytes.TrimSpace(body)) == 0 {
 		return badRequest("the body is empty, and a JSON object is wanted (see /openapi.yaml)")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
