@@ -171,7 +171,7 @@ func checkUnchanged(dir string) error {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	if err := changed(dir, gone); err != nil {
-		return fmt.Errorf("the catalogue there was changed, which would be lost: %w (choose another place, or remove it)", err)
+		return fmt.Errorf("replacing the catalogue that is there would lose a change: %w (choose another place, or remove it)", err)
 	}
 	return nil
 }

@@ -52,8 +52,9 @@ unsigned number(const T& of) {
     return n;
 }
 
-// A file whose numbers FAISS can act on before anybody has looked at them: it makes room
-// for as many items as a number says, and divides by the parts of a product quantizer.
+// The file that FAISS reads. FAISS allocates as many items as a number in the file says,
+// and divides by the number of sub-quantizers, before validate can look: so each number is
+// checked as it is read.
 struct Reader : faiss::FileIOReader {
     size_t most; // that a number of items can be
     const char* before = nullptr; // where the last single number of 64 bits went

@@ -79,7 +79,7 @@ func (r *request) readBody() ([]byte, error) {
 func (r *request) hold(n int) error {
 	err := r.body.set(n)
 	if err != nil {
-		r.server.conns.evictSlow()
+		r.server.conns.evictSlow(r.ctx.Conn())
 	}
 	return err
 }

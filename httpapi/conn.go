@@ -136,9 +136,26 @@ func (s *connections) victim() *conn {
 
 // evictIdle closes the connection that has been idle the longest, and reports whether
 // there was one.
-func (s *connections) evictIdle() bool {
+func (s *connections) evictIdle() bool { return s.evict(s.victim) }
+
+// evictSlow closes the connection whose request has been coming in for the longest time,
+// if that is long and it is not asker: what it holds, asker waits for.
+func (s *connections) evictSlow(asker net.Conn) {
+	s.evict(func() *conn {
+		if first := s.partial.Front(); first != nil {
+			if c := first.Value.(*conn); net.Conn(c) != asker && c.phase == reading && time.Since(c.since) >= readingLong {
+				return c
+			}
+		}
+		return nil
+	})
+}
+
+// evict closes the connection that choose returns, and reports whether there was one.
+// choose is called with mu held.
+func (s *connections) evict(choose func() *conn) bool {
 	s.mu.Lock()
-	c := s.victim()
+	c := choose()
 	if c != nil {
 		s.evicted++
 		c.forget()
@@ -149,24 +166,6 @@ func (s *connections) evictIdle() bool {
 	}
 	c.Conn.Close()
 	return true
-}
-
-// evictSlow closes the connection whose request has been coming in for the longest time,
-// if that is long: what it holds, others wait for.
-func (s *connections) evictSlow() {
-	s.mu.Lock()
-	var c *conn
-	if first := s.partial.Front(); first != nil {
-		if f := first.Value.(*conn); f.phase == reading && time.Since(f.since) >= readingLong {
-			c = f
-			s.evicted++
-			c.forget()
-		}
-	}
-	s.mu.Unlock()
-	if c != nil {
-		c.Conn.Close()
-	}
 }
 
 // closeIncomplete closes all connections that are not at work.

@@ -137,7 +137,7 @@ func noteLost(w io.Writer, out string, o *store.BuildOptions, systems []string) 
 		}
 	}
 	if len(old.Tuned) > 0 && o.Fusion == nil && store.DefaultFusion(systems).String() != old.Fusion {
-		fmt.Fprintf(w, "note: the fusion of the index that is replaced, which trirank eval chose, is not taken over: give --fusion '%s' to keep it\n", old.Fusion)
+		fmt.Fprintf(w, "note: the fusion of the index that is replaced, which trirank eval chose, is not taken over: choose it again with trirank eval --tune-fusion --write-fusion\n")
 	}
 }
 

@@ -247,7 +247,7 @@ func strangeInReport(dir string) (string, error) {
 		return name == unjudgedFile || errors.Is(err, fs.ErrNotExist)
 	})
 	if len(changed) > 0 {
-		return fmt.Sprintf("in the one there %v, which would be lost", changed[0]), nil
+		return fmt.Sprintf("replacing the report that is there would lose a change: %v", changed[0]), nil
 	}
 	return "", nil
 }

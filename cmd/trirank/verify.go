@@ -149,13 +149,12 @@ func verifyReport(dir string) (wrong []error, detail string) {
 	if d.Files == nil {
 		return nil, plural(d.Judgments.Queries, "query") + ", of an older version, without checksums"
 	}
-	for _, err := range d.Files.Verify(dir, nil) {
-		if strings.HasPrefix(err.Error(), unjudgedFile+" ") {
-			err = fmt.Errorf("%w (if labels were filled in, that is meant: take them in with trirank eval --add-judgments)", err)
-		} else {
-			err = fmt.Errorf("%w (evaluate again into another folder)", err)
-		}
-		bad(err)
+	filled := func(name string) bool { return name == unjudgedFile }
+	for _, err := range d.Files.Verify(dir, filled) {
+		bad(fmt.Errorf("%w (evaluate again into another folder)", err))
+	}
+	for _, err := range d.Files.Verify(dir, func(name string) bool { return !filled(name) }) {
+		bad(fmt.Errorf("%w (if labels were filled in, that is meant: take them in with trirank eval --add-judgments)", err))
 	}
 	others, err := d.Files.Unlisted(dir, reportFile)
 	if err != nil {

@@ -40,24 +40,24 @@ func WriteChecked(path string, tensors []Tensor, metadata map[string]string) err
 // ReadChecked is Read of what WriteChecked wrote. A file without a checksum is an error.
 // The metadata comes with an error as well, if it could be read.
 func ReadChecked(path string) ([]Tensor, map[string]string, error) {
-	return readFile(path, &inside{hash: sha256.New()})
+	return readFile(path, &byMetadata{hash: sha256.New()})
 }
 
 // ReadAs is Read of a file that has to be want.
 func ReadAs(path string, want checksum.File) ([]Tensor, error) {
-	tensors, _, err := readFile(path, &outside{want: want, hash: sha256.New()})
+	tensors, _, err := readFile(path, &byFile{want: want, hash: sha256.New()})
 	return tensors, err
 }
 
 var errChanged = errors.New("its checksum is wrong: it was changed since it was written")
 
-// inside compares a file with the checksum in its metadata.
-type inside struct {
+// byMetadata compares a file with the checksum in its metadata.
+type byMetadata struct {
 	digits string
 	hash   hash.Hash
 }
 
-func (s *inside) header(b []byte) error {
+func (s *byMetadata) header(b []byte) error {
 	_, after, ok := bytes.Cut(b, []byte(`"`+checksumKey+`":"`+checksumPrefix))
 	if !ok || len(after) < len(checksumZeros) {
 		return errors.New("it has no checksum in its metadata (it is of another program, or of an older version: make it again)")
@@ -69,30 +69,30 @@ func (s *inside) header(b []byte) error {
 	return nil
 }
 
-func (s *inside) data(b []byte) { s.hash.Write(b) }
+func (s *byMetadata) data(b []byte) { s.hash.Write(b) }
 
-func (s *inside) end() error {
+func (s *byMetadata) end() error {
 	if hex.EncodeToString(s.hash.Sum(nil)) != s.digits {
 		return errChanged
 	}
 	return nil
 }
 
-// outside compares a file with a checksum that is kept elsewhere.
-type outside struct {
+// byFile compares a file with a size and hash that are kept elsewhere.
+type byFile struct {
 	want  checksum.File
 	hash  hash.Hash
 	bytes int64
 }
 
-func (s *outside) header(b []byte) error { s.data(b); return nil }
+func (s *byFile) header(b []byte) error { s.data(b); return nil }
 
-func (s *outside) data(b []byte) {
+func (s *byFile) data(b []byte) {
 	s.hash.Write(b)
 	s.bytes += int64(len(b))
 }
 
-func (s *outside) end() error {
+func (s *byFile) end() error {
 	if (checksum.File{Bytes: s.bytes, SHA256: hex.EncodeToString(s.hash.Sum(nil))}) != s.want {
 		return errChanged
 	}

@@ -203,11 +203,11 @@ func quote(s string) []byte {
 // which is nil if it has none. Only files that are right in every respect are read,
 // and only tensors of finite 32-bit floats.
 func Read(path string) ([]Tensor, map[string]string, error) {
-	return readFile(path, plain{})
+	return readFile(path, unchecked{})
 }
 
-// readFile reads the file at path and has sum look at every byte of it.
-func readFile(path string, sum summer) ([]Tensor, map[string]string, error) {
+// readFile reads the file at path and has check look at every byte of it.
+func readFile(path string, check checker) ([]Tensor, map[string]string, error) {
 	f, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors: %w", err)
@@ -217,7 +217,7 @@ func readFile(path string, sum summer) ([]Tensor, map[string]string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read tensors of %s: %w", path, err)
 	}
-	tensors, metadata, err := read(f, info.Size(), sum)
+	tensors, metadata, err := read(f, info.Size(), check)
 	if err != nil {
 		return nil, metadata, fmt.Errorf("cannot read tensors of %s: %w", path, err)
 	}
@@ -235,24 +235,24 @@ const chunk = 1 << 16
 // ReadFrom is Read for the first size bytes of r, which must be all of a file. It
 // takes about as much memory as r has bytes.
 func ReadFrom(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
-	return read(r, size, plain{})
+	return read(r, size, unchecked{})
 }
 
-// summer compares the bytes of a file with a checksum, as they are read.
-type summer interface {
+// checker compares the bytes of a file with a checksum, as they are read.
+type checker interface {
 	header(b []byte) error // the length and the header
 	data(b []byte)         // the next part of what follows
 	end() error            // all was read
 }
 
-type plain struct{}
+type unchecked struct{}
 
-func (plain) header([]byte) error { return nil }
-func (plain) data([]byte)         {}
-func (plain) end() error          { return nil }
+func (unchecked) header([]byte) error { return nil }
+func (unchecked) data([]byte)         {}
+func (unchecked) end() error          { return nil }
 
 // read reads each byte once. The metadata comes with an error too, once it was read.
-func read(r io.ReaderAt, size int64, sum summer) ([]Tensor, map[string]string, error) {
+func read(r io.ReaderAt, size int64, check checker) ([]Tensor, map[string]string, error) {
 	if size < 8 {
 		return nil, nil, fmt.Errorf("it has %d bytes, too few for a safetensors file", size)
 	}
@@ -272,7 +272,7 @@ func read(r io.ReaderAt, size int64, sum summer) ([]Tensor, map[string]string, e
 	if err != nil {
 		return nil, nil, fmt.Errorf("its header is wrong: %w", err)
 	}
-	if err := sum.header(text); err != nil {
+	if err := check.header(text); err != nil {
 		return nil, metadata, err
 	}
 	start := 8 + int64(n)
@@ -288,7 +288,7 @@ func read(r io.ReaderAt, size int64, sum summer) ([]Tensor, map[string]string, e
 			if err := readAt(r, part, start+at); err != nil {
 				return nil, metadata, err
 			}
-			sum.data(part)
+			check.data(part)
 			for i := 0; i < len(part); i += 4 {
 				values = append(values, math.Float32frombits(binary.LittleEndian.Uint32(part[i:])))
 			}
@@ -296,7 +296,7 @@ func read(r io.ReaderAt, size int64, sum summer) ([]Tensor, map[string]string, e
 		}
 		tensors = append(tensors, Tensor{Name: e.name, Shape: e.shape, Values: values})
 	}
-	if err := sum.end(); err != nil {
+	if err := check.end(); err != nil {
 		return nil, metadata, err
 	}
 	for _, t := range tensors {
